@@ -1,0 +1,1 @@
+"""A node's datasets; the only room that opens genotype and phenotype stores."""

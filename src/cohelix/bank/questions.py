@@ -1,0 +1,80 @@
+"""What may be asked of a bank, as parsed questions; beacon, federation and command line all speak in these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cohelix.core.genome import Region
+from cohelix.core.variant import VariantKey
+
+Operator = Literal["=", "!", "<", ">", "<=", ">="]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantQuery:
+    """Which variants of one contig are meant; every criterion given must hold.
+
+    Attributes
+    ----------
+    contig
+        Our contig name.
+    start
+        0-based trimmed position in [start[0], start[1]); None for no criterion. An exact position p is (p, p + 1).
+    end
+        0-based exclusive end of the variant in [end[0], end[1]); None for no criterion.
+    overlaps
+        Any shared base with this region.
+    ref, alt
+        Alleles; `N` stands for any base. With both given and no wildcard the pair was trimmed as in storage.
+    variant_type
+        SNP, INDEL, INS, DEL, DUP, INV, CNV, BND, MNP, SV or a symbolic ALT's own name.
+    min_length, max_length
+        Bounds of the variant's length in bases: |len(ALT) - len(REF)|, or of a substitution len(REF); of a symbolic
+        ALT the reference covered.
+    """
+
+    contig: str
+    start: tuple[int, int] | None = None
+    end: tuple[int, int] | None = None
+    overlaps: Region | None = None
+    ref: str | None = None
+    alt: str | None = None
+    variant_type: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+    @property
+    def exact(self) -> VariantKey | None:
+        """The one variant that is meant, where position, REF and ALT are all spelled out; else None."""
+        if self.start is None or self.start[1] != self.start[0] + 1 or not self.ref or not self.alt:
+            return None
+        if "N" in self.ref or "N" in self.alt or self.variant_type or self.end or self.overlaps:
+            return None
+        return VariantKey(self.contig, self.start[0], self.ref, self.alt)
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One condition on a person. `field` is sex, population, country, age, birth_year, disease, phenotype, or the
+    name of a measurement; codes (`HP:0001250`) are matched as written by the data holder."""
+
+    field: str
+    operator: Operator
+    value: str | float
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleQuery:
+    """A set of people: all criteria hold, and, where given, the person carries a variant that the query describes."""
+
+    criteria: tuple[Criterion, ...] = ()
+    carries: VariantQuery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which rows of a frequency answer are wanted; empty means all. `all` rows always come."""
+
+    populations: frozenset[str] = field(default_factory=frozenset)
+    sexes: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,1 @@
+"""Discovery by GA4GH Beacon v2."""

@@ -1,0 +1,47 @@
+"""The `cohelix` command: gathers the nouns' commands and turns the exception tree into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cohelix import __version__
+from cohelix.core.errors import CohelixError
+
+app = typer.Typer(
+    name="cohelix",
+    help="A federation of genome banks: genomes stay, answers travel.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Nothing to do before a command."""
+
+
+def main() -> None:
+    """Run the command line: exit status 0 done, 1 our fault, 2 refused input, 3 refused by policy, 5 unreachable."""
+    try:
+        app()
+    except CohelixError as error:
+        typer.echo(f"{error.title}: {error.detail}", err=True)
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The one family of errors; every failure that a caller can act on is a class here.
+
+CohelixError
+├── BadInput                 what came in is not what was asked for (exit 2, HTTP 400)
+│   ├── BadUsage             a command's or a setting's words
+│   ├── BadFile              a file: carries path, place and what was expected
+│   │   └── AssemblyMismatch the file is of another genome build
+│   ├── BadQuestion          a query's parameters
+│   │   └── NotSupported     a legal question that this version does not answer
+│   └── ShapeMismatch        arrays that do not fit together
+├── NotPermitted             policy says no (exit 3, HTTP 403)
+│   └── NotAuthentic         a signature, a key or a token does not hold (HTTP 401)
+├── NotFound                 nothing of that name (exit 2, HTTP 404)
+├── Conflict                 the state of things forbids it now (exit 2, HTTP 409)
+├── Damaged                  a stored file is not what was written (exit 1, HTTP 500)
+└── Unreachable              nobody answered (exit 5, HTTP 503)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CohelixError(Exception):
+    """Base of all errors of the house: a fault of ours unless a subclass says otherwise.
+
+    `slug`, `title` and `status` belong to the class and are stable; `detail` belongs to the instance, helps the
+    caller, and names no individual, no sample and no small count.
+    """
+
+    slug: ClassVar[str] = "internal-error"
+    title: ClassVar[str] = "Something went wrong on our side"
+    status: ClassVar[int] = 500
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class BadInput(CohelixError):
+    """What came in is not what was asked for."""
+
+    slug, title, status, exit_status = "bad-input", "The input was not understood", 400, 2
+
+
+class BadUsage(BadInput):
+    """A command line or a setting that cannot be meant."""
+
+    slug, title, status = "bad-usage", "The command or setting is not valid", 400
+
+
+class BadFile(BadInput):
+    """A file that is refused, with the place in it and what was expected there."""
+
+    slug, title, status = "bad-file", "The file was refused", 422
+
+    def __init__(self, path: str, place: str, problem: str, expected: str) -> None:
+        """Each argument is a phrase: `place` as "line 12" or "byte 4096", `expected` as what mends it."""
+        self.path, self.place, self.problem, self.expected = path, place, problem, expected
+        where = f"{path}, {place}" if place else path
+        super().__init__(f"{where}: {problem}; expected {expected}")
+
+
+class AssemblyMismatch(BadFile):
+    """The file's contigs or reference bases are those of another assembly."""
+
+    slug, title, status = "assembly-mismatch", "The file is of another genome assembly", 422
+
+
+class BadQuestion(BadInput):
+    """A question whose parameters are malformed, contradict each other or miss something."""
+
+    slug, title, status = "bad-question", "The question was not understood", 400
+
+
+class NotSupported(BadQuestion):
+    """A legal question that this version does not answer; never rendered as "no hit"."""
+
+    slug, title, status = "not-supported", "This question is not supported", 400
+
+
+class ShapeMismatch(BadInput):
+    """Arrays that ought to share a shape and do not."""
+
+    slug, title, status = "shape-mismatch", "Arrays do not fit together", 400
+
+
+class NotPermitted(CohelixError):
+    """Policy refuses; the detail says which rule, never what the answer would have been."""
+
+    slug, title, status, exit_status = "not-permitted", "Not permitted", 403, 3
+
+
+class NotAuthentic(NotPermitted):
+    """A signature, key, token or clock that does not hold."""
+
+    slug, title, status = "not-authentic", "The sender could not be authenticated", 401
+
+
+class NotFound(CohelixError):
+    """Nothing of that name."""
+
+    slug, title, status, exit_status = "not-found", "Not found", 404, 2
+
+
+class Conflict(CohelixError):
+    """The present state forbids it: a folder in use, a token already spent."""
+
+    slug, title, status, exit_status = "conflict", "Conflicts with the present state", 409, 2
+
+
+class Damaged(CohelixError):
+    """A stored file fails its checksum or its structure; nothing is answered from it."""
+
+    slug, title, status = "damaged", "A stored file is damaged", 500
+
+
+class Unreachable(CohelixError):
+    """Nobody answered."""
+
+    slug, title, status, exit_status = "unreachable", "Nothing could be reached", 503, 5

@@ -1,0 +1,1 @@
+"""Members, signed messages, and questions to all of them at once."""

@@ -1,0 +1,1 @@
+"""Individuals, biosamples, and what is known of them."""

@@ -1,0 +1,1 @@
+"""Helpers for tests and the demo, shipped so that others can test a backend or a node."""

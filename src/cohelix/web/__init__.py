@@ -1,0 +1,1 @@
+"""What every endpoint shares: problems, request ids, logs, metrics."""

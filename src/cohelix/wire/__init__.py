@@ -1,0 +1,1 @@
+"""The documents that travel between node, hub and client, as typed models."""
