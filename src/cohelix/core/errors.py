@@ -6,7 +6,9 @@ CohelixError
 │   ├── BadFile              a file: carries path, place and what was expected
 │   │   └── AssemblyMismatch the file is of another genome build
 │   ├── BadQuestion          a query's parameters
-│   │   └── NotSupported     a legal question that this version does not answer
+│   │   ├── NotSupported     a legal question that this version does not answer
+│   │   ├── MethodNotAllowed the address exists, not for this HTTP method (HTTP 405)
+│   │   └── TooLarge         a request's body is longer than the server reads (HTTP 413)
 │   └── ShapeMismatch        arrays that do not fit together
 ├── NotPermitted             policy says no (exit 3, HTTP 403)
 │   └── NotAuthentic         a signature, a key or a token does not hold (HTTP 401)
@@ -78,6 +80,18 @@ class NotSupported(BadQuestion):
     """A legal question that this version does not answer; never rendered as "no hit"."""
 
     slug, title, status = "not-supported", "This question is not supported", 400
+
+
+class MethodNotAllowed(BadQuestion):
+    """The address exists and does not answer this HTTP method."""
+
+    slug, title, status = "method-not-allowed", "This address does not answer this method", 405
+
+
+class TooLarge(BadQuestion):
+    """A request's body is longer than the server reads."""
+
+    slug, title, status = "too-large", "The request is too large", 413
 
 
 class ShapeMismatch(BadInput):

@@ -1,1 +1,6 @@
-"""What every endpoint shares: problems, request ids, logs, metrics."""
+"""What every endpoint shares: problem documents, request ids, logs, metrics, limits, and the server itself."""
+
+from cohelix.web.service import ServiceKind, Tls, install, serve
+from cohelix.web.telemetry import configure_logs, name_route, request_id
+
+__all__ = ["ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"]

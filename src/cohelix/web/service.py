@@ -1,0 +1,149 @@
+"""A server of the house: what it answers besides its own questions, and how it starts and stops."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal, NamedTuple
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cohelix.core.errors import BadUsage, Conflict
+from cohelix.web.problem import install_problems
+from cohelix.web.telemetry import Meters, Telemetry, configure_logs
+
+ServiceKind = Literal["node", "hub"]
+# Connections that still answer when the server is told to stop get this long.
+DRAIN_SECONDS: Final = 3
+
+
+class Tls(NamedTuple):
+    """Certificate chain and private key of a server, PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | None] | None = None) -> None:
+    """Give an app what every server of the house has.
+
+    Request ids, JSON logs, problem documents for errors, a limit on bodies, security headers, and the addresses
+    `/healthz` (the process runs), `/readyz` (it can answer) and `/metrics` (Prometheus).
+
+    Parameters
+    ----------
+    ready
+        Says what is still missing, or None when questions can be answered.
+    """
+    configure_logs()
+    meters = Meters(service)
+    install_problems(app)
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        missing = ready() if ready else None
+        return JSONResponse(
+            {"status": "ready"} if missing is None else {"status": "waiting", "reason": missing}, 503 if missing else 200
+        )
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
+    app.add_api_route("/readyz", readyz, methods=["GET"], summary="Questions can be answered", tags=["operations"])
+    app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
+    app.add_middleware(Telemetry, service=service, meters=meters)
+
+
+def serve(app: FastAPI, host: str, port: int, *, tls: Tls | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then end cleanly.
+
+    Prints one line `ready http://HOST:PORT` on standard output when the first question would be answered; port 0
+    takes a free one.
+
+    Raises
+    ------
+    Conflict
+        If the address is taken.
+    BadUsage
+        If the address is none of this machine.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=65,
+        ssl_certfile=str(tls.certificate) if tls else None,
+        ssl_keyfile=str(tls.key) if tls else None,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    server = _Server(config, f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}")
+    try:
+        server.run([listener])
+    finally:
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it is ready and takes a stop signal as the ordinary end."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            # What stands at the start stays: the collector need not look at it again while questions are answered.
+            gc.collect()
+            gc.freeze()
+            print(f"ready {self._address}", flush=True)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, OverflowError) as error:
+        raise BadUsage(f"{host}:{port} is not an address of this machine: {error}") from error
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise Conflict(f"cannot listen on {host} port {port}: {error}; give another --port, or 0 for a free one") from error
+    listener.setblocking(False)
+    listener.set_inheritable(False)
+    return listener
