@@ -1,0 +1,1 @@
+"""`cohelix node counts` against plink2 and bcftools, on real genomes; `python -m validation.counts` writes RESULTS.md."""

@@ -1,0 +1,138 @@
+"""The house from outside: its command line and its servers as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+COMMAND = [sys.executable, "-m", "cohelix.cli.main"]
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+    peak_bytes: int  # resident, pages of mapped files included
+    own_bytes: int  # resident without pages of files
+
+
+def cohelix(*words: str | Path, seconds: float = 600) -> Ended:
+    """Run `cohelix WORDS`; peak memory is that of the process and all its descendants."""
+    start = time.perf_counter()
+    with (
+        subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        _Watch(process.pid) as watch,
+    ):
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            return Ended(-signal.SIGALRM, out, err + "\n(hung: killed)", time.perf_counter() - start, *watch.peak())
+    return Ended(process.returncode, out, err, time.perf_counter() - start, *watch.peak())
+
+
+def done(*words: str | Path, seconds: float = 600) -> Ended:
+    """As `cohelix`, where anything but success is a failure of the proof."""
+    ended = cohelix(*words, seconds=seconds)
+    if ended.status:
+        raise RuntimeError(f"cohelix {' '.join(map(str, words))} ended with {ended.status}: {ended.err.strip()[-2000:]}")
+    return ended
+
+
+class _Watch:
+    """Largest resident memory of a process and its descendants, sampled every 20 ms."""
+
+    def __init__(self, pid: int) -> None:
+        import threading
+
+        self._pid, self._peak, self._own, self._stop = pid, 0, 0, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def peak(self) -> tuple[int, int]:
+        return self._peak, self._own
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            now = [_resident(pid) for pid in (self._pid, *_descendants(self._pid))]
+            self._peak = max(self._peak, sum(resident for resident, _ in now))
+            self._own = max(self._own, sum(own for _, own in now))
+
+
+def _resident(pid: int) -> tuple[int, int]:
+    """Resident bytes of a process: all, and those that are not pages of files."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0, 0
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith(("VmRSS:", "RssAnon:"))}
+    return kilobytes.get("VmRSS", 0) * 1024, kilobytes.get("RssAnon", 0) * 1024
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *_descendants(child)]
+    return found
+
+
+class Served:
+    """A node or hub that is served by a process of its own; `url` once it is ready, ended with SIGTERM."""
+
+    def __init__(self, kind: str, folder: Path, port: int = 0, extra: Sequence[str] = ()) -> None:
+        self._words = [*COMMAND, kind, "serve", str(folder), "--port", str(port), *extra]
+        self._log = folder.with_name(folder.name + ".serve.log")
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def __enter__(self) -> Served:
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                self._words, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("ready "):
+                self.url = line.split()[1]
+                return self
+        raise RuntimeError(f"{' '.join(self._words)} ended with {self.process.wait()}: {self._log.read_text()[-2000:]}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """End it cleanly and give its exit status."""
+        assert self.process is not None and self.process.stdout is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                return -9
+        self.process.stdout.close()
+        return self.process.returncode
