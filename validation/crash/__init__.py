@@ -1,0 +1,1 @@
+"""kill -9 at random moments of a load; `python -m validation.crash` writes RESULTS.md."""
