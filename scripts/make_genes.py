@@ -174,8 +174,8 @@ def write_sources(ideogram: str, biovizbase: str) -> None:
         "Bioconductor, about 2013). Licence: Artistic-2.0, as Bioconductor states; the package's copyright file is\n"
         "genes.GRCh37.LICENSE.txt. This table is a modified version: the data set was converted to text, the transcripts of a\n"
         "symbol were merged to one place per contig, alternate haplotypes were left out, and Ensembl ids and names were\n"
-        "joined by symbol from the GRCh38 table (an own, older id stays as an alias). The source's places are short of RefSeq's by a\n"
-        "few bases at either end.\n",
+        "joined by symbol from the GRCh38 table (an own, older id stays as an alias). The source's places are short of\n"
+        "RefSeq's by a few bases at either end.\n",
         encoding="utf-8",
     )
 
