@@ -1,0 +1,152 @@
+"""The questions that a hub puts to its members, and the federation's answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+from cohelix.core.genome import Assembly, Region
+from cohelix.core.variant import VariantKey
+from cohelix.federation.answers import checked_datasets, checked_frequency, checked_region, merge_region, pool
+from cohelix.federation.fan_out import DEADLINE_SECONDS, Asked, ask_all
+from cohelix.federation.registry import Registry
+from cohelix.federation.transport import Transport
+from cohelix.wire.federation import (
+    AskBeacon,
+    AskDatasets,
+    AskFrequency,
+    AskRegion,
+    BeaconReply,
+    DatasetsAnswer,
+    Member,
+    Message,
+    NodeDatasets,
+    NodeDatasetsAnswer,
+    RegionAnswer,
+    Road,
+)
+from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, NodeFrequency, NodeRegion, PooledCounts
+
+__all__ = ["REGION_LIMIT", "REGION_LIMIT_MAX", "Federation", "Member"]
+
+REGION_LIMIT, REGION_LIMIT_MAX = 100, 1000
+_Answer = TypeVar("_Answer")
+
+
+class Federation:
+    """Everything that may be asked of the members together; what the hub's pages, API and Beacon speak to.
+
+    Every active member is asked, all at once, and every one is named in the answer, whatever became of it. Observers
+    and suspended members are not asked.
+    """
+
+    def __init__(self, registry: Registry, transport: Transport, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._registry = registry
+        self._transport = transport
+        self.deadline_seconds = deadline_seconds
+
+    def members(self) -> tuple[Member, ...]:
+        """All members by id, those invited and suspended too; asks nobody."""
+        return self._registry.members()
+
+    async def frequency(self, key: VariantKey, assembly: Assembly) -> FrequencyAnswer:
+        """Counts of one variant: pooled, and every member's, by id."""
+        asked = await self._all("frequency", _frequency_message(key, assembly), _read_frequency)
+        return FrequencyAnswer(
+            variant=str(key),
+            assembly=assembly,
+            pooled=pool((one.member, one.answer) for one in asked if one.answer),
+            nodes=tuple(_node_answer(one) for one in asked),
+        )
+
+    async def frequency_stream(self, key: VariantKey, assembly: Assembly) -> AsyncGenerator[NodeAnswer | PooledCounts, None]:
+        """The same, node by node in the order of arrival; the pooled figures come last."""
+        told: list[tuple[Member, NodeFrequency]] = []
+        async with aclosing(self._ask("frequency", _frequency_message(key, assembly), _read_frequency)) as results:
+            async for one in results:
+                if one.answer:
+                    told.append((one.member, one.answer))
+                yield _node_answer(one)
+        yield pool(told)
+
+    async def region(
+        self, region: Region, assembly: Assembly, *, limit: int = REGION_LIMIT, after: VariantKey | None = None
+    ) -> RegionAnswer:
+        """Variants that overlap a region and may be told, in order; `after` is the last one of the page before.
+
+        Parameters
+        ----------
+        limit
+            Most variants on a page, 1 to `REGION_LIMIT_MAX`; a page may hold fewer although more follow.
+        """
+        message = AskRegion(region=str(region), assembly=assembly, limit=limit, after=str(after) if after else None)
+
+        def read(member: Member, body: bytes) -> NodeRegion:
+            return checked_region(member, NodeRegion.model_validate_json(body), limit=limit, after=after)
+
+        asked = await self._all("region", message, read)
+        return merge_region(str(region), assembly, [(one.member, one.road, one.answer) for one in asked], limit=limit)
+
+    async def datasets(self) -> DatasetsAnswer:
+        """Every member's datasets, as it declares them now."""
+        asked = await self._all("datasets", AskDatasets(), _read_datasets)
+        for one in asked:
+            if one.answer:
+                self._registry.declare(one.member.id, tuple(record.id for record in one.answer.datasets))
+        return DatasetsAnswer(nodes=tuple(_datasets_answer(one.member, one.road, one.answer) for one in asked))
+
+    async def beacon(self, question: AskBeacon) -> tuple[tuple[Member, Road, BeaconReply | None], ...]:
+        """Every member's own Beacon's reply to one question; None where it did not answer."""
+        asked = await self._all("beacon", question, _read_beacon)
+        return tuple((one.member, one.road, one.answer) for one in asked)
+
+    async def close(self) -> None:
+        """End all connections."""
+        self._registry.flush()
+        await self._transport.close()
+
+    async def _all(self, question: str, message: Message, read: Callable[[Member, bytes], _Answer]) -> Sequence[Asked[_Answer]]:
+        async with aclosing(self._ask(question, message, read)) as results:
+            return sorted([one async for one in results], key=lambda one: one.member.id)
+
+    async def _ask(
+        self, question: str, message: Message, read: Callable[[Member, bytes], _Answer]
+    ) -> AsyncGenerator[Asked[_Answer], None]:
+        members = [member for member in self._registry.members() if member.state == "active"]
+        body = message.model_dump_json().encode()
+        asking = ask_all(self._transport, members, question, body, read, deadline_seconds=self.deadline_seconds)
+        async with aclosing(asking) as results:
+            async for one in results:
+                if one.road.status == "answered":
+                    self._registry.seen(one.member.id)
+                yield one
+
+
+def _frequency_message(key: VariantKey, assembly: Assembly) -> AskFrequency:
+    return AskFrequency(variant=str(key), assembly=assembly)
+
+
+def _read_frequency(member: Member, body: bytes) -> NodeFrequency:
+    return checked_frequency(member, NodeFrequency.model_validate_json(body))
+
+
+def _read_datasets(member: Member, body: bytes) -> NodeDatasets:
+    return checked_datasets(member, NodeDatasets.model_validate_json(body))
+
+
+def _read_beacon(_member: Member, body: bytes) -> BeaconReply:
+    return BeaconReply.model_validate_json(body)
+
+
+def _node_answer(one: Asked[NodeFrequency]) -> NodeAnswer:
+    return NodeAnswer(**one.road.model_dump(by_alias=False), datasets=one.answer.datasets if one.answer else ())
+
+
+def _datasets_answer(member: Member, road: Road, answer: NodeDatasets | None) -> NodeDatasetsAnswer:
+    return NodeDatasetsAnswer(
+        **road.model_dump(by_alias=False),
+        name=member.name,
+        country=member.country,
+        datasets=answer.datasets if answer else (),
+    )
