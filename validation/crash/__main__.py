@@ -13,6 +13,7 @@ from pathlib import Path
 
 from validation import realdata
 from validation.crash.kill import Experiment, run
+from validation.naive import samples_of
 
 HERE = Path(__file__).parent
 TIMES, SEED = 50, 20261122

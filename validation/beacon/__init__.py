@@ -1,0 +1,1 @@
+"""Random Beacon questions over HTTP against a naive scan; `python -m validation.beacon` writes RESULTS.md."""
