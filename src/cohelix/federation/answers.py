@@ -7,10 +7,12 @@ figures that can be true. Anything else raises `BadInput`, which makes the membe
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
-from cohelix.core.errors import BadInput
-from cohelix.core.variant import VariantKey, parse_variant
+from cohelix.core.errors import BadInput, BadQuestion
+from cohelix.core.genome import Region, plain_contig
+from cohelix.core.variant import VariantKey, trim
 from cohelix.wire.federation import (
     DatasetState,
     DatasetVariant,
@@ -30,6 +32,8 @@ from cohelix.wire.frequency import (
 )
 
 _TEXT_MAX = 500
+_NAME_MAX = 1_000_000  # alleles may be of any length
+_NAME = re.compile(r"(?P<contig>[A-Za-z0-9_.*:-]{1,80}?)-(?P<position>\d{1,10})-(?P<ref>[^-]+)-(?P<alt>.+)", re.DOTALL)
 _DATASETS_MAX, _ROWS_MAX = 1000, 2000
 _COUNT_MAX = 2**53  # beyond it JSON numbers are not exact
 
@@ -45,7 +49,7 @@ def checked_frequency(member: Member, answer: NodeFrequency) -> NodeFrequency:
     return answer
 
 
-def checked_region(member: Member, answer: NodeRegion, *, limit: int, after: VariantKey | None) -> NodeRegion:
+def checked_region(member: Member, answer: NodeRegion, region: Region, *, limit: int, after: VariantKey | None) -> NodeRegion:
     """The node's page of a region, if it can be true: as for a frequency, in order, after `after`, at most `limit`."""
     _check_node(member, answer.node)
     _check_datasets(member, [dataset.id for dataset in answer.datasets])
@@ -57,7 +61,10 @@ def checked_region(member: Member, answer: NodeRegion, *, limit: int, after: Var
         before = _order(after) if after else None
         for variant in dataset.variants:
             _check_rows(variant.populations, answered=True)
-            place = _order(_key(variant.variant))
+            key = variant_of_name(variant.variant)
+            if key.contig != region.contig or key.position >= region.end:
+                raise BadInput("a variant is not of the region")
+            place = _order(key)
             if before is not None and place <= before:
                 raise BadInput("its variants are not in order")
             before = place
@@ -111,7 +118,7 @@ def merge_region(
         last: tuple[int, str, str] | None = None
         for dataset in page.datasets if page else ():
             for variant in dataset.variants:
-                key = _key(variant.variant)
+                key = variant_of_name(variant.variant)
                 place = _order(key)
                 names[place] = str(key)
                 entry = DatasetVariant(node=member.id, id=dataset.id, populations=variant.populations)
@@ -261,21 +268,19 @@ def _column(answered: Sequence[DatasetFrequency], name: str) -> int:
     return sum(getattr(dataset.populations[0], name) or 0 for dataset in answered)
 
 
-def _key(text: str) -> VariantKey:
-    """A variant's key as the node names it; symbolic alleles, which `parse_variant` does not take, as written."""
-    _check_variant_text(text)
-    contig, position, ref, alt = text.split("-", 3)
-    if set(ref + alt) <= set("ACGTN"):
-        return parse_variant(text)
-    return VariantKey(contig, int(position) - 1, ref, alt)
+def variant_of_name(text: str) -> VariantKey:
+    """A variant's key from its name in an answer; takes symbolic alleles too, which people do not type.
 
-
-def _check_variant_text(text: str) -> None:
-    parts = text.split("-", 3)
-    if len(text) > 100_000 or not text.isprintable() or len(parts) != 4 or not parts[1].isascii() or not parts[1].isdigit():
-        raise BadInput("a variant's name is not one")
-    if len(parts[1]) > 10 or not parts[2] or not parts[3]:
-        raise BadInput("a variant's name is not one")
+    Raises
+    ------
+    BadQuestion
+        If it is not a variant's name.
+    """
+    found = _NAME.fullmatch(text) if len(text) <= _NAME_MAX and text.isprintable() else None
+    if found is None:
+        raise BadQuestion("a variant's name is not contig-position-ref-alt")
+    start, ref, alt = trim(int(found["position"]) - 1, found["ref"], found["alt"])
+    return VariantKey(plain_contig(found["contig"]), start, ref, alt)
 
 
 def _order(key: VariantKey) -> tuple[int, str, str]:

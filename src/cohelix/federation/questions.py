@@ -83,7 +83,7 @@ class Federation:
         message = AskRegion(region=str(region), assembly=assembly, limit=limit, after=str(after) if after else None)
 
         def read(member: Member, body: bytes) -> NodeRegion:
-            return checked_region(member, NodeRegion.model_validate_json(body), limit=limit, after=after)
+            return checked_region(member, NodeRegion.model_validate_json(body), region, limit=limit, after=after)
 
         asked = await self._all("region", message, read)
         return merge_region(str(region), assembly, [(one.member, one.road, one.answer) for one in asked], limit=limit)
