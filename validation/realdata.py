@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from cohelix.testing.example_data import find_example, user_cache
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -61,30 +59,8 @@ def write_people(path: Path, people: dict[str, tuple[str, str]], samples: list[s
 
 
 def qtltools_example(cache: Path | None = None) -> Path:
-    """The folder with `genotypes.chr22.vcf.gz` of the Debian package, fetched by `apt-get download` where it is not cached.
+    """The folder with `genotypes.chr22.vcf.gz` of the Debian package, found or fetched as the demo does it.
 
-    The cache is `COHELIX_DATA`, else the user's own cache folder. Raises `FileNotFoundError`, with apt's own words,
-    where the package cannot be had.
+    Raises `Unreachable`, with apt's own words, where the package cannot be had.
     """
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cohelix" / "qtltools-example"
-    folder = cache or Path(os.environ.get("COHELIX_DATA") or default)
-    if (folder / "genotypes.chr22.vcf.gz").is_file():
-        return folder
-    if not shutil.which("apt-get"):
-        raise FileNotFoundError("qtltools-example is not cached and this machine has no apt-get to fetch it with")
-    with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            ["apt-get", "download", "qtltools-example"], cwd=scratch, capture_output=True, text=True, check=False
-        )
-        packages = list(Path(scratch).glob("*.deb"))
-        if done.returncode or not packages:
-            raise FileNotFoundError(f"qtltools-example could not be fetched: {done.stderr.strip()[-300:]}")
-        subprocess.run(["dpkg-deb", "-x", str(packages[0]), scratch + "/x"], check=True)
-        archive = next(Path(scratch).glob("x/**/examples.tar.xz"))
-        fresh = folder.with_name(folder.name + ".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        with tarfile.open(archive) as tar:
-            tar.extractall(fresh, filter="data")
-        fresh.rename(folder)
-    return folder
+    return find_example(None, cache or user_cache(), lambda _: None).genotypes[0].parent

@@ -127,7 +127,7 @@ def _narrow(
 ) -> tuple[Question, dict[str, Any]]:
     """Sometimes ask for a type, bases or lengths too, mostly those of a variant that is there."""
     if rng.random() < 0.3:
-        kind = rng.choice(sorted(types_of(like)) + ["SNP", "INDEL", "DEL"])
+        kind = rng.choice([*sorted(types_of(like)), "SNP", "INDEL", "DEL"])
         if kind in ("SNP", "INDEL", "DEL", "INS", "DUP"):
             asked, words = replace(asked, variant_type=kind), {**words, "variantType": kind}
     if bases and "geneId" not in words and rng.random() < 0.2 and not like.alt.startswith("<") and like.alt != "*":

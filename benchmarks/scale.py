@@ -1,0 +1,25 @@
+"""How big the benchmarks run: full on demand, small in every test run so that they stay alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of the data and numbers of repeats."""
+
+    name: str
+    people: int  # of the simulated cohort
+    bases: int  # its length
+    lookup_variants: int  # of the store for exact look-ups
+    lookups: int
+    big_people: int  # of the store for counting everything
+    big_variants: int
+    repeats: int
+    http_rate: int  # requests a second
+    http_seconds: float
+
+
+FULL = Scale("full", 20_000, 3_000_000, 10_000_000, 20_000, 100_000, 103_562, 15, 500, 20.0)
+SMALL = Scale("small", 300, 60_000, 20_000, 300, 2_000, 2_000, 3, 50, 1.0)
