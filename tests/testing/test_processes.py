@@ -1,0 +1,54 @@
+"""Processes that the demo starts are stopped with it, and what they say is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from cohelix.core.errors import BadUsage, CohelixError
+from cohelix.testing.processes import Processes, free_port, port_or_refuse
+
+
+def test_a_command_gives_its_output(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        assert processes.run("version", "--version").strip().count(".") == 2
+
+
+def test_a_failing_command_tells_its_last_words(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes, pytest.raises(CohelixError, match="No such command"):
+        processes.run("nonsense", "no-such-noun")
+
+
+def test_nothing_starts_after_the_end(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        pass
+    with pytest.raises(CohelixError, match="ending"):
+        processes.run("version", "--version")
+
+
+def test_a_port_in_use_is_refused_politely() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BadUsage, match=f"port {port} is in use"):
+            port_or_refuse(port, 8000)
+        assert port_or_refuse(None, port) not in (port, 0)
+    free = free_port()
+    assert port_or_refuse(free, 8000) == free
+
+
+def test_leaving_by_an_exception_stops_what_was_started(tmp_path: Path) -> None:
+    pids = []
+    processes = Processes(tmp_path / "logs")
+    with pytest.raises(KeyboardInterrupt), processes:
+        # A command that waits for its standard output to be read, as a server does: --help of everything is too short,
+        # so the process is started and left alone at once.
+        pids.append(processes._start(["--help"], (tmp_path / "log").open("w")).pid)
+        raise KeyboardInterrupt
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(pid, 0)
