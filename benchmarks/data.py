@@ -13,6 +13,7 @@ import numpy as np
 from cohelix.genotypes.writer import StoreWriter
 
 from benchmarks.scale import Scale
+from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.genome import Assembly
 from cohelix.genotypes.model import EncodedBatch, Strings
 
@@ -153,7 +154,9 @@ def spectrum_batches(people: int, variants: int, seed: int, spacing: int, batch:
             contig, position = contig + 1, 10_000
 
 
-def _batch(rng, contig, start, spacing, people, carriers, dense) -> EncodedBatch:  # type: ignore[no-untyped-def]
+def _batch(  # noqa: PLR0917
+    rng: np.random.Generator, contig: str, start: int, spacing: int, people: int, carriers: IntArray, dense: BoolArray
+) -> EncodedBatch:
     n = len(carriers)
     owner = np.repeat(np.arange(n, dtype=np.uint64), carriers)
     drawn = np.unique(owner * np.uint64(people) + rng.integers(0, people, len(owner)).astype(np.uint64))
