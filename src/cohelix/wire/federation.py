@@ -193,3 +193,18 @@ class PinnedHub(Wire):
     hub_key: str
     node_url: str
     joined_at: str
+
+
+class GeneRecord(Wire):
+    """A gene as the hub knows it; `region` is 1-based and inclusive."""
+
+    symbol: str
+    ensembl_id: str | None
+    name: str
+    region: str
+
+
+class GeneAnswer(RegionAnswer):
+    """The variants of a gene's region, and the gene."""
+
+    gene: GeneRecord
