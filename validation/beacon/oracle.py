@@ -45,8 +45,9 @@ class Oracle:
 
     @cached_property
     def told(self) -> list[bool]:
-        """Whether anything at all may be told of each variant."""
-        return [self.disclosure == "open" or tellable(count(v.alleles), self.floor) for v in self.variants]
+        """Whether a Beacon says of each variant that it exists: it was observed, and, on a floored dataset, may be told."""
+        totals = [count(v.alleles) for v in self.variants]
+        return [t.ac >= 1 if self.disclosure == "open" else tellable(t, self.floor) for t in totals]
 
     def find(self, question: Question) -> list[int]:
         """Variants that are asked for and may be told, by position, REF and ALT."""
