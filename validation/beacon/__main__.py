@@ -30,9 +30,9 @@ def main(each: int = 5_000) -> int:
     lines = [
         "# Random Beacon questions against a naive scan",
         "",
-        f"Made by `python -m validation.beacon` (seed {SEED}). Each question goes over HTTP to a served node with an open and a",
-        "floored (k = 5) dataset of the same people and variants; the whole answer (exists, totals, the variants of the page,",
-        "every population's and sex's figures) is compared with a scan of all variants by `validation/naive.py`.",
+        f"Made by `python -m validation.beacon` (seed {SEED}). Each question goes over HTTP to a served node with an open and",
+        "a floored (k = 5) dataset of the same people and variants; the whole answer (exists, totals, the variants of the",
+        "page, every population's and sex's figures) is compared with a scan of all variants by `validation/naive.py`.",
         "",
         "| data | variants | questions | of them with a hit | absent | indels in answers | kinds | different | p50 | p99 |",
         "|---|---|---|---|---|---|---|---|---|---|",

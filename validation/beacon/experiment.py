@@ -44,8 +44,8 @@ class Outcome:
         p50, p99 = (1000 * float(np.quantile(self.seconds, q)) for q in (0.5, 0.99))
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.kinds.items()))
         return (
-            f"| {self.name} | {self.variants:,} | {self.questions:,} | {self.hits:,} | {self.absent:,} | {self.indels:,} | {kinds} | "
-            f"{len(self.differences)} | {p50:.1f} ms | {p99:.1f} ms |"
+            f"| {self.name} | {self.variants:,} | {self.questions:,} | {self.hits:,} | {self.absent:,} | {self.indels:,} "
+            f"| {kinds} | {len(self.differences)} | {p50:.1f} ms | {p99:.1f} ms |"
         )
 
     def record(self) -> dict[str, object]:
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def load_part(
-    name: str, scratch: Path, files: Sequence[Path], table: Path, people: naive.People, variants: list[naive.NaiveVariant]
+    name: str, scratch: Path, files: Sequence[Path], table: Path, *, people: naive.People, variants: list[naive.NaiveVariant]
 ) -> Part:
     """Load the files twice, open and floored, into one node."""
     node = scratch / f"node-{name}"
@@ -74,7 +74,7 @@ def synthetic_part(scratch: Path, *, people: int, per_contig: int, unknown: floa
     path = synthetic.write_vcf(scratch / "synthetic.vcf.gz", cohort, per_contig=per_contig, seed=seed + 1)
     table = synthetic.write_people(scratch / "synthetic.tsv", cohort)
     known = naive.People([cohort.sex[s] for s in cohort.samples], [cohort.population[s] for s in cohort.samples])
-    return load_part("synthetic", scratch, [path], table, known, list(naive.read_variants(path)))
+    return load_part("synthetic", scratch, [path], table, people=known, variants=list(naive.read_variants(path)))
 
 
 def real_part(scratch: Path, files: Sequence[Path], panel: dict[str, tuple[str, str]]) -> Part:
@@ -82,7 +82,7 @@ def real_part(scratch: Path, files: Sequence[Path], panel: dict[str, tuple[str, 
     samples = naive.samples_of(files[0])
     table = realdata.write_people(scratch / "real.tsv", panel, samples)
     variants = [variant for path in files for variant in naive.read_variants(path)]
-    return load_part("real", scratch, files, table, naive.split(panel, samples), variants)
+    return load_part("real", scratch, files, table, people=naive.split(panel, samples), variants=variants)
 
 
 def run(part: Part, n: int, seed: int) -> Outcome:
