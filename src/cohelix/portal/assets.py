@@ -1,0 +1,44 @@
+"""Styles, script and icon under addresses that carry their content's hash, so that a browser may keep them for ever."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cohelix.core.errors import NotFound
+
+_MEDIA_TYPES = {
+    "portal.css": "text/css; charset=utf-8",
+    "portal.js": "text/javascript; charset=utf-8",
+    "favicon.svg": "image/svg+xml",
+}
+
+
+def asset_path(name: str) -> str:
+    """`/static/3f2a…/portal.css`: the address of an asset in its present content."""
+    return f"/static/{_digest(name)}/{name}"
+
+
+async def asset(request: Request) -> Response:
+    """Serve one asset; an address with another version's hash gets the present content and must not be kept."""
+    name = request.path_params["name"]
+    if name not in _MEDIA_TYPES:
+        raise NotFound(f"there is no static file {name!r}")
+    current = request.path_params["digest"] == _digest(name)
+    kept = "public, max-age=31536000, immutable" if current else "no-store"
+    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
+    return Response(_content(name), media_type=_MEDIA_TYPES[name], headers=headers)
+
+
+@cache
+def _content(name: str) -> bytes:
+    return resources.files("cohelix.portal").joinpath("views", "static", name).read_bytes()
+
+
+@cache
+def _digest(name: str) -> str:
+    return sha256(_content(name)).hexdigest()[:16]

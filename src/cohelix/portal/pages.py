@@ -1,0 +1,308 @@
+"""The portal's pages: one search box, variants, regions, genes, datasets; rendered on the server, whole without JavaScript."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from cohelix import __version__
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import CohelixError, NotFound
+from cohelix.core.genes import Gene, find_gene, genes_in
+from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly, parse_region
+from cohelix.core.variant import VariantKey, is_sequence, parse_variant
+from cohelix.federation.answers import variant_of_name
+from cohelix.federation.questions import Federation
+from cohelix.portal.assets import asset, asset_path
+from cohelix.portal.figures import decimal, grouped, milliseconds, sentence
+from cohelix.portal.roll import Called, Roll
+from cohelix.portal.search import (
+    DatasetQuestion,
+    GeneQuestion,
+    NotUnderstood,
+    Question,
+    RegionQuestion,
+    VariantQuestion,
+    understand,
+)
+from cohelix.portal.snippets import frequency_path, frequency_snippets, region_snippets
+from cohelix.portal.tables import frequency_view, region_view
+from cohelix.web import name_route
+
+PAGE_VARIANTS = 50
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute]:
+    """The portal of a hub, to be mounted after all other routes.
+
+    The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
+    """
+    pages = _Pages(federation, Roll(federation, clock or SystemClock()))
+    return [
+        _route("/", pages.home),
+        _route("/search", pages.search),
+        _route("/variant/{variant}", pages.variant),
+        _route("/region/{region}", pages.region),
+        _route("/gene/{symbol}", pages.gene),
+        _route("/datasets", pages.datasets),
+        _route("/datasets/{dataset}", pages.dataset),
+        _route("/about", pages.about),
+        _route("/static/{digest}/{name}", asset),
+        _route("/{path:path}", _nothing_here),
+    ]
+
+
+class _Pages:
+    """One method a page: asks the federation, arranges the answer, renders a template."""
+
+    def __init__(self, federation: Federation, roll: Roll) -> None:
+        self._federation = federation
+        self._roll = roll
+
+    async def home(self, request: Request) -> Response:
+        called = await self._roll.call()
+        return _page(request, "home.html", called=called, assembly=_usual_assembly(called))
+
+    async def search(self, request: Request) -> Response:
+        called = await self._roll.call(patience_seconds=0.2)
+        chosen = request.query_params.get("assembly")
+        assembly = parse_assembly(chosen) if chosen else _usual_assembly(called)
+        question = understand(request.query_params.get("q", ""), assembly, called.dataset_ids)
+        if not isinstance(question, NotUnderstood):
+            return RedirectResponse(_path_of(question), HTTPStatus.SEE_OTHER, headers=_HEADERS)
+        if question.problem == "empty":
+            return RedirectResponse("/", HTTPStatus.SEE_OTHER, headers=_HEADERS)
+        status = HTTPStatus.NOT_FOUND if question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
+        return _page(request, "search.html", status, question=question, assembly=question.assembly)
+
+    async def variant(self, request: Request) -> Response:
+        key = parse_variant(request.path_params["variant"])
+        assembly = _assembly(request)
+        if assembly is None:
+            return _which_assembly(request, str(key))
+        if str(key) != request.path_params["variant"]:
+            return RedirectResponse(variant_path(str(key), assembly), HTTPStatus.SEE_OTHER, headers=_HEADERS)
+        answer, called = await asyncio.gather(self._federation.frequency(key, assembly), self._roll.call(patience_seconds=0.2))
+        return _page(
+            request,
+            "variant.html",
+            assembly=assembly,
+            key=key,
+            kind=_kind(key),
+            answer=answer,
+            view=frequency_view(answer, called.members, called.records),
+            genes=genes_in(Region(key.contig, key.position, key.end), assembly),
+            around=_around(key, assembly),
+            snippets=frequency_snippets(_hub_url(request), str(key), assembly),
+            json_path=frequency_path(str(key), assembly),
+            other_assembly=_other(assembly),
+        )
+
+    async def region(self, request: Request) -> Response:
+        region = parse_region(request.path_params["region"])
+        assembly = _assembly(request)
+        if assembly is None:
+            return _which_assembly(request, str(region))
+        return await self._variants_in(request, region, assembly, gene=None)
+
+    async def gene(self, request: Request) -> Response:
+        symbol = request.path_params["symbol"]
+        assembly = _assembly(request)
+        if assembly is None:
+            return _which_assembly(request, symbol)
+        gene = find_gene(symbol, assembly)
+        if gene is None:
+            return RedirectResponse(search_path(symbol, assembly), HTTPStatus.SEE_OTHER, headers=_HEADERS)
+        return await self._variants_in(request, gene.region, assembly, gene=gene)
+
+    async def _variants_in(self, request: Request, region: Region, assembly: Assembly, *, gene: Gene | None) -> Response:
+        cursor = request.query_params.get("after")
+        after = variant_of_name(cursor) if cursor else None
+        asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after)
+        answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=0.2))
+        return _page(
+            request,
+            "region.html",
+            assembly=assembly,
+            region=region,
+            gene=gene,
+            genes=() if gene else genes_in(region, assembly)[:12],
+            answer=answer,
+            view=region_view(answer, called.members, called.records),
+            later=cursor is not None,
+            here=request.url.path,
+            snippets=region_snippets(_hub_url(request), region, gene.symbol if gene else None, assembly),
+        )
+
+    async def datasets(self, request: Request) -> Response:
+        called = await self._roll.call()
+        return _page(request, "datasets.html", called=called, assembly=_usual_assembly(called))
+
+    async def dataset(self, request: Request) -> Response:
+        called = await self._roll.call()
+        wanted = request.path_params["dataset"]
+        record = called.records.get(wanted)
+        node = wanted.partition(":")[0]
+        member = next((member for member in called.members if member.id == node), None)
+        if member is None or (record is None and wanted not in called.dataset_ids):
+            raise NotFound(f"there is no dataset {wanted!r} in this federation")
+        assembly = parse_assembly(record.assembly) if record else _usual_assembly(called)
+        heard = called.heard.get(node)
+        return _page(request, "dataset.html", id=wanted, record=record, member=member, heard=heard, assembly=assembly)
+
+    async def about(self, request: Request) -> Response:
+        called = await self._roll.call()
+        return _page(request, "about.html", assembly=_usual_assembly(called))
+
+
+async def _nothing_here(request: Request) -> Response:
+    """A browser gets a page; a program gets what the app says of an address that does not exist."""
+    if "text/html" not in request.headers.get("accept", ""):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    raise NotFound("there is no page at this address")
+
+
+def variant_path(variant: str, assembly: str) -> str:
+    """The page of a variant."""
+    return f"/variant/{quote(variant, safe='')}?{urlencode({'assembly': assembly})}"
+
+
+def region_path(region: str, assembly: str, after: str | None = None) -> str:
+    """The page of a region's variants, from the one after `after`."""
+    return f"/region/{quote(region, safe=':')}?{_query(assembly, after)}"
+
+
+def gene_path(symbol: str, assembly: str, after: str | None = None) -> str:
+    """The page of a gene's variants, from the one after `after`."""
+    return f"/gene/{quote(symbol, safe='')}?{_query(assembly, after)}"
+
+
+def dataset_path(dataset: str) -> str:
+    """The page of a dataset; it is also the value of a visa for it (rule 6 of the interface)."""
+    return f"/datasets/{quote(dataset, safe=':')}"
+
+
+def search_path(text: str, assembly: str) -> str:
+    """What typing that text into the box would ask."""
+    return f"/search?{urlencode({'q': text, 'assembly': assembly})}"
+
+
+def _query(assembly: str, after: str | None) -> str:
+    return urlencode({"assembly": assembly} | ({"after": after} if after else {}))
+
+
+def _path_of(question: Question) -> str:
+    match question:
+        case VariantQuestion(key, assembly):
+            return variant_path(str(key), assembly)
+        case RegionQuestion(region, assembly):
+            return region_path(str(region), assembly)
+        case GeneQuestion(gene, assembly):
+            return gene_path(gene.symbol, assembly)
+        case DatasetQuestion(dataset):
+            return dataset_path(dataset)
+        case NotUnderstood():
+            return "/"
+
+
+def _assembly(request: Request) -> Assembly | None:
+    text = request.query_params.get("assembly")
+    return parse_assembly(text) if text else None
+
+
+def _usual_assembly(called: Called) -> Assembly:
+    """The build of most datasets, for a box in which nobody chose yet."""
+    counted = Counter(record.assembly for record in called.records.values())
+    return parse_assembly(counted.most_common(1)[0][0]) if counted else Assembly.GRCH38
+
+
+def _other(assembly: Assembly) -> Assembly:
+    return Assembly.GRCH38 if assembly == Assembly.GRCH37 else Assembly.GRCH37
+
+
+def _around(key: VariantKey, assembly: Assembly, *, bases: int = 1_000) -> Region:
+    contig = known_contig(key.contig, assembly)
+    end = key.end + bases
+    return Region(key.contig, max(0, key.position - bases), min(end, contig.length) if contig and contig.length else end)
+
+
+def _kind(key: VariantKey) -> str:
+    """`snv`, `mnv`, `insertion`, `deletion`, `indel` or `symbolic`; the templates have the words."""
+    if not (is_sequence(key.ref) and is_sequence(key.alt)):
+        return "symbolic"
+    if len(key.ref) == len(key.alt):
+        return "snv" if len(key.ref) == 1 else "mnv"
+    if len(key.ref) == 1 and key.alt[0] == key.ref:
+        return "insertion"
+    return "deletion" if len(key.alt) == 1 and key.ref[0] == key.alt else "indel"
+
+
+def _hub_url(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _which_assembly(request: Request, subject: str) -> Response:
+    return _page(request, "which_assembly.html", HTTPStatus.BAD_REQUEST, subject=subject, assembly=Assembly.GRCH38)
+
+
+def _route(template: str, handler: Handler) -> Route:
+    """A GET route that shows an error of the house as a page; everything unexpected goes on to the app, which logs it."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        name_route(request.scope, template)
+        try:
+            return await handler(request)
+        except CohelixError as error:
+            return _page(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
+
+    return Route(template, answer)
+
+
+def _page(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+    html = _TEMPLATES.get_template(template).render(
+        path=request.url.path, typed=request.query_params.get("q", ""), code=int(status), **values
+    )
+    return HTMLResponse(html, status, headers=_HEADERS)
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("cohelix.portal", "views"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(grouped=grouped, decimal=decimal, milliseconds=milliseconds, sentence=sentence)
+_TEMPLATES.globals.update(
+    asset_path=asset_path,
+    variant_path=variant_path,
+    region_path=region_path,
+    gene_path=gene_path,
+    dataset_path=dataset_path,
+    search_path=search_path,
+    assemblies=tuple(Assembly),
+    version=__version__,
+)

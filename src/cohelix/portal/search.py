@@ -1,0 +1,295 @@
+"""What a line typed into the search box means: a variant, a region, a gene, a dataset, or why it is none of them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from cohelix.core.errors import BadInput
+from cohelix.core.genes import Gene, find_gene, suggest
+from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, region_1based
+from cohelix.core.variant import VariantKey, parse_variant
+
+TEXT_MAX = 2_000  # the longest indels that people paste fit; beyond it the text is not a question
+
+Problem = Literal[
+    "empty",
+    "too_long",
+    "rs_id",
+    "hgvs",
+    "ontology_term",
+    "unknown_contig",
+    "beyond_contig",
+    "half_variant",
+    "symbolic_allele",
+    "not_bases",
+    "contig_alone",
+    "reversed_region",
+    "other_assembly_gene",
+    "nothing_of_that_name",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantQuestion:
+    """One variant of one assembly."""
+
+    key: VariantKey
+    assembly: Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class RegionQuestion:
+    """A stretch of one assembly."""
+
+    region: Region
+    assembly: Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class GeneQuestion:
+    """A gene of one assembly."""
+
+    gene: Gene
+    assembly: Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetQuestion:
+    """A dataset by its federation id."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A text that would have been understood, on the assembly where it would."""
+
+    text: str
+    assembly: Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """Why a text is no question, and what may have been meant.
+
+    Attributes
+    ----------
+    text
+        As typed.
+    problem
+        Which of the known misunderstandings it is; the page has the words.
+    subject
+        The part of the text that the problem is about: a contig, an allele, a symbol.
+    contig_length
+        In bases, where a position lies beyond the end.
+    """
+
+    text: str
+    assembly: Assembly
+    problem: Problem
+    subject: str = ""
+    contig_length: int | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+
+
+Question = VariantQuestion | RegionQuestion | GeneQuestion | DatasetQuestion | NotUnderstood
+
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | dict.fromkeys("→⟶➔", ">") | {"∶": ":", "\u200b": ""})
+_ASSEMBLY_WORD = re.compile(r"[\s(\[]*\b(GRCh3[78](?:\.p\d+)?|hg19|hg38|b37|b38)\b[\s)\],:]*", re.IGNORECASE)
+_CONTIG = r"(?P<contig>[A-Za-z0-9][\w.*]*?)"
+_VARIANT = re.compile(
+    _CONTIG + r"(?:\s*[:\s_-]\s*)(?:g\.\s*)?(?P<position>\d{1,10})(?:\s*[:\s_-]\s*)?"
+    r"(?P<ref>[A-Za-z]+)(?:\s*[>/:|\s_-]\s*)(?P<alt>[A-Za-z]+|\*|<[^<>]{1,40}>|[.-])"
+)
+_HALF = re.compile(_CONTIG + r"\s*[:\s_-]\s*(?P<position>\d{1,10})\s*[:\s_-]?\s*(?P<ref>[A-Za-z]+)\s*[>:_-]?")
+_NUMBER = r"\d+(?:\.\d+)?\s?(?:[kKmM][bB]?)?"
+_REGION = re.compile(
+    _CONTIG + rf"(?:\s*:\s*|\s+|[_-])(?P<first>{_NUMBER})(?:\s*(?:\.\.|-|_|:)\s*|\s+)(?P<last>{_NUMBER})(?:\s?bp)?"
+)
+_POSITION = re.compile(_CONTIG + r"(?:\s*:\s*|\s+|[_-])(?:g\.\s*)?(?P<position>\d{1,10})")
+_RS_ID = re.compile(r"rs\s?\d+", re.IGNORECASE)
+_HGVS = re.compile(r"\S+:\s?[cgmnpr]\.\S+|[cp]\.\S+", re.IGNORECASE)
+_ONTOLOGY_TERM = re.compile(
+    r"(?:HP|MONDO|ORPHA(?:NET)?|OMIM|DOID|NCIT|EFO|MESH|SNOMED(?:CT)?|ICD-?10(?:CM)?|LOINC|UBERON)[:_]\S+", re.IGNORECASE
+)
+_UNITS = {"k": 1_000, "m": 1_000_000}
+_NUMBERED_SEX_CHROMOSOMES = {"23": "X", "24": "Y", "25": "X", "26": "MT"}  # as PLINK numbers them
+
+
+def understand(text: str, assembly: Assembly, datasets: Sequence[str]) -> Question:
+    """Read what was typed; never raises.
+
+    Parameters
+    ----------
+    text
+        As typed.
+    assembly
+        The build chosen beside the box; a build that the text names itself (`hg38`, `NC_000022.11`) goes before it.
+    datasets
+        Federation ids (`NODE:DATASET`) that exist.
+    """
+    typed = text.strip()
+    if len(typed) > TEXT_MAX:
+        return NotUnderstood(typed[:TEXT_MAX], assembly, "too_long")
+    plain = _plain(typed)
+    named = _ASSEMBLY_WORD.search(plain)
+    if named:
+        assembly = parse_assembly(named[1])
+        plain = f"{plain[: named.start()]} {plain[named.end() :]}".strip()
+    if not plain:
+        return NotUnderstood(typed, assembly, "empty")
+    return (
+        _known_but_not_asked(typed, plain, assembly)
+        or _dataset(plain, datasets)
+        or _variant(typed, plain, assembly)
+        or _region(typed, plain, assembly)
+        or _gene(typed, plain, assembly)
+        or _broken(typed, plain, assembly, datasets)
+    )
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).translate(_DASHES)
+    folded = re.sub(r"(?<=\d),(?=\d{3})", "", folded)
+    return re.sub(r"\s+", " ", folded).strip(" \"'`;")
+
+
+def _known_but_not_asked(typed: str, plain: str, assembly: Assembly) -> NotUnderstood | None:
+    if _RS_ID.fullmatch(plain):
+        return NotUnderstood(typed, assembly, "rs_id", subject=plain.replace(" ", ""))
+    if _ONTOLOGY_TERM.fullmatch(plain):
+        return NotUnderstood(typed, assembly, "ontology_term", subject=plain)
+    if _HGVS.fullmatch(plain) and not _VARIANT.fullmatch(plain):
+        return NotUnderstood(typed, assembly, "hgvs", subject=plain)
+    return None
+
+
+def _dataset(plain: str, datasets: Sequence[str]) -> DatasetQuestion | None:
+    found = next((known for known in datasets if known.casefold() == plain.casefold()), None)
+    return DatasetQuestion(found) if found else None
+
+
+def _variant(typed: str, plain: str, assembly: Assembly) -> Question | None:
+    found = _VARIANT.fullmatch(plain)
+    if not found:
+        return None
+    contig, alt = found["contig"], found["alt"].upper()
+    assembly = assembly_of_refseq(contig) or assembly
+    position = int(found["position"])
+    wrong = _wrong_place(typed, plain, contig, position, assembly)
+    if wrong:
+        return wrong
+    if alt.startswith("<") or alt == "*":
+        return NotUnderstood(typed, assembly, "symbolic_allele", subject=found["alt"])
+    try:
+        return VariantQuestion(parse_variant(f"{contig}-{position}-{found['ref']}-{alt}"), assembly)
+    except BadInput:
+        allele = next((a for a in (found["ref"], alt) if re.search("[^ACGTN]", a.upper())), alt)
+        here = Suggestion(f"{_contig_name(contig, assembly)}:{position}-{position}", assembly)
+        return NotUnderstood(typed, assembly, "not_bases", subject=allele, suggestions=(here,))
+
+
+def _region(typed: str, plain: str, assembly: Assembly) -> Question | None:
+    found = _REGION.fullmatch(plain)
+    alone = None if found else _POSITION.fullmatch(plain)
+    match = found or alone
+    if not match:
+        return None
+    contig = match["contig"]
+    assembly = assembly_of_refseq(contig) or assembly
+    first, last = (_bases(found["first"]), _bases(found["last"])) if found else (int(match["position"]),) * 2
+    wrong = _wrong_place(typed, plain, contig, min(first, last), assembly)
+    if wrong:
+        return wrong
+    name = _contig_name(contig, assembly)
+    if last < first:
+        swapped = Suggestion(f"{name}:{last}-{first}", assembly)
+        return NotUnderstood(typed, assembly, "reversed_region", subject=plain, suggestions=(swapped,))
+    return RegionQuestion(region_1based(name, first, last), assembly)
+
+
+def _gene(typed: str, plain: str, assembly: Assembly) -> Question | None:
+    gene = find_gene(plain, assembly)
+    if gene:
+        return GeneQuestion(gene, assembly)
+    other = _other(assembly)
+    elsewhere = find_gene(plain, other)
+    if elsewhere:
+        there = Suggestion(elsewhere.symbol, other)
+        return NotUnderstood(typed, assembly, "other_assembly_gene", subject=elsewhere.symbol, suggestions=(there,))
+    return None
+
+
+def _broken(typed: str, plain: str, assembly: Assembly, datasets: Sequence[str]) -> NotUnderstood:
+    half = _HALF.fullmatch(plain)
+    if half and known_contig(half["contig"], assembly):
+        position, ref = int(half["position"]), half["ref"].upper()
+        name = _contig_name(half["contig"], assembly)
+        alts = [alt for alt in "ACGT" if alt != ref] if ref in "ACGT" else []
+        meant = [*(f"{name}-{position}-{ref}-{alt}" for alt in alts), f"{name}:{position}-{position}"]
+        return NotUnderstood(typed, assembly, "half_variant", plain, suggestions=_all(meant, assembly))
+    contig = known_contig(plain.rstrip(":- "), assembly)
+    if contig:
+        return NotUnderstood(typed, assembly, "contig_alone", subject=contig.name)
+    return NotUnderstood(typed, assembly, "nothing_of_that_name", plain, suggestions=_near(plain, assembly, datasets))
+
+
+def _near(plain: str, assembly: Assembly, datasets: Sequence[str]) -> tuple[Suggestion, ...]:
+    """Datasets of a similar name, and genes that begin alike, longest common beginning first."""
+    parts = {known.partition(":")[2].casefold(): known for known in datasets}
+    wholes = {known.casefold(): known for known in datasets}
+    word = plain.casefold()
+    near = [wholes[close] for close in get_close_matches(word, wholes, n=4, cutoff=0.6)]
+    near += [known for known in datasets if known.partition(":")[2].casefold() == word]
+    near += [parts[close] for close in get_close_matches(word, parts, n=2, cutoff=0.75)]
+    symbol = re.sub(r"[\s_]", "", plain)
+    for length in range(len(symbol), 1, -1):
+        genes = suggest(symbol[:length], assembly, limit=5)
+        if genes:
+            near += [gene.symbol for gene in genes]
+            break
+    return _all(list(dict.fromkeys(near))[:6], assembly)
+
+
+def _wrong_place(typed: str, plain: str, contig: str, position: int, assembly: Assembly) -> NotUnderstood | None:
+    """What is wrong with a contig name or a 1-based position, if anything is."""
+    known = known_contig(contig, assembly)
+    if known is None:
+        renamed = _NUMBERED_SEX_CHROMOSOMES.get(contig.lower().removeprefix("chr"))
+        rest = plain[len(contig) :]
+        meant = _all([f"{renamed}{rest}"], assembly) if renamed else ()
+        return NotUnderstood(typed, assembly, "unknown_contig", subject=contig, suggestions=meant)
+    if position < 1 or (known.length and position > known.length):
+        other = _other(assembly)
+        there = known_contig(contig, other)
+        fits = there is not None and 1 <= position <= there.length
+        meant = (Suggestion(plain, other),) if fits else ()
+        return NotUnderstood(
+            typed, assembly, "beyond_contig", subject=known.name, contig_length=known.length, suggestions=meant
+        )
+    return None
+
+
+def _contig_name(contig: str, assembly: Assembly) -> str:
+    known = known_contig(contig, assembly)
+    return known.name if known else contig
+
+
+def _bases(text: str) -> int:
+    """`50.31M`, `50310 kb` or `50310000` in bases."""
+    number = text.lower().replace(" ", "").removesuffix("b")
+    unit = _UNITS.get(number[-1], 1)
+    return round(float(number.rstrip("km")) * unit)
+
+
+def _other(assembly: Assembly) -> Assembly:
+    return Assembly.GRCH38 if assembly == Assembly.GRCH37 else Assembly.GRCH37
+
+
+def _all(texts: Sequence[str], assembly: Assembly) -> tuple[Suggestion, ...]:
+    return tuple(Suggestion(text, assembly) for text in texts)

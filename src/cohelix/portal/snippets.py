@@ -1,0 +1,53 @@
+"""The question of a page as a command that a reader can take away: curl, Python and our command line."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from cohelix.core.genome import Assembly, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Snippets:
+    """One question, three ways; each runs as it stands."""
+
+    curl: str
+    python: str
+    cli: str
+
+
+def frequency_snippets(hub_url: str, variant: str, assembly: Assembly) -> Snippets:
+    """Asks for one variant."""
+    address = f"{hub_url}{frequency_path(variant, assembly)}"
+    return Snippets(
+        curl=f"curl {shlex.quote(address)}",
+        python=_python(hub_url, f'frequency({_python_text(variant)}, assembly="{assembly}")'),
+        cli=f"cohelix frequency {shlex.quote(variant)} --assembly {assembly} --hub {shlex.quote(hub_url)}",
+    )
+
+
+def region_snippets(hub_url: str, region: Region, gene: str | None, assembly: Assembly) -> Snippets:
+    """Asks for the first variants of a region or, where one is meant, of a gene."""
+    address = f"{hub_url}/api/v1/region/{quote(str(region), safe=':')}?assembly={assembly}"
+    subject, verb = (gene, "gene") if gene else (str(region), "region")
+    return Snippets(
+        curl=f"curl {shlex.quote(address)}",
+        python=_python(hub_url, f'{verb}({_python_text(subject)}, assembly="{assembly}")'),
+        cli=f"cohelix {verb} {shlex.quote(subject)} --assembly {assembly} --hub {shlex.quote(hub_url)}",
+    )
+
+
+def frequency_path(variant: str, assembly: Assembly) -> str:
+    """The hub's address of the frequency answer as JSON."""
+    return f"/api/v1/frequency/{quote(variant, safe='')}?assembly={assembly}"
+
+
+def _python(hub_url: str, call: str) -> str:
+    return f"import cohelix\n\nhub = cohelix.connect({_python_text(hub_url)})\nhub.{call}"
+
+
+def _python_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -1,0 +1,238 @@
+"""A portal over a real federation, whose members' answers a test writes down as the wire documents that they send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from cohelix import web
+from cohelix.federation.questions import Federation
+from cohelix.federation.registry import Registry
+from cohelix.federation.transport import Arrival
+from cohelix.portal.pages import routes
+from cohelix.wire.federation import JoinRequest, Member
+
+COUNTS = {  # of 22-50313359-G-A on GRCh37: copies, called alleles, homozygotes of men and women
+    "FI": ("FIN", "Finland", (14, 72, 2), (17, 112, 1)),
+    "GB": ("GBR", "United Kingdom", (16, 82, 3), (20, 90, 1)),
+    "IT": ("TSI", "Italy", (24, 88, 2), (22, 94, 4)),
+    "CEU": ("CEU", "Utah residents of northern and western European ancestry", (21, 88, 2), (24, 90, 3)),
+}
+OPEN_NOTE = "These donors agreed to open release of their genomes."
+
+
+def row(population: str, sex: str, ac: int | None, an: int | None, hom: int | None, *, hemi: int | None = 0) -> dict[str, Any]:
+    """One row of an answer."""
+    told = ac is not None and an is not None
+    het = ac - 2 * hom - (hemi or 0) if told and hom is not None else None
+    return {
+        "population": population,
+        "sex": sex,
+        "alleleCount": ac,
+        "alleleNumber": an,
+        "alleleFrequency": ac / an if told and an else None,
+        "homozygotes": hom,
+        "heterozygotes": het,
+        "hemizygotes": hemi if told and hom is not None else None,
+    }
+
+
+def answered_rows(node: str) -> list[dict[str, Any]]:
+    """The rows of a dataset of one population: as a whole and as that population."""
+    population, _, male, female = COUNTS[node]
+    both = tuple(m + f for m, f in zip(male, female, strict=True))
+    return [
+        row(name, sex, *counts)
+        for name in ("all", population)
+        for sex, counts in (("all", both), ("male", male), ("female", female))
+    ]
+
+
+def record(dataset: str, **changes: Any) -> dict[str, Any]:
+    """A dataset's own description."""
+    node = dataset.partition(":")[0]
+    return {
+        "id": dataset,
+        "title": f"GEUVADIS genotypes, {COUNTS[node][0]}" if node in COUNTS else dataset,
+        "assembly": "GRCh37",
+        "disclosure": "open",
+        "floors": {"frequency": 0, "people": 0},
+        "absentMeans": "not_assessed",
+        "version": 1,
+        "release": 1,
+        "nIndividuals": 92,
+        "nVariants": 85_485,
+        "contigs": ["22"],
+        "populations": [COUNTS[node][0]] if node in COUNTS else [],
+        "measurements": [],
+        "simulated": False,
+        "openReleaseNote": OPEN_NOTE,
+    } | changes
+
+
+FLOORED = {
+    "disclosure": "floored",
+    "floors": {"frequency": 5, "people": 10},
+    "nIndividuals": 90,
+    "nVariants": None,
+    "openReleaseNote": None,
+}
+
+
+def frequency_document(node: str, datasets: list[dict[str, Any]]) -> dict[str, Any]:
+    """A node's answer to one variant, with the sum over its answering datasets."""
+    totals = [dataset["populations"][0] for dataset in datasets if dataset["status"] == "answered"]
+    pooled = None
+    if totals:
+        ac, an = sum(t["alleleCount"] for t in totals), sum(t["alleleNumber"] for t in totals)
+        hom = None if any(t["homozygotes"] is None for t in totals) else sum(t["homozygotes"] for t in totals)
+        pooled = {
+            "alleleCount": ac,
+            "alleleNumber": an,
+            "alleleFrequency": ac / an if an else None,
+            "homozygotes": hom,
+            "nodes": [node],
+        }
+    return {"node": node, "datasets": datasets, "pooled": pooled}
+
+
+class Stage:
+    """A `Transport` over which each member says what the test wrote down for it.
+
+    `script[member][question]` is a document, an `Arrival`, a number of seconds to be late by, or a function of the
+    question's message that gives one of these.
+    """
+
+    def __init__(self) -> None:
+        self.script: dict[str, dict[str, Any]] = {}
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def ask(self, member: Member, question: str, body: bytes) -> Arrival:
+        message = json.loads(body)
+        self.asked.append((member.id, question, message))
+        said = self.script[member.id][question]
+        if callable(said):
+            said = said(message)
+        if isinstance(said, float):
+            await asyncio.sleep(said)
+            return Arrival("unreachable", "slept too long")
+        return said if isinstance(said, Arrival) else Arrival("answered", body=json.dumps(said).encode())
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def play(self, node: str, datasets: list[dict[str, Any]], records: list[dict[str, Any]], region: Any = None) -> None:
+        """Let a member answer with these datasets."""
+        states = [{"id": d["id"], "status": d["status"], "reason": d.get("reason"), "variants": []} for d in datasets]
+        self.script[node] = {
+            "frequency": frequency_document(node, datasets),
+            "datasets": {"node": node, "datasets": records},
+            "region": region or {"node": node, "datasets": states, "more": False},
+        }
+
+    def lose(self, node: str, status: str, reason: str) -> None:
+        """Let a member be absent on every question."""
+        self.script[node] = dict.fromkeys(("frequency", "datasets", "region"), Arrival(status, reason))
+
+
+def four_nodes(stage: Stage) -> None:
+    """The demo's members with real counts of one variant, and three variants of its region."""
+    for node in COUNTS:
+        dataset = f"{node}:geuvadis"
+        rows = answered_rows(node)
+        names = ["22-50313359-G-A", "22-50313400-C-T", "22-50313500-AT-A"]
+        region = {
+            "node": node,
+            "datasets": [
+                {"id": dataset, "status": "answered", "variants": [{"variant": name, "populations": rows} for name in names]}
+            ],
+            "more": False,
+        }
+        stage.play(node, [{"id": dataset, "status": "answered", "populations": rows}], [record(dataset)], region)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage()
+    four_nodes(stage)
+    return stage
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
+    """Makes a hub's app with the portal over the staged members."""
+
+    def make(stage: Stage, *, deadline_seconds: float = 0.5, names: dict[str, str] | None = None, **joined: Any) -> FastAPI:
+        folder = tmp_path / "hub"
+        folder.mkdir()
+        registry = Registry(folder)
+        for number, node in enumerate(stage.script):
+            token = registry.invite(node, hub_url="http://hub.example", hub_key="k")
+            name = (names or {}).get(node) or (COUNTS[node][1] if node in COUNTS else node)
+            datasets = tuple(r["id"] for r in _records(stage, node))
+            request = JoinRequest(
+                token=token.secret,
+                node=node,
+                name=name,
+                country=node[:2].replace("CE", "US"),
+                url=f"http://n{number}.example",
+                key=f"key{number}",
+                datasets=datasets,
+                **joined,
+            )
+            registry.join(request)
+        app = FastAPI()
+        web.install(app, service="hub")
+        app.router.routes.extend(routes(Federation(registry, stage, deadline_seconds=deadline_seconds)))
+        return app
+
+    return make
+
+
+def _records(stage: Stage, node: str) -> list[dict[str, Any]]:
+    said = stage.script[node]["datasets"]
+    return said["datasets"] if isinstance(said, dict) else []
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serves an app on a free port of this machine; gives its address."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def url(stage: Stage, make_app: Callable[..., FastAPI]) -> Iterator[str]:
+    """The address of a hub's portal over the staged members."""
+    with serving(make_app(stage)) as address:
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    """A browser without JavaScript in front of it."""
+    with httpx.Client(base_url=url, headers={"accept": "text/html,*/*"}, timeout=20) as client:
+        yield client
