@@ -104,7 +104,7 @@ def test_data_is_found_in_each_form(form: str, tmp_path: Path) -> None:
     assert found.genotypes[0].read_bytes() == b"genotypes"
     assert found.expression is not None and found.expression.read_bytes() == b"expression"
     assert found.covariates is not None and found.covariates.read_bytes() == b"covariates"
-    assert not found.simulated
+    assert found.kind == "geuvadis"
     assert PACKAGE in found.source
 
 
@@ -114,6 +114,7 @@ def test_any_vcf_will_do_and_the_cache_is_used_without_a_wish(tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("")
     found = find_example(tmp_path, tmp_path / "cache", print)
     assert [path.name for path in found.genotypes] == ["a.vcf.gz", "b.vcf"]
+    assert found.kind == "example"
     assert found.expression is None
     cached = tmp_path / "cached"
     cached.mkdir()

@@ -45,7 +45,7 @@ def example(folder: Path, text: str = HEADER + RECORDS) -> ExampleData:
     expression.write_text("#chr\tstart\tend\tgene\tlength\tstrand\tHG1\tNA2\nchr22\t1\t2\tENSG00000000001.5\t9\t+\t1.25\t0\n")
     covariates = folder / "covariates.txt"
     covariates.write_text("id NA1 HG1\n/x/genotypes_1_svd_PC2 -3.5 7\n/x/genes_1_svd_PC50 0.1 0.2\n")
-    return ExampleData((vcf,), expression, covariates, "test")
+    return ExampleData((vcf,), expression, covariates, "test", "example")
 
 
 def test_each_member_holds_its_own_people_only(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_each_member_holds_its_own_people_only(tmp_path: Path) -> None:
     columns = {share.member.id: written(share.genotypes[0])[0][9:] for share in result.shares}
     # X1 and X2 are in no table and are dealt out; AF1 is of a population that no member has.
     assert columns == {"FI": ["HG1", "X1"], "GB": ["X2"], "IT": ["NA1", "NA2"]}
-    assert (result.n_people, result.n_variants, result.unplaced) == (5, 2, 1)
+    assert (result.n_people, result.n_variants, result.unplaced, result.open_release) == (5, 2, 1, False)
     assert result.assembly == Assembly.GRCH37
     italy = written(next(share.genotypes[0] for share in result.shares if share.member.id == "IT"))
     assert italy[1] == ["22", "100", "rs1", "A", "C", ".", "PASS", ".", "GT", "0|1", "0|0"]
@@ -125,6 +125,6 @@ def test_a_simulated_cohort_is_what_it_says(tmp_path: Path) -> None:
 
 def test_the_stand_in_says_that_it_is_simulated(tmp_path: Path) -> None:
     data, people = simulated_example(tmp_path)
-    assert data.simulated and "simulated" in data.source
+    assert data.kind == "simulated" and "simulated" in data.source
     assert Counter(person.population for person in people.values()) == {"FIN": 92, "GBR": 86, "TSI": 91, "CEU": 89}
     assert b"simulated" in gzip.decompress(data.genotypes[0].read_bytes())[:200]

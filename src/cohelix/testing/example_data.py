@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, Literal, NamedTuple
 
 from cohelix.core.errors import BadFile, BadUsage, Unreachable
 
@@ -28,6 +28,7 @@ INSTALLED: Final = Path("/usr/share/doc/qtltools/examples") / ARCHIVE
 APT_TIMEOUT_SECONDS: Final = 240
 _VCF_NAMES = (".vcf", ".vcf.gz", ".vcf.bgz")
 
+Kind = Literal["geuvadis", "example", "simulated"]
 Say = Callable[[str], None]
 
 
@@ -44,15 +45,15 @@ class ExampleData(NamedTuple):
         One line per covariate, one column per person, separated by blanks; or None.
     source
         Where it comes from, as the report and the pages say it.
-    simulated
-        Whether no such person exists.
+    kind
+        `geuvadis` for the Debian package's data, `example` for other files, `simulated` where no such person exists.
     """
 
     genotypes: tuple[Path, ...]
     expression: Path | None
     covariates: Path | None
     source: str
-    simulated: bool = False
+    kind: Kind
 
 
 def find_example(given: Path | None, cache: Path, say: Say) -> ExampleData:
@@ -164,7 +165,7 @@ def _from_folder(folder: Path, cache: Path) -> ExampleData:
     files = tuple(sorted(path for path in folder.iterdir() if path.name.endswith(_VCF_NAMES)))
     if not files:
         raise BadUsage(f"--data {folder} holds neither {PACKAGE}*.deb, nor {ARCHIVE}, nor a VCF file (.vcf, .vcf.gz)")
-    return ExampleData(files, None, None, f"VCF files in {folder}")
+    return ExampleData(files, None, None, f"VCF files in {folder}", "example")
 
 
 def _is_complete(folder: Path) -> bool:
@@ -178,6 +179,7 @@ def _unpacked(folder: Path, source: str) -> ExampleData:
         expression if expression.is_file() else None,
         covariates if covariates.is_file() else None,
         source,
+        "geuvadis",
     )
 
 

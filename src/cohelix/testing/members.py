@@ -17,7 +17,7 @@ from isal import igzip
 from cohelix.core.errors import BadFile
 from cohelix.core.genome import Assembly, known_contig, region_1based
 from cohelix.testing.cohorts import simulate_cohort, write_trait, write_vcf
-from cohelix.testing.example_data import ExampleData, Say
+from cohelix.testing.example_data import ExampleData, Kind, Say
 
 FIXED_COLUMNS: Final = 9  # CHROM to FORMAT
 SIMULATED_SIZES: Final = {"FIN": 92, "GBR": 86, "TSI": 91, "CEU": 89}
@@ -64,7 +64,7 @@ def simulated_example(folder: Path) -> tuple[ExampleData, dict[str, Person]]:
         sample: Person(sex, population)
         for sample, sex, population in zip(cohort.samples, cohort.sexes, cohort.populations, strict=True)
     }
-    return ExampleData((genotypes,), None, trait, "simulated: no such person exists", simulated=True), people
+    return ExampleData((genotypes,), None, trait, "simulated: no such person exists", "simulated"), people
 
 
 class Share(NamedTuple):
@@ -77,13 +77,18 @@ class Share(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """The example data split over the members; `unplaced` people of the source belong to no member."""
+    """The example data split over the members; `unplaced` people of the source belong to no member.
 
+    `open_release` says that everybody in it is known to have agreed to open release, or does not exist.
+    """
+
+    kind: Kind
     shares: tuple[Share, ...]
     assembly: Assembly
     n_people: int
     n_variants: int
     unplaced: int
+    open_release: bool
 
 
 def people_of_1000_genomes() -> dict[str, Person]:
@@ -127,7 +132,24 @@ def split(data: ExampleData, people: Mapping[str, Person], folder: Path, say: Sa
             _write_people(table, member, own, people, measured)
             shares.append(Share(member, tuple(files[member.id]), table, len(own)))
     n_people = sum(share.n_people for share in shares)
-    return Shares(tuple(shares), assembly, n_people, n_variants, len(samples) - n_people)
+    strangers = any(sample not in people for sample in samples)
+    return Shares(
+        data.kind,
+        tuple(shares),
+        assembly,
+        n_people,
+        n_variants,
+        unplaced=len(samples) - n_people,
+        open_release=data.kind == "simulated" or not strangers,
+    )
+
+
+def records_of(share: Share) -> Iterator[list[str]]:
+    """The records of a member's genotype files, as fields of text."""
+    for path in share.genotypes:
+        for line in _lines(path):
+            if not line.startswith("#"):
+                yield line.rstrip("\n").split("\t")
 
 
 class _Measured(NamedTuple):
