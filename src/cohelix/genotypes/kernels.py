@@ -333,6 +333,47 @@ def list_carriers(buf, toc, row, flags, samples, copies):
     return _carriers(buf, toc, _u32(buf, toc, _CARRIERS), row, flags, words, samples, copies)
 
 
+# ---- tables of counts
+
+COUNT_SECTIONS = ("usual", "which", "starts", "group", "ac", "hom", "hemi", "missing", "an_less", "half_alt")
+
+
+@njit(nogil=True, inline="always")
+def _number(buf, place, width, index):
+    """Element of a column of 0 (absent), 1, 2, 4 or 8 bytes, little-endian, unsigned."""
+    value = np.int64(0)
+    for i in range(width):
+        value |= np.int64(buf[place + index * width + i]) << (8 * i)
+    return value
+
+
+@njit(types.void(_bytes_in, _toc_in, types.int64, types.int64[:, :, ::1]), nogil=True, cache=True)
+def expand_counts(buf, toc, first, out):
+    """Fill `out` (rows, groups, 6) with the rows from `first` on of a file of `counts`."""
+    n_groups = toc[0, 0]
+    for k in range(out.shape[0]):
+        row = first + k
+        which = _number(buf, toc[2, 0], toc[2, 1], row)
+        for g in range(n_groups):
+            out[k, g, 0] = _number(buf, toc[1, 0], 8, which * n_groups + g)
+            out[k, g, 1:] = 0
+        for cell in range(_number(buf, toc[3, 0], 4, row), _number(buf, toc[3, 0], 4, row + 1)):
+            g = _number(buf, toc[4, 0], toc[4, 1], cell)
+            ac = _number(buf, toc[5, 0], toc[5, 1], cell)
+            hom = _number(buf, toc[6, 0], toc[6, 1], cell)
+            hemi = _number(buf, toc[7, 0], toc[7, 1], cell)
+            width = toc[9, 1]
+            an_less = _number(buf, toc[9, 0], width, cell)
+            if 0 < width < 8 and an_less >> (8 * width - 1):  # the only signed column
+                an_less -= np.int64(1) << (8 * width)
+            out[k, g, 0] -= an_less
+            out[k, g, 1] = ac
+            out[k, g, 2] = ac - 2 * hom - hemi - _number(buf, toc[10, 0], toc[10, 1], cell)
+            out[k, g, 3] = hom
+            out[k, g, 4] = hemi
+            out[k, g, 5] = _number(buf, toc[8, 0], toc[8, 1], cell)
+
+
 # ---- decoding
 
 
