@@ -51,6 +51,8 @@ class VariantQuery:
             return None
         if "N" in self.ref or "N" in self.alt or self.variant_type or self.end or self.overlaps:
             return None
+        if self.min_length is not None or self.max_length is not None:
+            return None
         return VariantKey(self.contig, self.start[0], self.ref, self.alt)
 
 

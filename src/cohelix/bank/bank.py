@@ -1,0 +1,206 @@
+"""`Bank`: all datasets of a node, as the public may ask them, and the node's own sums in which each person counts once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cohelix.bank.people import Register
+from cohelix.bank.publish import current_version, published
+from cohelix.bank.questions import Groups, VariantQuery
+from cohelix.bank.rows import ALL, counts_document
+from cohelix.bank.version import OpenVersion
+from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
+from cohelix.core.arrays import IntArray
+from cohelix.core.errors import Damaged, NotFound
+from cohelix.core.genome import Assembly, Region
+from cohelix.core.ids import DatasetId, NodeId
+from cohelix.core.variant import VariantKey
+from cohelix.disclosure.rules import AN, tell_parts
+from cohelix.genotypes.model import Cohort
+from cohelix.wire.dataset import DatasetRecord
+from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
+
+_OPEN_ATTEMPTS = 5  # a version may be replaced twice, and so be gone, between reading the pointer and opening it
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is published now, taken over in one step."""
+
+    marks: dict[DatasetId, tuple[int, int]]
+    versions: dict[DatasetId, OpenVersion]
+    views: dict[DatasetId, DatasetView]
+    register: Register
+    shared: dict[tuple[DatasetId, ...], dict[DatasetId, tuple[Cohort, Cohort] | None]]
+
+
+class Bank:
+    """A node's datasets. Answers are what anybody may know; safe for many threads."""
+
+    def __init__(self, folder: Path, node: NodeId) -> None:
+        self._folder, self._node = folder, node
+        self._lock = threading.Lock()
+        self._opened = _Opened({}, {}, {}, Register({}), {})
+
+    @classmethod
+    def open(cls, folder: Path, node: NodeId) -> Bank:
+        """The bank in a node's folder, with what is published now.
+
+        Raises
+        ------
+        Damaged
+            If a published version cannot be read.
+        """
+        bank = cls(folder, node)
+        bank.refresh()
+        return bank
+
+    def refresh(self) -> None:
+        """Take over newly published versions; without any, a look at one pointer for each dataset."""
+        marks = {dataset: mark for dataset, (_, mark) in published(self._folder).items()}
+        if marks == self._opened.marks:
+            return
+        with self._lock:
+            before = self._opened
+            if marks == before.marks:
+                return
+            versions = {
+                dataset: before.versions[dataset] if before.marks.get(dataset) == mark else self._open_version(dataset)
+                for dataset, mark in marks.items()
+            }
+            register = Register({dataset: (version.people, version.call_sets) for dataset, version in versions.items()})
+            views = {dataset: DatasetView(version, self._node) for dataset, version in versions.items()}
+            self._opened = _Opened(marks, versions, views, register, {})
+
+    def datasets(self) -> tuple[DatasetRecord, ...]:
+        """The records of all datasets, by id."""
+        return tuple(view.record for view in self._opened.views.values())
+
+    def view(self, dataset: DatasetId) -> DatasetView:
+        """One dataset; raises `NotFound` where the node has none of that id."""
+        try:
+            return self._opened.views[dataset]
+        except KeyError:
+            raise NotFound(f"the node has no dataset {dataset}") from None
+
+    def frequency(self, key: VariantKey, assembly: Assembly, groups: Groups = NO_GROUPS) -> NodeFrequency:
+        """Every dataset's counts of an allele, and their sum over the node's people."""
+        opened = self._opened
+        answers = {dataset: view.frequency(key, groups, assembly=assembly) for dataset, view in opened.views.items()}
+        return NodeFrequency(node=self._node, datasets=tuple(answers.values()), pooled=self._pooled(opened, key, answers))
+
+    def region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None = None) -> NodeRegion:
+        """The first `limit` variants after `after` that overlap a region and may be told, in each dataset that has them."""
+        pages = {
+            view.record.id: view.variants(
+                VariantQuery(region.contig, overlaps=region), limit=limit + 1, after=after, assembly=assembly
+            )
+            for view in self._opened.views.values()
+        }
+        keys = sorted({found.key for page in pages.values() for found in page.items})
+        given = set(keys[:limit])
+        return NodeRegion(
+            node=self._node,
+            datasets=tuple(
+                DatasetRegion(
+                    id=dataset,
+                    status=page.status,
+                    reason=page.reason,
+                    variants=tuple(variant_frequency(found) for found in page.items if found.key in given),
+                )
+                for dataset, page in pages.items()
+            ),
+            more=len(keys) > limit,
+        )
+
+    def _open_version(self, dataset: DatasetId) -> OpenVersion:
+        for attempt in range(_OPEN_ATTEMPTS):
+            folder = current_version(self._folder, dataset)
+            try:
+                return OpenVersion.open(folder)
+            except (Damaged, OSError):
+                if attempt + 1 == _OPEN_ATTEMPTS or current_version(self._folder, dataset) == folder:
+                    raise
+        raise Damaged(f"dataset {dataset} cannot be opened")
+
+    def _pooled(self, opened: _Opened, key: VariantKey, answers: dict[DatasetId, DatasetFrequency]) -> PooledCounts | None:
+        """The node's sum: a dataset's people that an earlier dataset has counted are left out.
+
+        On floored datasets such a remainder is added only where it and the people left out both pass the floor, else
+        the later dataset stays out of the sum: its own total is told, so the difference would be, too.
+        """
+        answered = tuple(dataset for dataset, answer in answers.items() if answer.status == "answered")
+        if not answered:
+            return None
+        total, genotypes = np.zeros(6, np.int64), True
+        shared = self._shared(opened, answered)
+        for dataset in answered:
+            row = answers[dataset].populations[0]
+            part: IntArray | None
+            if shared[dataset] is None:
+                part = np.array([row.allele_number or 0, row.allele_count or 0, 0, row.homozygotes or 0, 0, 0], np.int64)
+                part_genotypes = row.homozygotes is not None
+            else:
+                part, part_genotypes = self._remainder(opened, dataset, key, answered)
+            if part is not None:
+                total, genotypes = total + part, genotypes and part_genotypes
+        sums = counts_document(ALL, ALL, total, genotypes=genotypes)
+        return PooledCounts(
+            allele_count=sums.allele_count,
+            allele_number=sums.allele_number,
+            allele_frequency=sums.allele_frequency,
+            homozygotes=sums.homozygotes,
+            nodes=(self._node,),
+        )
+
+    def _shared(self, opened: _Opened, answered: tuple[DatasetId, ...]) -> dict[DatasetId, tuple[Cohort, Cohort] | None]:
+        """For each dataset, None where it shares nobody with those before it, else (people to add, people already counted)."""
+        known = opened.shared.get(answered)
+        if known is None:
+            call_sets = {dataset: opened.versions[dataset].call_sets for dataset in answered}
+            known = {}
+            for dataset, columns in opened.register.already_counted(answered, call_sets).items():
+                rest = call_sets[dataset].counted & ~columns
+                known[dataset] = (Cohort.of(len(rest), rest), Cohort.of(len(rest), columns)) if columns.any() else None
+            opened.shared[answered] = known
+        return known
+
+    def _remainder(
+        self, opened: _Opened, dataset: DatasetId, key: VariantKey, answered: Sequence[DatasetId]
+    ) -> tuple[IntArray | None, bool]:
+        """What a dataset adds beyond people already counted: (6,) counts or None, and whether hom may be told."""
+        version = opened.versions[dataset]
+        cohorts = self._shared(opened, tuple(answered))[dataset]
+        assert cohorts is not None  # the caller has looked
+        rest, counted = cohorts
+        cells, row, _ = opened.views[dataset].cells(key)
+        if cells is None:
+            return None, False
+        if row is None:
+            return self._hom_ref_part(version, key, rest), True
+        added, left_out = (self._counts(version, row, cohort) for cohort in (rest, counted))
+        if version.store.key(row) != key:
+            added, left_out = without_alt(added), without_alt(left_out)
+        # The strictest of the datasets involved rules: an open one's difference may be about a floored one's people.
+        floor = max(opened.versions[other].manifest.floors.frequency for other in answered)
+        told, genotypes = tell_parts(added, left_out, rest.size, counted.size, floor=floor)
+        return (added if told else None), genotypes
+
+    @staticmethod
+    def _counts(version: OpenVersion, row: int, cohort: Cohort) -> IntArray:
+        counts = version.store.allele_counts(range(row, row + 1), cohort)
+        return np.array([int(column[0]) for column in counts], np.int64)
+
+    @staticmethod
+    def _hom_ref_part(version: OpenVersion, key: VariantKey, cohort: Cohort) -> IntArray:
+        """AN by ploidy of a cohort's people at a site where nobody differs from the reference."""
+        part = np.zeros(6, np.int64)
+        cells = version.hom_ref_cells(key.contig, key.position)
+        for number, columns in enumerate(version.atom_columns):
+            part[AN] += int(cohort.flags[columns].sum()) * int(cells[number, AN]) // version.manifest.atoms[number].people
+        return part

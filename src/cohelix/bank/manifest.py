@@ -1,0 +1,103 @@
+"""A dataset version on disk: what it declares, its parts, and the checksum of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cohelix.core.errors import Damaged
+from cohelix.core.genome import Assembly
+from cohelix.wire.dataset import AbsentMeans, Disclosure, Floors
+
+MANIFEST_FILE, REPORT_FILE = "manifest.json", "report.json"
+GENOTYPES, COUNTS, PEOPLE = "genotypes", "counts", "people"
+FORMAT_VERSION: Literal[1] = 1
+
+
+class Atom(BaseModel):
+    """People of one origin and one sex: the cells that counts are precomputed for; they share nobody and leave nobody out.
+
+    `population` is empty where it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    population: str
+    sex: Literal["male", "female", "unknown"]
+    people: int
+
+    @property
+    def group(self) -> str:
+        """The atom's name in the table of counts."""
+        return f"{self.population}\t{self.sex}"
+
+
+class Manifest(BaseModel):
+    """The declaration of one version. It holds no time and no path of the loading machine: the same input, the same bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = FORMAT_VERSION
+    dataset: str
+    version: int
+    release: int
+    title: str
+    assembly: Assembly
+    disclosure: Disclosure
+    floors: Floors
+    absent_means: AbsentMeans
+    simulated: bool
+    open_release_note: str | None
+    n_individuals: int
+    n_call_sets: int
+    n_variants: int
+    contigs: tuple[str, ...]
+    atoms: tuple[Atom, ...]
+    files: dict[str, str]
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest as sorted, indented JSON."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a version's folder.
+
+    Raises
+    ------
+    Damaged
+        If it is missing, or not of a format that this version reads.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise Damaged(f"version {folder.name}: the manifest cannot be read ({_first_line(error)})") from None
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under a version's folder, manifest and load report left out, by path from the folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (MANIFEST_FILE, REPORT_FILE):
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def verify_files(manifest: Manifest, folder: Path) -> None:
+    """Check every file against the manifest; raises `Damaged` naming the first that differs."""
+    present = checksums(folder)
+    for name in sorted(manifest.files.keys() | present.keys()):
+        if manifest.files.get(name) != present.get(name):
+            raise Damaged(f"{name} of version {manifest.version} is not what was loaded")
+
+
+def _first_line(error: Any) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,160 @@
+"""The node's register: which genotype column is whose, and who is in several datasets.
+
+A genotype column is a *call set*; its name is a biosample's id, and the biosample is an individual's. A column that no
+table names counts as a person of its own, of whom nothing is known. Individual ids are node-wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from cohelix.bank.manifest import Atom
+from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.errors import Damaged
+from cohelix.core.ids import DatasetId
+from cohelix.phenotypes.model import SEX_LABELS, People
+
+CALL_SETS_FILE = "call_sets.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class CallSets:
+    """The genotype columns of a dataset, in column order.
+
+    Attributes
+    ----------
+    names
+        The source's column names.
+    person
+        (columns,) int64 people number in the dataset's `People`; a column without a person has a number of its own
+        from `len(people)` on.
+    counted
+        (columns,) whether frequencies count it: one germline call set per person (rule 5 of the interface).
+    n_registered
+        How many people the tables name.
+    """
+
+    names: tuple[str, ...]
+    person: IntArray
+    counted: BoolArray
+    n_registered: int
+
+    @property
+    def n_people(self) -> int:
+        """Everybody: the people of the tables, and the columns without a person."""
+        return self.n_registered + int((self.person >= self.n_registered).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Linkage:
+    """How columns and tables met: what the load report says of it. Names are the operator's, never the public's."""
+
+    call_sets: CallSets
+    columns_without_person: tuple[str, ...]
+    people_without_column: tuple[str, ...]
+    not_counted: tuple[str, ...]
+
+
+def link(columns: Sequence[str], people: People) -> Linkage:
+    """Join genotype columns to people by biosample id, and choose the one call set of each person that counts.
+
+    A person's first germline column counts, unless the table marks another; a tumour never does.
+    """
+    biosample = {name: number for number, name in enumerate(people.biosample_ids)}
+    found = np.array([biosample.get(name, -1) for name in columns], np.int64)
+    linked = found >= 0
+    person = np.empty(len(columns), np.int64)
+    person[linked] = people.biosample_person[found[linked]]
+    person[~linked] = len(people) + np.arange(int((~linked).sum()))
+    germline, preferred = np.ones(len(columns), np.bool_), np.zeros(len(columns), np.bool_)
+    germline[linked], preferred[linked] = people.germline[found[linked]], people.preferred[found[linked]]
+    counted = np.zeros(len(columns), np.bool_)
+    candidates = np.flatnonzero(germline)
+    candidates = candidates[np.lexsort((candidates, ~preferred[candidates], person[candidates]))]
+    counted[candidates[np.unique(person[candidates], return_index=True)[1]]] = True
+    call_sets = CallSets(tuple(columns), person, counted, len(people))
+    with_column = np.zeros(len(people), np.bool_)
+    with_column[person[linked]] = True
+    return Linkage(
+        call_sets,
+        tuple(name for name, known in zip(columns, linked, strict=True) if not known),
+        tuple(people.individual_ids[number] for number in np.flatnonzero(~with_column)),
+        tuple(columns[number] for number in np.flatnonzero(~counted).tolist()),
+    )
+
+
+def atoms_of(call_sets: CallSets, people: People) -> tuple[tuple[Atom, IntArray], ...]:
+    """The counted columns by origin and sex: each atom with its ascending sample indexes, in order of origin, then sex."""
+    origins = people.origins()
+    members: dict[tuple[str, int], list[int]] = {}
+    for column in np.flatnonzero(call_sets.counted).tolist():
+        person = int(call_sets.person[column])
+        known = person < len(people)
+        members.setdefault((origins[person] if known else "", int(people.sex[person]) if known else 0), []).append(column)
+    return tuple(
+        (Atom(population=origin, sex=SEX_LABELS[sex], people=len(columns)), np.array(columns, np.int64))
+        for (origin, sex), columns in sorted(members.items())
+    )
+
+
+def write_call_sets(call_sets: CallSets, folder: Path) -> None:
+    """Write the columns' people into an existing folder."""
+    table = pa.table(
+        {
+            "column": pa.array(call_sets.names, pa.string()),
+            "person": pa.array(call_sets.person, pa.int64()),
+            "counted": pa.array(call_sets.counted, pa.bool_()),
+        }
+    ).replace_schema_metadata({"n_registered": str(call_sets.n_registered)})
+    with pa.OSFile(str(folder / CALL_SETS_FILE), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def read_call_sets(folder: Path) -> CallSets:
+    """What `write_call_sets` wrote; raises `Damaged` if it cannot be read."""
+    try:
+        with pa.memory_map(str(folder / CALL_SETS_FILE)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        return CallSets(
+            tuple(table["column"].to_pylist()),
+            table["person"].to_numpy(),
+            np.asarray(table["counted"].to_numpy(), np.bool_),
+            int(table.schema.metadata[b"n_registered"]),
+        )
+    except (OSError, KeyError, TypeError, pa.ArrowException) as error:
+        raise Damaged(f"{CALL_SETS_FILE}: cannot be read ({error})") from None
+
+
+class Register:
+    """Who is who over a node's datasets: numbers people node-wide."""
+
+    def __init__(self, datasets: Mapping[DatasetId, tuple[People, CallSets]]) -> None:
+        numbers: dict[str, int] = {}
+        columns: dict[DatasetId, IntArray] = {}
+        unregistered = 0
+        for dataset, (people, call_sets) in datasets.items():
+            registered = [numbers.setdefault(individual, len(numbers)) for individual in people.individual_ids]
+            alone = -1 - unregistered - np.arange(call_sets.n_people - call_sets.n_registered)
+            unregistered += len(alone)
+            columns[dataset] = np.concatenate([np.array(registered, np.int64), alone])[call_sets.person]
+        # People known by no id are numbered after the others, each in one dataset only.
+        self._n_people = len(numbers) + unregistered
+        self._columns = {dataset: np.where(who < 0, len(numbers) - 1 - who, who) for dataset, who in columns.items()}
+
+    def already_counted(
+        self, datasets: Sequence[DatasetId], call_sets: Mapping[DatasetId, CallSets]
+    ) -> dict[DatasetId, BoolArray]:
+        """For each dataset in turn, (columns,) bool: counted columns whose person one of the datasets before it has counted."""
+        seen = np.zeros(self._n_people, np.bool_)
+        shared = {}
+        for dataset in datasets:
+            who, counted = self._columns[dataset], call_sets[dataset].counted
+            shared[dataset] = seen[who] & counted
+            seen[who[counted]] = True
+        return shared

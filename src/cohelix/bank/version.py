@@ -1,0 +1,126 @@
+"""One opened version of a dataset: its stores, memory-mapped, and how its people and rows hang together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cohelix.bank.manifest import COUNTS, GENOTYPES, PEOPLE, Manifest, read_manifest
+from cohelix.bank.people import CallSets, atoms_of, read_call_sets
+from cohelix.bank.rows import Layout
+from cohelix.core.arrays import BoolArray, ByteArray, IntArray
+from cohelix.core.errors import Damaged
+from cohelix.core.genome import Assembly
+from cohelix.disclosure.rules import AC, tell_frequencies
+from cohelix.genotypes.store import GenotypeStore, open_store
+from cohelix.phenotypes.model import People
+from cohelix.phenotypes.store import read_people_store
+
+if TYPE_CHECKING:
+    from cohelix.genotypes.counts import CountTable
+
+LISTED_FILE = "listed.npy"
+_BLOCK_ROWS = 16_384
+
+# Where males have two copies of X and of Y: 0-based, half-open (Genome Reference Consortium, PAR#1 and PAR#2 on X).
+_PSEUDOAUTOSOMAL_X = {
+    Assembly.GRCH37: ((60_000, 2_699_520), (154_931_043, 155_260_560)),
+    Assembly.GRCH38: ((10_000, 2_781_479), (155_701_382, 156_030_895)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVersion:
+    """A published version, ready to be asked; safe for many threads.
+
+    `listed` (2, ceil(variants / 8)) uint8, one bit a row, least significant first: whether the public may know that the
+    variant is there, and whether it was, moreover, observed (AC > 0). Later rows of one key, rows without an ALT, and what
+    is below the floor are not listed. `atom_columns` are the counted sample indexes of each of the manifest's atoms.
+    """
+
+    folder: Path
+    manifest: Manifest
+    store: GenotypeStore
+    counts: CountTable
+    people: People
+    call_sets: CallSets
+    layout: Layout
+    listed: ByteArray
+    atom_columns: tuple[IntArray, ...]
+
+    @classmethod
+    def open(cls, folder: Path) -> OpenVersion:
+        """Open a version's folder; raises `Damaged` where a part is missing or does not fit."""
+        from cohelix.genotypes.counts import open_counts
+
+        manifest = read_manifest(folder)
+        counts = open_counts(folder / COUNTS)
+        if tuple(counts.groups) != tuple(atom.group for atom in manifest.atoms):
+            raise Damaged(f"version {manifest.version}: the counts are of other groups than the manifest says")
+        try:
+            listed = np.load(folder / LISTED_FILE, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{LISTED_FILE} cannot be read ({error})") from None
+        people, call_sets = read_people_store(folder / PEOPLE), read_call_sets(folder / PEOPLE)
+        atoms = atoms_of(call_sets, people)
+        if tuple(atom for atom, _ in atoms) != manifest.atoms:
+            raise Damaged(f"version {manifest.version}: its people are not those of the manifest")
+        return cls(
+            folder,
+            manifest,
+            open_store(folder / GENOTYPES),
+            counts,
+            people,
+            call_sets,
+            Layout.of(manifest.atoms),
+            listed,
+            tuple(columns for _, columns in atoms),
+        )
+
+    def is_listed(self, rows: IntArray, *, observed: bool) -> BoolArray:
+        """(rows,) bool: which of these rows the public may know of; with `observed`, only those with a copy of the ALT."""
+        bits = self.listed[int(observed)][rows >> 3] >> (rows & 7).astype(np.uint8) & 1
+        return np.asarray(bits, np.bool_)
+
+    def hom_ref_cells(self, contig: str, position: int) -> IntArray:
+        """(atoms, 6) counts of a site where nobody differs from the reference: AN by ploidy, everything else 0."""
+        cells = np.zeros((len(self.manifest.atoms), 6), np.int64)
+        for number, atom in enumerate(self.manifest.atoms):
+            cells[number, 0] = atom.people * _copies(self.manifest.assembly, contig, position, atom.sex)
+        return cells
+
+
+def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor: int) -> ByteArray:
+    """The bitmap of `OpenVersion.listed`, made once when a version is loaded."""
+    bits = np.zeros((2, store.info.n_variants), np.bool_)
+    for contig in store.info.contigs:
+        rows = store.contig_rows(contig)
+        previous: tuple[int, set[tuple[str, str]]] = (-1, set())
+        for start in range(rows.start, rows.stop, _BLOCK_ROWS):
+            block = range(start, min(start + _BLOCK_ROWS, rows.stop))
+            names = store.table(block)
+            rows_counts = layout.counts(counts.rows(block))
+            told = tell_frequencies(rows_counts, layout.people, layout.levels, floor=floor).counts[:, 0]
+            first = np.ones(len(block), np.bool_)
+            for index, (position, ref, alt) in enumerate(zip(names.position.tolist(), names.ref, names.alt, strict=True)):
+                if position != previous[0]:
+                    previous = (position, set())
+                first[index] = alt != "." and (ref, alt) not in previous[1]
+                previous[1].add((ref, alt))
+            bits[0, block.start : block.stop] = told & first
+            bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)
+    return np.packbits(bits, axis=1, bitorder="little")
+
+
+def _copies(assembly: Assembly, contig: str, position: int, sex: str) -> int:
+    """Copies of a place that a person has; of unknown sex: two of X, none of Y."""
+    if contig == "MT":
+        return 1
+    if contig == "Y":
+        return 1 if sex == "male" else 0
+    if contig == "X" and sex == "male":
+        return 2 if any(start <= position < end for start, end in _PSEUDOAUTOSOMAL_X[assembly]) else 1
+    return 2

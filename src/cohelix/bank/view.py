@@ -1,0 +1,319 @@
+"""What the public may ask of one dataset: every answer passes the disclosure engine here before it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from cohelix.bank.answers import FoundVariant, PeopleCount, Term, VariantPage
+from cohelix.bank.criteria import FLOORED_FIELDS, assessed, filtering_terms, people_meeting
+from cohelix.bank.matching import Name, candidate_rows, first_row_from, matches, needs_names, read_names
+from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
+from cohelix.bank.version import OpenVersion
+from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.genome import Assembly, Region
+from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
+from cohelix.core.variant import VariantKey
+from cohelix.disclosure.rules import AC, HEMI, HET, HOM, tell_count, tell_frequencies
+from cohelix.wire.dataset import DatasetRecord
+from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, VariantFrequency
+
+NO_GROUPS = Groups()
+REFUSED = "this dataset is closed: it answers nothing without a visa"
+_BLOCK_ROWS = 4_096
+
+
+class DatasetView:
+    """One published version of a dataset, behind its disclosure rule. Safe for many threads; does not change."""
+
+    def __init__(self, version: OpenVersion, node: NodeId) -> None:
+        self._version = version
+        self._manifest = version.manifest
+        self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
+        self.record = _record(version, self._id)
+
+    @property
+    def assembly(self) -> Assembly:
+        return self._manifest.assembly
+
+    def frequency(self, key: VariantKey, groups: Groups = NO_GROUPS, *, assembly: Assembly | None = None) -> DatasetFrequency:
+        """Counts of one allele: the total first, then sexes, populations, and populations by sex, as far as they may be told.
+
+        `assembly` is the question's; None where the caller has compared it. With groups, only their rows come with the total.
+        """
+        unanswered = self._unanswered(groups, assembly)
+        if unanswered:
+            return self._without(*unanswered)
+        cells, _, status = self.cells(key)
+        if cells is None:
+            return self._without(*status)
+        layout = self._version.layout
+        counts = layout.counts(cells[None])
+        told = tell_frequencies(counts, layout.people, layout.levels, floor=self._floor)
+        if not self._may_show(told.counts, groups)[0]:
+            return self._without(*self._below())
+        rows = layout.documents(counts[0], told.counts[0], told.genotypes[0], np.flatnonzero(layout.shown(groups)))
+        return DatasetFrequency(id=self._id, status="answered", populations=rows)
+
+    def cells(self, key: VariantKey) -> tuple[IntArray | None, int | None, tuple[DatasetStatus, str]]:
+        """Exact counts of each atom, for the bank alone: (atoms, 6), or None and why; and the row that they are from.
+
+        An absent allele (rule 2 of the interface) takes AN from a record at its position, or from everybody's ploidy.
+        """
+        version, open_to_all = self._version, self._manifest.disclosure == "open"
+        rows = version.store.rows_of(key)
+        if rows:
+            return version.counts.row(rows[0]), rows[0], ("answered", "")
+        if not version.store.contig_rows(key.contig):
+            return None, None, ("not_assessed", f"the dataset has no record of contig {key.contig}")
+        if not open_to_all:
+            return None, None, self._below()
+        row = self._record_at(key)
+        if row is not None:
+            return without_alt(version.counts.row(row)), row, ("answered", "")
+        if self._manifest.absent_means == "hom_ref":
+            return version.hom_ref_cells(key.contig, key.position), None, ("answered", "")
+        return None, None, ("not_assessed", "the dataset has no record of this site")
+
+    def variants(
+        self,
+        query: VariantQuery,
+        *,
+        skip: int = 0,
+        limit: int = 100,
+        groups: Groups = NO_GROUPS,
+        after: VariantKey | None = None,
+        assembly: Assembly | None = None,
+        observed: bool = False,
+    ) -> VariantPage:
+        """A page of the variants that meet the query and may be told, ascending by position, REF and ALT.
+
+        `skip` counts variants; with `after` (of the same contig) the page starts behind that variant, and `total` is of
+        those from its position on. A site with AC 0 is a variant of an open dataset, unless `observed`. Only variants of the page are counted over people, so the work is bounded by the
+        region's rows and the page.
+        """
+        unanswered = self._unanswered(groups, assembly)
+        if unanswered:
+            return VariantPage(0, (), *unanswered)
+        store = self._version.store
+        rows = candidate_rows(store, query)
+        if after is not None:
+            rows = rows[rows >= first_row_from(store, after.contig, after.position)]
+        rows = self._tellable(rows, groups, observed=observed)
+        if needs_names(query):
+            names = [name for name in read_names(store, rows) if matches(query, name)]
+            total, page = len(names), _sorted_page(names, skip, limit, after)
+        else:
+            total, page = len(rows), self._page_of_rows(rows, skip, limit, after)
+        return VariantPage(total, self._found(page, groups))
+
+    def exists(self, query: VariantQuery) -> bool:
+        """Whether somebody in the dataset has a variant that meets the query and may be told."""
+        return self.variants(query, limit=0, observed=True).total > 0
+
+    def region(self, region: Region, *, limit: int, after: VariantKey | None = None) -> VariantPage:
+        """Variants that overlap a region, the first `limit` after `after`."""
+        return self.variants(VariantQuery(region.contig, overlaps=region), limit=limit, after=after)
+
+    def count_people(self, query: PeopleQuery) -> PeopleCount:
+        """How many people meet the question; on a floored dataset in tens, and by sex, origin and disease only."""
+        unanswered = self._unanswered(NO_GROUPS, None)
+        if unanswered:
+            return PeopleCount(*unanswered, None)
+        people, floor = self._version.people, self._manifest.floors.people
+        floored = self._manifest.disclosure == "floored"
+        if floored and (query.carries is not None or any(item.field not in FLOORED_FIELDS for item in query.criteria)):
+            return PeopleCount(
+                "refused", "a floored dataset counts people by sex, population, country and disease code only", None
+            )
+        meeting = people_meeting(people, query.criteria)
+        unknown = next((item.field for item in query.criteria if not assessed(people, item)), None)
+        if unknown and not floored:
+            return PeopleCount("not_assessed", f"the dataset holds no {unknown} of anybody", None)
+        count = self._count(query, meeting)
+        told = tell_count(count, self._version.call_sets.n_people, floor=floor, asked=bool(query.criteria))
+        if told is None:
+            return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
+        return PeopleCount("answered", None, told)
+
+    def filtering_terms(self) -> tuple[Term, ...]:
+        """What the dataset's people can be asked about: of a floored one, words that enough people share."""
+        if self._manifest.disclosure == "closed":
+            return ()
+        open_to_all = self._manifest.disclosure == "open"
+        return filtering_terms(self._version.people, numbers=open_to_all, least=max(1, self._manifest.floors.people))
+
+    @property
+    def _floor(self) -> int:
+        return self._manifest.floors.frequency
+
+    def _unanswered(self, groups: Groups, assembly: Assembly | None) -> tuple[DatasetStatus, str] | None:
+        """Why the dataset says nothing, whatever the variant; None where it may answer."""
+        if self._manifest.disclosure == "closed":
+            return "refused", REFUSED
+        if assembly is not None and assembly != self._manifest.assembly:
+            return "other_assembly", f"the dataset is of {self._manifest.assembly}; nothing is lifted over"
+        layout = self._version.layout
+        if not self._is_floored and not layout.people[layout.asked(groups)].any():
+            return "empty", "the dataset has no person in the asked group"
+        return None
+
+    @property
+    def _is_floored(self) -> bool:
+        return self._manifest.disclosure != "open"
+
+    def _below(self) -> tuple[DatasetStatus, str]:
+        return "below_floor", f"below the dataset's floor of {self._floor} people, or not there"
+
+    def _without(self, status: DatasetStatus, reason: str) -> DatasetFrequency:
+        return DatasetFrequency(id=self._id, status=status, reason=reason)
+
+    def _may_show(self, told: BoolArray, groups: Groups) -> BoolArray:
+        """(variants,) bool: whether the total may be told, and, where groups are asked for, a row of theirs too."""
+        layout = self._version.layout
+        if not self._is_floored:
+            return np.ones(len(told), np.bool_)
+        return np.asarray(told[:, 0] & told[:, layout.asked(groups) & layout.printed].any(axis=1))
+
+    def _record_at(self, key: VariantKey) -> int | None:
+        """A row at the key's position whose REF is compatible (one is the other's beginning); the same REF preferred."""
+        rows = self._version.store.rows_starting(Region(key.contig, key.position, key.position + 1))
+        if not rows:
+            return None
+        refs = self._version.store.table(rows).ref
+        fitting = [index for index, ref in enumerate(refs) if ref.startswith(key.ref) or key.ref.startswith(ref)]
+        if not fitting:
+            return None
+        return rows[min(fitting, key=lambda index: (refs[index] != key.ref, index))]
+
+    def _tellable(self, rows: IntArray, groups: Groups, *, observed: bool) -> IntArray:
+        """Those of the rows that the public may know of; with groups, on a floored dataset, that it may know of there."""
+        rows = rows[self._version.is_listed(rows, observed=observed)]
+        if not self._is_floored or groups == NO_GROUPS:
+            return rows
+        kept = [block for block, _, told in self._told(rows) for block in [block[self._may_show(told.counts, groups)]]]
+        return np.concatenate(kept) if kept else rows
+
+    def _told(self, rows: IntArray) -> Iterable[tuple[IntArray, IntArray, Any]]:
+        """Blocks of rows with their (variants, rows, 6) counts and what of them may be told."""
+        layout = self._version.layout
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = rows[start : start + _BLOCK_ROWS]
+            counts = layout.counts(self._cells_of(block))
+            yield block, counts, tell_frequencies(counts, layout.people, layout.levels, floor=self._floor)
+
+    def _cells_of(self, rows: IntArray) -> IntArray:
+        """(rows, atoms, 6) counts; neighbouring rows are read together."""
+        cuts = np.flatnonzero(np.diff(rows) > 1) + 1
+        stretches = [range(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, cuts)]
+        return np.concatenate([self._version.counts.rows(stretch) for stretch in stretches])
+
+    def _page_of_rows(self, rows: IntArray, skip: int, limit: int, after: VariantKey | None) -> list[Name]:
+        """The page of rows that all match: only the page's names are read, and those of rows at the positions of its edges."""
+        if not limit or not len(rows):
+            return []
+        store = self._version.store
+        if after is not None:
+            at = len(rows) - int((rows >= first_row_from(store, after.contig, after.position + 1)).sum())
+            return _sorted_page(
+                list(read_names(store, rows[: skip + limit + at + _ties(store, rows, skip + limit + at)])), skip, limit, after
+            )
+        before = _ties(store, rows, skip, backwards=True)
+        stop = min(len(rows), skip + limit)
+        names = list(read_names(store, rows[skip - before : stop + _ties(store, rows, stop)]))
+        return sorted(names, key=lambda name: name.key)[before : before + limit]
+
+    def _found(self, names: list[Name], groups: Groups) -> tuple[FoundVariant, ...]:
+        layout = self._version.layout
+        shown = np.flatnonzero(layout.shown(groups))
+        by_row = {}
+        rows = np.array(sorted(name.row for name in names), np.int64)
+        for block, counts, told in self._told(rows):
+            for index, row in enumerate(block.tolist()):
+                by_row[row] = layout.documents(counts[index], told.counts[index], told.genotypes[index], shown)
+        return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row]) for name in names)
+
+    def _count(self, query: PeopleQuery, meeting: BoolArray) -> int:
+        """The exact number of people who meet the criteria, and carry what is asked for."""
+        version = self._version
+        everybody = np.zeros(version.call_sets.n_registered + len(version.call_sets.names), np.bool_)
+        everybody[: len(meeting)] = meeting
+        if query.carries is None:
+            unregistered = version.call_sets.n_people - version.call_sets.n_registered
+            return int(meeting.sum()) + (0 if query.criteria else unregistered)
+        if not query.criteria:
+            everybody[len(meeting) :] = True
+        rows = self._tellable(candidate_rows(version.store, query.carries), NO_GROUPS, observed=True)
+        if needs_names(query.carries):
+            named = (name.row for name in read_names(version.store, rows) if matches(query.carries, name))
+        else:
+            named = iter(rows.tolist())
+        carrying = np.zeros(len(version.call_sets.names), np.bool_)
+        for row in named:
+            carrying[version.store.carriers(row).sample_index] = True
+        return int(everybody[version.call_sets.person[carrying & version.call_sets.counted]].sum())
+
+
+def without_alt(cells: IntArray) -> IntArray:
+    """Counts of an allele that nobody has, at a site that these counts are of."""
+    cells = cells.copy()
+    cells[..., [AC, HET, HOM, HEMI]] = 0
+    return cells
+
+
+def variant_frequency(found: FoundVariant) -> VariantFrequency:
+    """A found variant as a line of a region answer."""
+    return VariantFrequency(variant=str(found.key), populations=found.populations)
+
+
+def _record(version: OpenVersion, federation_id: str) -> DatasetRecord:
+    """The dataset's record; its numbers pass the rule here, for good."""
+    manifest = version.manifest
+    closed, open_to_all = manifest.disclosure == "closed", manifest.disclosure == "open"
+    people: dict[str, int] = {}
+    for atom in manifest.atoms:
+        people[atom.population] = people.get(atom.population, 0) + atom.people
+    least = max(1, manifest.floors.people)
+    return DatasetRecord(
+        id=federation_id,
+        title=manifest.title,
+        assembly=manifest.assembly,
+        disclosure=manifest.disclosure,
+        floors=manifest.floors,
+        absent_means=manifest.absent_means,
+        version=manifest.version,
+        release=manifest.release,
+        n_individuals=None
+        if closed
+        else tell_count(manifest.n_individuals, manifest.n_individuals, floor=manifest.floors.people, asked=False),
+        n_variants=manifest.n_variants if open_to_all else None,
+        contigs=() if closed else manifest.contigs,
+        populations=() if closed else tuple(sorted(name for name, count in people.items() if name and count >= least)),
+        measurements=tuple(item.name for item in version.people.measurements) if open_to_all else (),
+        simulated=manifest.simulated,
+        open_release_note=manifest.open_release_note,
+    )
+
+
+def _sorted_page(names: list[Name], skip: int, limit: int, after: VariantKey | None) -> list[Name]:
+    if not limit:
+        return []
+    ordered = sorted((name for name in names if after is None or name.key > after), key=lambda name: name.key)
+    return ordered[skip : skip + limit]
+
+
+def _ties(store: Any, rows: IntArray, index: int, *, backwards: bool = False) -> int:
+    """How many rows at `index` and on (or before it) share the position of the row at the page's edge."""
+    if index <= 0 or index >= len(rows):
+        return 0
+    position = store.key(int(rows[index] if backwards else rows[index - 1])).position
+    ties = 0
+    if backwards:
+        while index - ties > 0 and store.key(int(rows[index - ties - 1])).position == position:
+            ties += 1
+    else:
+        while index + ties < len(rows) and store.key(int(rows[index + ties])).position == position:
+            ties += 1
+    return ties

@@ -1,0 +1,111 @@
+"""How much an answer may tell: minimum counts, rounding and complementary suppression, as pure functions.
+
+Rules 3 and 5 of the interface, read as in `docs/decisions/0003-disclosure-engine.md`. Floors act on people: carriers are
+people with at least one called copy of the ALT; non-carriers are fully called people without it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cohelix.core.arrays import BoolArray, IntArray
+
+FREQUENCY_FLOOR = 5  # rule 3 of the interface: k for frequencies
+PEOPLE_FLOOR = 10  # rule 3: k for counts of people, and the step that they are rounded down to
+# Columns of an array of counts, in the order of `AlleleCounts`.
+AN, AC, HET, HOM, HEMI, MISSING = range(6)
+# Levels of an answer's rows; the cells of one level are told all together or not at all.
+LEVEL_TOTAL, LEVEL_SEX, LEVEL_POPULATION, LEVEL_CELL = range(4)
+
+
+class Told(NamedTuple):
+    """What may be told, each (variants, rows) bool: `counts` is AC, AN and their quotient; `genotypes` is het, hom and hemi."""
+
+    counts: BoolArray
+    genotypes: BoolArray
+
+
+def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, floor: int) -> Told:
+    """Which rows of a frequency answer may be told, and in which of them the genotypes too.
+
+    Parameters
+    ----------
+    counts
+        (variants, rows, 6) an, ac, het, hom, hemi, missing of each row's people. Row 0 is the total. A level that is
+        present must partition the total: people of unknown sex or population have a row of their own in it.
+    people
+        (rows,) how many people each row is about; a row without people takes no part.
+    levels
+        (rows,) LEVEL_TOTAL, LEVEL_SEX, LEVEL_POPULATION or LEVEL_CELL.
+    floor
+        k; 0 for an open dataset, where everything is told.
+
+    Returns
+    -------
+    `counts` holds where carriers >= k and non-carriers >= k in this row and in every row of its level;
+    `genotypes` where, moreover, each of het, hom and hemi that can occur is >= k in every row of the level.
+    """
+    if floor <= 0:
+        everything = np.broadcast_to(people > 0, counts.shape[:2])
+        return Told(everything, everything)
+    row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
+    row_genotypes = row_counts & _genotypes_pass(counts, people, floor)
+    told_counts, told_genotypes = np.zeros_like(row_counts), np.zeros_like(row_counts)
+    for level in np.unique(levels):
+        rows = np.flatnonzero((levels == level) & (people > 0))
+        told_counts[:, rows] = row_counts[:, rows].all(axis=1, keepdims=True)
+        told_genotypes[:, rows] = row_genotypes[:, rows].all(axis=1, keepdims=True)
+    return Told(told_counts, told_genotypes)
+
+
+def tell_parts(first: IntArray, second: IntArray, first_people: int, second_people: int, *, floor: int) -> tuple[bool, bool]:
+    """Whether one dataset's counts may be told in two parts, and whether their genotypes may: (counts, genotypes).
+
+    Each part is (6,) counts. People who are in two datasets make such parts of the later one: those already
+    counted, and the remainder that is added. Both have to pass, for the whole is told as well.
+    """
+    told = tell_frequencies(
+        np.stack([first + second, first, second])[None],
+        np.array([first_people + second_people, first_people, second_people]),
+        np.array([LEVEL_TOTAL, LEVEL_SEX, LEVEL_SEX]),
+        floor=floor,
+    )
+    return bool(told.counts[0, 1:].all()), bool(told.genotypes[0, 1:].all())
+
+
+def tell_count(count: int, everybody: int, *, floor: int, asked: bool) -> int | None:
+    """A number of people as it may be told: rounded down to a multiple of the floor, or None if below it.
+
+    `asked` says that the number is of a part of `everybody`; then the rest has to reach the floor too, or be
+    nobody's to tell. With floor 0 (open) the number comes back as it is.
+    """
+    if floor <= 0:
+        return count
+    if count < floor or (asked and everybody - count < floor):
+        return None
+    return count - count % floor
+
+
+def carriers(counts: IntArray) -> IntArray:
+    """People with at least one called copy of the ALT, half-called ones included.
+
+    AC is het + 2 hom + hemi + (half-called with the ALT), so it counts every carrier once, and a homozygote twice.
+    """
+    return np.asarray(counts[..., AC] - counts[..., HOM])
+
+
+def non_carriers(counts: IntArray, people: IntArray) -> IntArray:
+    """Fully called people without the ALT; `people` broadcasts over the counts' leading axes."""
+    return np.asarray(people - counts[..., MISSING] - counts[..., HET] - counts[..., HOM] - counts[..., HEMI])
+
+
+def _genotypes_pass(counts: IntArray, people: IntArray, floor: int) -> BoolArray:
+    """Whether each genotype count that can occur reaches the floor; without haploid (diploid) people it cannot occur."""
+    het, hom, hemi = counts[..., HET], counts[..., HOM], counts[..., HEMI]
+    called = people - counts[..., MISSING]
+    haploid = (hemi > 0) | (2 * called > counts[..., AN])  # a fully called diploid person adds two to AN, a haploid one
+    diploid = (het + hom > 0) | (counts[..., AN] > called)
+    diploid_pass = ~diploid | ((het >= floor) & (hom >= floor))
+    return np.asarray(diploid_pass & (~haploid | (hemi >= floor)))

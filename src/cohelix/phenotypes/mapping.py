@@ -1,0 +1,178 @@
+"""The YAML mapping: which column of a table says what, where its name does not say it.
+
+```yaml
+separator: tab                 # tab, comma or semicolon; guessed where it is not given
+biosample: SAMPLE              # columns; a key that is not given is recognised by name
+individual: PERSON
+sex: {column: SEX, male: ["1"], female: ["2"], unknown: ["9"]}     # or: sex: SEX
+population: POP
+country: BIRTH_COUNTRY
+birth_year: YOB
+age: AGE_AT_VISIT
+sample_type: TISSUE            # germline or tumour
+counted: USE                   # 1 marks the biosample whose calls count for the person
+measurements:
+  - {column: LDL, name: LDL cholesterol, unit: mmol/L}
+diseases:
+  - {column: ICD10}                                        # codes, several separated by ; or |
+  - {column: T2D, code: "MONDO:0005148", label: type 2 diabetes}   # 0 or 1
+phenotypes:
+  - {column: SEIZURES, code: "HP:0001250"}
+ignore: [FID]
+missing: ["-9"]                # besides the empty cell, NA, N/A, NaN, null, None and .
+```
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cohelix.core.errors import BadFile
+
+_BYTES_MAX = 1 << 20
+_EXPECTED = "a mapping as in the guide to tables of people"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class SexColumn(_Strict):
+    """Where sex is, and which words of the table mean what, besides the usual ones."""
+
+    column: str
+    male: tuple[str, ...] = ()
+    female: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class MeasurementColumn(_Strict):
+    """A column of numbers; its name and unit as they are to be known."""
+
+    column: str
+    name: str = Field(default="", max_length=200)
+    unit: str = Field(default="", max_length=64)
+
+
+class CodeColumn(_Strict):
+    """A column of codes, or, with `code`, of 0 and 1 for one code."""
+
+    column: str
+    code: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}$")
+    label: str = Field(default="", max_length=200)
+
+
+class Mapping(_Strict):
+    """The whole mapping; every key may be left out."""
+
+    separator: Literal["tab", "comma", "semicolon"] | None = None
+    biosample: str | None = None
+    individual: str | None = None
+    sex: SexColumn | None = None
+    population: str | None = None
+    country: str | None = None
+    birth_year: str | None = None
+    age: str | None = None
+    sample_type: str | None = None
+    counted: str | None = None
+    measurements: tuple[MeasurementColumn, ...] = ()
+    diseases: tuple[CodeColumn, ...] = ()
+    phenotypes: tuple[CodeColumn, ...] = ()
+    ignore: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @field_validator("sex", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the mapping names, `ignore` left out."""
+        plain = (self.biosample, self.individual, self.population, self.country, self.birth_year, self.age)
+        single = (*plain, self.sample_type, self.counted, self.sex.column if self.sex else None)
+        codes = (item.column for item in (*self.diseases, *self.phenotypes))
+        return (*(name for name in single if name is not None), *(item.column for item in self.measurements), *codes)
+
+
+def read_mapping(path: Path) -> Mapping:
+    """Read a mapping.
+
+    Raises
+    ------
+    BadFile
+        With the line of the key that is unknown, repeated or of the wrong form.
+    """
+    name = str(path)
+    try:
+        if path.stat().st_size > _BYTES_MAX:
+            raise BadFile(name, "", f"larger than {_BYTES_MAX} bytes", _EXPECTED)
+        text = path.read_text(encoding="utf-8")
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise BadFile(name, _place(event.start_mark), "an alias", "every value spelled out")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(name, tree)
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise BadFile(name, "", f"cannot be read ({error.strerror})", _EXPECTED) from None
+    except UnicodeDecodeError as error:
+        raise BadFile(name, f"byte {error.start}", "the text is not in UTF-8", "UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark or error.context_mark)
+        raise BadFile(name, place, f"not YAML ({error.problem or error.context})", _EXPECTED) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise BadFile(name, "line 1", f"not YAML that can be read ({_first_line(error)})", _EXPECTED) from None
+    if not isinstance(document, dict) or not document:
+        raise BadFile(name, "line 1", "not a mapping of keys", _EXPECTED)
+    try:
+        return Mapping.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = _line_of(tree, first["loc"])
+        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        expected = (
+            f"one of {', '.join(Mapping.model_fields)}" if len(first["loc"]) == 1 and what == "unknown key" else _EXPECTED
+        )
+        raise BadFile(name, f"line {place}", f"{what}: {'.'.join(map(str, first['loc']))}", expected) from None
+
+
+def _refuse_repeated_keys(name: str, tree: yaml.Node | None) -> None:
+    if isinstance(tree, yaml.MappingNode):
+        seen = set()
+        for key, value in tree.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise BadFile(name, f"line {key.start_mark.line + 1}", f"the key {key.value} comes twice", "every key once")
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            _refuse_repeated_keys(name, value)
+    elif isinstance(tree, yaml.SequenceNode):
+        for value in tree.value:
+            _refuse_repeated_keys(name, value)
+
+
+def _line_of(tree: yaml.Node | None, place: tuple[int | str, ...]) -> int:
+    """The 1-based line of a path of keys and numbers; of its nearest parent where it is absent."""
+    node, line = tree, 1
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if getattr(key, "value", None) == step), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _place(mark: Any) -> str:
+    return f"line {mark.line + 1}" if mark else "line 1"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,41 @@
+"""What a member says of its datasets: the record that catalogue, Beacon and hub show."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cohelix.wire.frequency import Wire
+
+Disclosure = Literal["open", "floored", "closed"]
+AbsentMeans = Literal["not_assessed", "hom_ref"]
+
+
+class Floors(Wire):
+    """Fewest people that a number may be about: for frequencies, and for counts of people. 0 on an open dataset."""
+
+    frequency: int
+    people: int
+
+
+class DatasetRecord(Wire):
+    """A dataset as anybody may see it; every number here has passed its disclosure rule.
+
+    `n_individuals` is exact on an open dataset, rounded down to tens on a floored one, None where it is below ten or
+    the dataset is closed. `n_variants` and `measurements` are told of open datasets only.
+    """
+
+    id: str
+    title: str
+    assembly: str
+    disclosure: Disclosure
+    floors: Floors
+    absent_means: AbsentMeans
+    version: int
+    release: int
+    n_individuals: int | None = None
+    n_variants: int | None = None
+    contigs: tuple[str, ...] = ()
+    populations: tuple[str, ...] = ()
+    measurements: tuple[str, ...] = ()
+    simulated: bool = False
+    open_release_note: str | None = None
