@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cohelix.genotypes.writer import StoreWriter
 
 from benchmarks.scale import Scale
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.genome import Assembly
 from cohelix.genotypes.model import EncodedBatch, Strings
+from cohelix.genotypes.writer import StoreWriter
 
 START = 16_000_000
 # Carriers per variant and how many variants have them, of 103,562 among 100,000 European-like simulated people
@@ -50,16 +50,17 @@ def cache_folder() -> Path:
 
 
 def simulated(scale: Scale, seed: int = 1) -> CohortFiles:
-    """The cohort of this scale, made by msprime where it is not cached: European-like, phased, biallelic SNVs.
+    """The cohort of this scale, where it is not cached made by msprime: European-like, phased, biallelic SNVs.
 
-    The full scale takes about two minutes. Same demography and writer as `simulate_cohort.py` of the shared tools.
+    The small scale is drawn at random instead, so that the test run needs no msprime. The full scale takes about two minutes. Same demography and writer as `simulate_cohort.py` of the shared tools.
     """
     folder = cache_folder() / f"cohort-{scale.people}x{scale.bases}-{seed}"
     stem = folder / "cohort"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _simulate(stem, scale.people, scale.bases, seed)
+        make = _drawn if scale.name == "small" else _simulated
+        _write_cohort(stem, scale.people, make(scale.people, scale.bases, seed), seed)
         (folder / "complete").touch()
     samples = subprocess.run(
         ["bcftools", "query", "-l", f"{stem}.bcf"], check=True, capture_output=True, text=True
@@ -76,7 +77,8 @@ def simulated(scale: Scale, seed: int = 1) -> CohortFiles:
     return CohortFiles(*files, people, len(samples), n_variants)
 
 
-def _simulate(stem: Path, people: int, bases: int, seed: int) -> None:
+def _simulated(people: int, bases: int, seed: int) -> Iterator[tuple[int, IntArray]]:
+    """Offset and haplotypes, (people, 2) of 0 and 1, of every site that varies, by msprime."""
     import msprime
 
     growth, now = 0.0195, 512_000  # Tennessen et al. 2012, European branch
@@ -91,6 +93,23 @@ def _simulate(stem: Path, people: int, bases: int, seed: int) -> None:
         {"EUR": people}, demography=demography, sequence_length=bases, recombination_rate=1e-8, random_seed=seed, model=models
     )
     trees = msprime.sim_mutations(trees, rate=1.25e-8, random_seed=seed + 1, model=msprime.BinaryMutationModel())
+    for variant in trees.variants():
+        pairs = variant.genotypes.reshape(people, 2)
+        if 0 < int(pairs.sum()) < 2 * people and pairs.max() == 1:
+            yield int(variant.site.position), pairs
+
+
+def _drawn(people: int, bases: int, seed: int) -> Iterator[tuple[int, IntArray]]:
+    """The same without msprime and without linkage, for the small scale."""
+    rng = np.random.default_rng(seed)
+    for offset in range(5, bases, 40):
+        pairs = (rng.random((people, 2)) < rng.choice([0.002, 0.01, 0.1, 0.4])).astype(np.int64)
+        if 0 < int(pairs.sum()) < 2 * people:
+            yield offset, pairs
+
+
+def _write_cohort(stem: Path, people: int, sites: Iterator[tuple[int, IntArray]], seed: int) -> None:
+    """VCF.gz, BCF and pgen of the same genotypes."""
     header = (
         "##fileformat=VCFv4.3\n##contig=<ID=22,length=51304566>\n"
         '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">\n'
@@ -104,14 +123,11 @@ def _simulate(stem: Path, people: int, bases: int, seed: int) -> None:
     ):
         assert bgzip.stdin is not None
         bgzip.stdin.write(header.encode())
-        for variant in trees.variants():
-            pairs = variant.genotypes.reshape(people, 2)
-            if not 0 < int(pairs.sum()) < 2 * people or pairs.max() > 1:
-                continue
+        for offset, pairs in sites:
             line = bytearray(words[pairs[:, 0] * 2 + pairs[:, 1]].tobytes())
             line[-1] = 10
             ref, alt = rng.choice(list("ACGT"), 2, replace=False)
-            start = f"22\t{START + int(variant.site.position)}\t.\t{ref}\t{alt}\t.\tPASS\t.\tGT\t"
+            start = f"22\t{START + offset}\t.\t{ref}\t{alt}\t.\tPASS\t.\tGT\t"
             bgzip.stdin.write(start.encode() + line)
         bgzip.stdin.close()
     commands = (
