@@ -96,13 +96,18 @@ class StoreWriter:
             raise ShapeMismatch(f"a batch of {batch.n_samples} samples does not fit a store of {len(self._samples)}")
         run = self._open.get(source)
         if run is None or run.contig != batch.contig:
-            if run is not None:
-                self._finished.append(run.finish())
+            self.finish_source(source)
             if any(done.contig == batch.contig and done.source == source for done in self._finished):
                 raise ShapeMismatch(f"source {source} comes back to contig {batch.contig}")
-            number = len(self._finished) + len(self._open)
-            run = self._open[source] = _Run(self._folder, batch.contig, source, f"run-{number:05d}", batch.n_samples)
+            name = f"run-{source:05d}-{len(self._finished):05d}"
+            run = self._open[source] = _Run(self._folder, batch.contig, source, name, batch.n_samples)
         run.add(batch, complete_before)
+
+    def finish_source(self, source: int) -> None:
+        """Say that no batch of this source follows, so that what is held of it can be written and let go."""
+        run = self._open.pop(source, None)
+        if run is not None:
+            self._finished.append(run.finish())
 
     def close(self) -> StoreInfo:
         """Finish the store, bring it to the disk, and say what it holds. Closing twice is closing once."""
