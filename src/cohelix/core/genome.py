@@ -86,6 +86,12 @@ def assembly_of_refseq(accession: str) -> Assembly | None:
     return found.pop() if len(found) == 1 else None
 
 
+def refseq_accession(contig: str, assembly: Assembly) -> str | None:
+    """The versioned RefSeq accession of an assembly's contig (`NC_000022.10`), or None where it has none."""
+    row = _by_name(assembly).get(contig.upper())
+    return row.refseq or None if row else None
+
+
 def known_contig(name: str, assembly: Assembly) -> Contig | None:
     """The assembly's contig of that name, or None where it has none.
 

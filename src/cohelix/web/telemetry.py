@@ -198,7 +198,7 @@ def route_of(scope: Scope) -> str:
     if isinstance(path, str):
         return path
     endpoint = scope.get("endpoint")
-    name = getattr(endpoint, "__qualname__", None) or (type(endpoint).__name__ if endpoint is not None else "unmatched")
+    name = getattr(endpoint, "__name__", None) or (type(endpoint).__name__ if endpoint is not None else "unmatched")
     return str(name)
 
 

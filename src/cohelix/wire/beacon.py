@@ -173,10 +173,10 @@ def question_from_post(body: bytes) -> BeaconQuestion:
     query = dict(_object(outer.pop("query", None), "query"))
     outer.pop("$schema", None)
     # The specification's texts show these beside `query`, its schema has them inside.
-    for name in outer:
+    for name, value in outer.items():
         if name not in _QUERY_FIELDS:
             raise BadQuestion(f"{name!r} is not a part of a Beacon request")
-        if name in query and query[name] != outer[name]:
+        if name in query and query[name] != value:
             raise BadQuestion(f"{name} is given twice, beside the query and inside it")
     return _question(meta, {**query, **outer})
 

@@ -1,0 +1,137 @@
+"""Beacon v2 over HTTP: one small ASGI app under `/beacon/v2`, and its part of the node's OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from cohelix.beacon.beacon import Beacon, Reply
+from cohelix.core.errors import BadQuestion, TooLarge
+from cohelix.web import name_route, request_id
+
+PREFIX: Final = "/beacon/v2"
+_ALLOWED_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:\d{1,5})?")
+_PARAMETERS_MAX: Final = 200
+
+
+class BeaconApp:
+    """The Beacon as an ASGI app, to be mounted at `PREFIX`.
+
+    Parameters
+    ----------
+    url
+        The server's public address; None to take it from each request.
+    """
+
+    def __init__(self, beacon: Beacon, url: str | None = None) -> None:
+        self._beacon = beacon
+        self._url = url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        reply = await self._reply(request)
+        name_route(scope, f"{PREFIX}{reply.route}" if reply.route.startswith("/") else reply.route)
+        headers = {"Allow": "GET, POST"} if reply.status == 405 else None
+        await Response(reply.body, reply.status, headers, "application/json")(scope, receive, send)
+
+    async def _reply(self, request: Request) -> Reply:
+        scope, identifier = request.scope, request_id(request.scope)
+        try:
+            pairs = _pairs(scope["query_string"])
+            body = await request.body() if scope["method"] == "POST" else None
+        except (BadQuestion, TooLarge) as error:
+            return self._beacon.refuse(error, identifier)
+        except ClientDisconnect:
+            return self._beacon.refuse(BadQuestion("the request ended before its body did"), identifier)
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(PREFIX)
+        return await self._beacon.reply(
+            scope["method"], path.lstrip("/"), pairs, body, base=self._base(request), request_id=identifier
+        )
+
+    def _base(self, request: Request) -> str:
+        if self._url:
+            return self._url.rstrip("/") + PREFIX
+        host = request.headers.get("host", "")
+        return f"{request.scope['scheme']}://{host if _ALLOWED_HOST.fullmatch(host) else 'localhost'}{PREFIX}"
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        text = query.decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX)
+    except ValueError:
+        raise BadQuestion("the address's parameters are not readable") from None
+
+
+def openapi_paths() -> dict[str, Any]:
+    """The Beacon's addresses for an OpenAPI document; their schemas are GA4GH's own."""
+    paths: dict[str, Any] = {}
+    described = {
+        "/": "The Beacon and its organisation",
+        "/info": "The Beacon and its organisation",
+        "/service-info": "GA4GH service-info",
+        "/configuration": "Maturity, security and entry types",
+        "/map": "The addresses that are answered",
+        "/entry_types": "Entry types and their schemas",
+        "/filtering_terms": "What people may be filtered by",
+    }
+    for path, summary in described.items():
+        paths[PREFIX + path] = {"get": _operation(summary, [])}
+    for path, summary, names in (
+        ("/g_variants", "Variants by sequence, range, bracket or gene", _VARIANT_PARAMETERS),
+        ("/g_variants/{id}", "One variant by its variantInternalId", ()),
+        ("/individuals", "Counts of people", ("filters", *_VARIANT_PARAMETERS)),
+        ("/datasets", "The datasets", ("datasetIds",)),
+        ("/datasets/{id}", "One dataset", ()),
+    ):
+        given = [_parameter(name) for name in (*names, *_COMMON_PARAMETERS)]
+        if "{id}" in path:
+            given.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
+        post = _operation(summary, given[:1] if "{id}" in path else [])
+        post["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+        paths[PREFIX + path] = {"get": _operation(summary, given), "post": post}
+    return paths
+
+
+_VARIANT_PARAMETERS: Final = (
+    "assemblyId",
+    "referenceName",
+    "start",
+    "end",
+    "referenceBases",
+    "alternateBases",
+    "variantType",
+    "geneId",
+    "variantMinLength",
+    "variantMaxLength",
+    "datasetIds",
+)
+_COMMON_PARAMETERS: Final = (
+    "requestedGranularity",
+    "includeResultsetResponses",
+    "skip",
+    "limit",
+    "requestedSchema",
+    "testMode",
+)
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    kind = "integer" if name in ("skip", "limit", "variantMinLength", "variantMaxLength") else "string"
+    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+
+
+def _operation(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "tags": ["beacon"],
+        "parameters": parameters,
+        "responses": {"200": {"description": "Beacon v2 answer"}, "400": {"description": "Beacon v2 error"}},
+    }

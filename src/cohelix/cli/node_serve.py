@@ -1,0 +1,62 @@
+"""`cohelix node init` and `cohelix node serve`: make a node's folder, and answer from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cohelix.cli.groups import add_group, node_app
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `cohelix node`."""
+    add_group(app, node_app)
+    node_app.command("init")(init)
+    node_app.command("serve")(serve)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    node: Annotated[str, typer.Option("--id", help="The member's id in federations: letters, digits, '.', '_', '-'.")],
+    name: Annotated[str, typer.Option("--name", help="The member's name, for people.")],
+    country: Annotated[str, typer.Option("--country", help="Two letters of ISO 3166, as FI.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Make a node's folder: settings, and an identity of its own."""
+    from cohelix.federation.signing import load_identity
+    from cohelix.node import init_node
+
+    settings = init_node(folder, node=node, name=name, country=country)
+    if as_json:
+        made = {"folder": str(folder), "id": settings.id, "name": settings.name, "country": settings.country}
+        typer.echo(json.dumps({**made, "publicKey": load_identity(folder).public}))
+    else:
+        typer.echo(f"{folder} is the folder of node {settings.id}; next: cohelix node load {folder} --dataset …")
+
+
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder.")],
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    certificate: Annotated[
+        Path | None, typer.Option("--tls-certificate", exists=True, dir_okay=False, help="PEM chain; serves HTTPS.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--tls-key", exists=True, dir_okay=False, help="PEM private key of the certificate.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")] = False,
+) -> None:
+    """Answer questions until SIGTERM or Ctrl-C; prints 'ready http://HOST:PORT' when it answers."""
+    from cohelix import web
+    from cohelix.core.errors import BadUsage
+    from cohelix.node.app import create_app
+
+    del as_json
+    if (certificate is None) != (key is None):
+        raise BadUsage("give --tls-certificate and --tls-key together")
+    tls = web.Tls(certificate, key) if certificate and key else None
+    web.serve(create_app(folder), host, port, tls=tls)

@@ -1,0 +1,135 @@
+"""The node's ASGI app: the only place that chooses the node's implementations and mounts its routes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cohelix import __version__, web
+from cohelix.bank import Bank
+from cohelix.beacon import About, Beacon
+from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
+from cohelix.core.errors import CohelixError
+from cohelix.federation.routes import node_router
+from cohelix.genotypes.kernels import warm
+from cohelix.node.settings import NodeSettings, read_settings
+from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
+
+
+def create_app(folder: Path) -> FastAPI:
+    """The app of the node in a folder.
+
+    Raises
+    ------
+    NotFound
+        If the folder is not a node's.
+    Damaged
+        If a published dataset cannot be read.
+    """
+    settings = read_settings(folder)
+    bank = Bank.open(folder, settings.node)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Compiled code is loaded before the first question, not by it.
+        warm()
+        yield
+
+    app = FastAPI(
+        title=f"Cohelix node {settings.id}",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    web.install(app, service="node", ready=lambda: _missing(bank))
+    beacon = Beacon(bank, _about(settings))
+    app.include_router(
+        node_router(
+            bank,
+            folder,
+            node=settings.node,
+            name=settings.name,
+            country=settings.country,
+            may_overlap=settings.may_overlap,
+            beacon=beacon.door,
+        )
+    )
+    beacon_app = BeaconApp(beacon, settings.url)
+    app.router.routes.append(Route(PREFIX, beacon_app))
+    app.mount(PREFIX, beacon_app)
+    _own_addresses(app, settings)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _own_addresses(app: FastAPI, settings: NodeSettings) -> None:
+    async def root(_request: Request) -> Response:
+        """Where to go from here."""
+        return JSONResponse(
+            {
+                "node": settings.id,
+                "name": settings.name,
+                "country": settings.country,
+                "version": __version__,
+                "links": {"beacon": PREFIX, "serviceInfo": "/service-info", "openapi": "/openapi.json", "health": "/healthz"},
+            }
+        )
+
+    async def service_info(request: Request) -> Response:
+        """GA4GH service-info of the node."""
+        base = settings.url or str(request.base_url).rstrip("/")
+        return JSONResponse(
+            ServiceInfo(
+                id=f"org.cohelix.node.{settings.id}",
+                name=settings.name,
+                type=ServiceType(group="org.cohelix", artifact="node", version=__version__),
+                description="A node of a federation of genome banks.",
+                organization=ServiceOrganisation(name=_organisation(settings), url=settings.organisation_url or base),
+                environment=settings.environment,
+                version=__version__,
+            ).body()
+        )
+
+    app.add_api_route("/", root, methods=["GET"], summary="The node", tags=["node"])
+    app.add_api_route("/service-info", service_info, methods=["GET"], summary="GA4GH service-info", tags=["node"])
+
+
+def _about(settings: NodeSettings) -> About:
+    return About(
+        beacon_id=f"org.cohelix.beacon.{settings.id}",
+        name=f"{settings.name} Beacon",
+        organisation_id=f"org.cohelix.{settings.id}",
+        organisation=_organisation(settings),
+        organisation_url=settings.organisation_url,
+        version=__version__,
+        environment=settings.environment,
+    )
+
+
+def _organisation(settings: NodeSettings) -> str:
+    return settings.organisation or settings.name
+
+
+def _missing(bank: Bank) -> str | None:
+    try:
+        bank.refresh()
+    except CohelixError as error:
+        return error.title
+    return None
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        document["paths"] |= openapi_paths()
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,131 @@
+"""A node's own settings, `node.toml` in its folder, and how a new folder is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
+from cohelix.core.ids import NodeId, node_id
+
+SETTINGS_FILE: Final = "node.toml"
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_VARIABLES: Final = {"url": "COHELIX_NODE_URL", "environment": "COHELIX_ENVIRONMENT"}
+
+
+class NodeSettings(BaseModel):
+    """What a node says of itself; read from `node.toml`, `url` and `environment` also from the environment.
+
+    Attributes
+    ----------
+    id, name, country
+        The member's id in federations, its name for people, ISO 3166-1 alpha-2 code of its country.
+    may_overlap
+        Whether its people may also be at another member.
+    url
+        The public address where it differs from the one that requests name, as behind a proxy
+        (`COHELIX_NODE_URL`).
+    environment
+        What the Beacon says of itself: prod, test, dev or staging (`COHELIX_ENVIRONMENT`).
+    organisation, organisation_url
+        Who runs the node; the name of the node where nothing is given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str = Field(min_length=1, max_length=200)
+    country: str
+    may_overlap: bool = False
+    url: str | None = None
+    environment: Literal["prod", "test", "dev", "staging"] = "prod"
+    organisation: str | None = None
+    organisation_url: str | None = None
+
+    @property
+    def node(self) -> NodeId:
+        return NodeId(self.id)
+
+
+def read_settings(folder: Path) -> NodeSettings:
+    """The settings of the node in a folder.
+
+    Raises
+    ------
+    NotFound
+        If the folder is not a node's.
+    BadFile
+        If `node.toml` cannot be read, or a setting is unknown or malformed.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{folder} is not a node's folder: make one with 'cohelix node init {folder}'") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadFile(str(path), "", f"it cannot be read ({error})", "TOML as 'cohelix node init' writes it") from None
+    for name, variable in _VARIABLES.items():
+        if os.environ.get(variable):
+            given[name] = os.environ[variable]
+    try:
+        settings = NodeSettings.model_validate(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(step) for step in fault["loc"])
+        raise BadFile(str(path), place, fault["msg"], "a setting as docs/reference/node.md describes it") from None
+    node_id(settings.id)
+    _check_country(settings.country)
+    return settings
+
+
+def init_node(folder: Path, *, node: str, name: str, country: str) -> NodeSettings:
+    """Make a node's folder: `node.toml`, `identity/` and an empty `datasets/`.
+
+    Raises
+    ------
+    Conflict
+        If the folder is not empty.
+    BadUsage
+        If the id or the country is malformed.
+    """
+    from cohelix.federation.signing import create_identity
+
+    settings = NodeSettings(id=node_id(node), name=_checked_name(name), country=_check_country(country.upper()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise Conflict(f"{folder} is not empty: a node's folder begins empty")
+    except (FileExistsError, NotADirectoryError):
+        raise Conflict(f"{folder} is a file: a node needs a folder of its own") from None
+    create_identity(folder)
+    (folder / "datasets").mkdir()
+    # JSON's strings are TOML's basic strings; node.toml comes last, so that a folder without it is no node.
+    lines = [
+        "# Settings of a Cohelix node; docs/reference/node.md describes them.",
+        f"id = {json.dumps(settings.id, ensure_ascii=False)}",
+        f"name = {json.dumps(settings.name, ensure_ascii=False)}",
+        f"country = {json.dumps(settings.country)}",
+        "# true if people of this node may also be at another member of the federation",
+        "may_overlap = false",
+    ]
+    (folder / SETTINGS_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return settings
+
+
+def _checked_name(name: str) -> str:
+    plain = " ".join(name.split())
+    if not plain or len(plain) > 200 or not plain.isprintable():
+        raise BadUsage("a node's name is 1 to 200 printable characters")
+    return plain
+
+
+def _check_country(country: str) -> str:
+    if not _COUNTRY.fullmatch(country):
+        raise BadUsage(f"{country!r} is not a country: use two letters of ISO 3166, as FI")
+    return country
