@@ -38,17 +38,18 @@ class Asked(Generic[Answer]):
 
 async def ask_all(
     transport: Transport,
-    members: Sequence[Member],
     question: str,
-    body: bytes,
+    bodies: Sequence[tuple[Member, bytes]],
     read: Callable[[Member, bytes], Answer],
     *,
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> AsyncGenerator[Asked[Answer], None]:
-    """Put one question to all members; yields one result for each, in the order of arrival.
+    """Put one question to many members; yields one result for each, in the order of arrival.
 
     Parameters
     ----------
+    question, bodies
+        What kind of question, and each member's message as JSON.
     read
         Parses and checks a member's answer; raises `BadInput` or pydantic's `ValidationError` for one that a sound
         node would not give, which makes the member `faulty`.
@@ -58,7 +59,7 @@ async def ask_all(
     loop = asyncio.get_running_loop()
     started = loop.time()
     tasks: dict[asyncio.Task[Asked[Answer]], Member] = {}
-    for member in members:
+    for member, body in bodies:
         asking = partial(transport.ask, member, question, body)
         tasks[loop.create_task(_ask_one(asking, member, read, started))] = member
     pending = set(tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, NodeFrequency, N
 __all__ = ["REGION_LIMIT", "REGION_LIMIT_MAX", "Federation", "Member"]
 
 REGION_LIMIT, REGION_LIMIT_MAX = 100, 1000
-_Answer = TypeVar("_Answer")
+Answer = TypeVar("Answer")
 
 
 class Federation:
@@ -50,6 +50,10 @@ class Federation:
         """All members by id, those invited and suspended too; asks nobody."""
         return self._registry.members()
 
+    def active(self) -> tuple[Member, ...]:
+        """The members that are asked."""
+        return tuple(member for member in self._registry.members() if member.state == "active")
+
     async def frequency(self, key: VariantKey, assembly: Assembly) -> FrequencyAnswer:
         """Counts of one variant: pooled, and every member's, by id."""
         asked = await self._all("frequency", _frequency_message(key, assembly), _read_frequency)
@@ -63,7 +67,8 @@ class Federation:
     async def frequency_stream(self, key: VariantKey, assembly: Assembly) -> AsyncGenerator[NodeAnswer | PooledCounts, None]:
         """The same, node by node in the order of arrival; the pooled figures come last."""
         told: list[tuple[Member, NodeFrequency]] = []
-        async with aclosing(self._ask("frequency", _frequency_message(key, assembly), _read_frequency)) as results:
+        bodies = self._to_all(_frequency_message(key, assembly))
+        async with aclosing(self._ask("frequency", bodies, _read_frequency)) as results:
             async for one in results:
                 if one.answer:
                     told.append((one.member, one.answer))
@@ -96,26 +101,43 @@ class Federation:
                 self._registry.declare(one.member.id, tuple(record.id for record in one.answer.datasets))
         return DatasetsAnswer(nodes=tuple(_datasets_answer(one.member, one.road, one.answer) for one in asked))
 
-    async def beacon(self, question: AskBeacon) -> tuple[tuple[Member, Road, BeaconReply | None], ...]:
-        """Every member's own Beacon's reply to one question; None where it did not answer."""
-        asked = await self._all("beacon", question, _read_beacon)
-        return tuple((one.member, one.road, one.answer) for one in asked)
+    async def beacon(
+        self, questions: Mapping[str, AskBeacon], read: Callable[[Member, BeaconReply], Answer]
+    ) -> tuple[Asked[Answer], ...]:
+        """Members' own Beacons' replies, by id of the member; only those that `questions` has one for are asked.
+
+        Parameters
+        ----------
+        read
+            Checks a reply; raises `BadInput` for one that a sound Beacon would not give.
+        """
+        bodies = [
+            (member, questions[member.id].model_dump_json().encode()) for member in self.active() if member.id in questions
+        ]
+
+        def checked(member: Member, body: bytes) -> Answer:
+            return read(member, BeaconReply.model_validate_json(body))
+
+        async with aclosing(self._ask("beacon", bodies, checked)) as results:
+            return tuple(sorted([one async for one in results], key=lambda one: one.member.id))
 
     async def close(self) -> None:
         """End all connections."""
         self._registry.flush()
         await self._transport.close()
 
-    async def _all(self, question: str, message: Message, read: Callable[[Member, bytes], _Answer]) -> Sequence[Asked[_Answer]]:
-        async with aclosing(self._ask(question, message, read)) as results:
+    async def _all(self, question: str, message: Message, read: Callable[[Member, bytes], Answer]) -> list[Asked[Answer]]:
+        async with aclosing(self._ask(question, self._to_all(message), read)) as results:
             return sorted([one async for one in results], key=lambda one: one.member.id)
 
-    async def _ask(
-        self, question: str, message: Message, read: Callable[[Member, bytes], _Answer]
-    ) -> AsyncGenerator[Asked[_Answer], None]:
-        members = [member for member in self._registry.members() if member.state == "active"]
+    def _to_all(self, message: Message) -> list[tuple[Member, bytes]]:
         body = message.model_dump_json().encode()
-        asking = ask_all(self._transport, members, question, body, read, deadline_seconds=self.deadline_seconds)
+        return [(member, body) for member in self.active()]
+
+    async def _ask(
+        self, question: str, bodies: Sequence[tuple[Member, bytes]], read: Callable[[Member, bytes], Answer]
+    ) -> AsyncGenerator[Asked[Answer], None]:
+        asking = ask_all(self._transport, question, bodies, read, deadline_seconds=self.deadline_seconds)
         async with aclosing(asking) as results:
             async for one in results:
                 if one.road.status == "answered":
@@ -133,10 +155,6 @@ def _read_frequency(member: Member, body: bytes) -> NodeFrequency:
 
 def _read_datasets(member: Member, body: bytes) -> NodeDatasets:
     return checked_datasets(member, NodeDatasets.model_validate_json(body))
-
-
-def _read_beacon(_member: Member, body: bytes) -> BeaconReply:
-    return BeaconReply.model_validate_json(body)
 
 
 def _node_answer(one: Asked[NodeFrequency]) -> NodeAnswer:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
+from pydantic import ValidationError
 
 from cohelix import __version__
 from cohelix.core.clock import Clock, SystemClock
@@ -27,9 +28,11 @@ from cohelix.core.errors import BadUsage, NotAuthentic
 from cohelix.federation.signing import Identity, PublicKey, check_answer, sign_request, signature_of
 from cohelix.wire.federation import Member
 from cohelix.wire.frequency import RoadStatus
+from cohelix.wire.problem import Problem
 
-# An answer of ours is far below: a node cuts a region's page to fit. Bounds the time that reading one answer takes.
+# A node cuts a region's page to fit; Beacon's records are wordier. Bounds the time that reading one answer takes.
 ANSWER_BYTES_MAX = 2 * 1024 * 1024
+BEACON_BYTES_MAX = 8 * 1024 * 1024
 PATH = "/federation/v1"
 # A body in crumbs costs the reader more than its bytes: on average a piece must hold this much.
 _PIECES_FREE, _PIECE_BYTES_MIN = 1024, 64
@@ -74,12 +77,10 @@ class HttpTransport:
         identity: Identity,
         *,
         private_addresses: bool,
-        answer_bytes_max: int = ANSWER_BYTES_MAX,
         clock: Clock | None = None,
     ) -> None:
         self._identity = identity
         self._clock = clock or SystemClock()
-        self._bytes_max = answer_bytes_max
         self._backend = _GuardedBackend(private_addresses)
         self._tls = ssl.create_default_context()
         self._pools: dict[tuple[str, str], httpcore.AsyncConnectionPool] = {}
@@ -113,26 +114,12 @@ class HttpTransport:
             async with self._pool(member).stream("POST", url, headers=list(headers.items()), content=body) as response:
                 began = True
                 refusal = _refusal(response)
-                content = refusal or await self._content(response)
+                content = refusal or await _content(response, BEACON_BYTES_MAX if question == "beacon" else ANSWER_BYTES_MAX)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             return _broken(error, began=began)
         if isinstance(content, Arrival):
             return content
         return self._checked(member, response, content, signature_of(signed))
-
-    async def _content(self, response: httpcore.Response) -> bytes | Arrival:
-        parts, size, pieces = [], 0, 0
-        async with contextlib.aclosing(typing.cast(AsyncGenerator[bytes, None], response.aiter_stream())) as stream:
-            async for part in stream:
-                size, pieces = size + len(part), pieces + 1
-                if size > self._bytes_max:
-                    return Arrival("faulty", f"its answer is larger than {self._bytes_max} bytes")
-                if pieces > _PIECES_FREE + size // _PIECE_BYTES_MIN:
-                    return Arrival("faulty", "its answer comes in too many pieces")
-                if pieces % 64 == 0:
-                    await asyncio.sleep(0)  # crumbs that arrived together must not hold up the others
-                parts.append(part)
-        return b"".join(parts)
 
     def _checked(self, member: Member, response: httpcore.Response, body: bytes, to: str) -> Arrival:
         headers = _headers(response.headers)
@@ -142,7 +129,7 @@ class HttpTransport:
             words = "" if response.status == 200 else f"it answered HTTP {response.status}, and "
             return Arrival("faulty", f"{words}its signature was not accepted: {error.detail}")
         if response.status != 200:
-            return Arrival("faulty", f"it refused the question with HTTP {response.status}")
+            return Arrival("faulty", f"it refused the question with HTTP {response.status}{_detail(body)}")
         return Arrival("answered", None, body)
 
     def _pool(self, member: Member) -> httpcore.AsyncConnectionPool:
@@ -262,6 +249,21 @@ def _look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]).split("%", 1)[0] for entry in found))
 
 
+async def _content(response: httpcore.Response, bytes_max: int) -> bytes | Arrival:
+    parts, size, pieces = [], 0, 0
+    async with contextlib.aclosing(typing.cast(AsyncGenerator[bytes, None], response.aiter_stream())) as stream:
+        async for part in stream:
+            size, pieces = size + len(part), pieces + 1
+            if size > bytes_max:
+                return Arrival("faulty", f"its answer is larger than {bytes_max} bytes")
+            if pieces > _PIECES_FREE + size // _PIECE_BYTES_MIN:
+                return Arrival("faulty", "its answer comes in too many pieces")
+            if pieces % 64 == 0:
+                await asyncio.sleep(0)  # crumbs that arrived together must not hold up the others
+            parts.append(part)
+    return b"".join(parts)
+
+
 def _refusal(response: httpcore.Response) -> Arrival | None:
     """Why an answer is not worth reading, by its status and headers alone."""
     headers = _headers(response.headers)
@@ -286,6 +288,16 @@ def _broken(error: Exception, *, began: bool) -> Arrival | None:
     if isinstance(error, httpcore.NetworkError) or "disconnected" in str(error):
         return None
     return Arrival("faulty", "it does not answer in HTTP")
+
+
+def _detail(body: bytes) -> str:
+    """A refusing node's own words, as far as they can be shown."""
+    try:
+        detail = Problem.model_validate_json(body).detail or ""
+    except ValidationError:
+        return ""
+    words = "".join(sign for sign in detail[:200] if sign.isprintable())
+    return f": {words}" if words else ""
 
 
 def _headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""The hub's own questions over HTTP: `/api/v1/…`, whole or node by node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+
+from cohelix.core.errors import BadQuestion, NotFound
+from cohelix.core.genes import find_gene
+from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly, parse_region
+from cohelix.core.variant import VariantKey, is_sequence, parse_variant
+from cohelix.federation.answers import variant_of_name
+from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
+from cohelix.wire.federation import DatasetsAnswer, GeneAnswer, GeneRecord, MembersAnswer, RegionAnswer
+from cohelix.wire.frequency import FrequencyAnswer, PooledCounts, Wire
+
+_AssemblyText = Annotated[str, Query(alias="assembly", description="GRCh37 or GRCh38; nothing is lifted over")]
+_Limit = Annotated[int, Query(ge=1, le=REGION_LIMIT_MAX, description="Most variants on a page")]
+_After = Annotated[str | None, Query(max_length=10_000, description="`next` of the page before")]
+_STREAM = "text/event-stream"
+
+
+def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
+    """The endpoints under `/api/v1`."""
+    router = APIRouter(prefix="/api/v1", tags=["questions"])
+
+    @router.get(
+        "/frequency/{variant}",
+        response_model=FrequencyAnswer,
+        responses={200: {"content": {_STREAM: {}}}},
+        summary="Counts of one variant, pooled and at every member",
+    )
+    async def frequency(variant: str, assembly: _AssemblyText, accept: Annotated[str, Header()] = "") -> Response:
+        build = parse_assembly(assembly)
+        key = read_variant(variant, build)
+        if _STREAM in accept.lower():
+            headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+            return StreamingResponse(_events(federation, key, build), media_type=_STREAM, headers=headers)
+        return _json(await federation.frequency(key, build))
+
+    @router.get("/region/{region}", response_model=RegionAnswer, summary="Variants that overlap a region, page by page")
+    async def region(region: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None) -> Response:
+        build = parse_assembly(assembly)
+        place = parse_region(region)
+        _check_contig(place.contig, build)
+        return _json(await federation.region(place, build, limit=limit, after=_cursor(after, place)))
+
+    @router.get("/gene/{symbol}", response_model=GeneAnswer, summary="Variants of a gene's region, page by page")
+    async def gene(symbol: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None) -> Response:
+        build = parse_assembly(assembly)
+        found = find_gene(symbol, build)
+        if found is None:
+            raise NotFound(f"no gene {symbol[:60]!r} is known on {build}: give its symbol or its Ensembl id")
+        answer = await federation.region(found.region, build, limit=limit, after=_cursor(after, found.region))
+        record = GeneRecord(symbol=found.symbol, ensembl_id=found.ensembl_id, name=found.name, region=str(found.region))
+        return _json(GeneAnswer(**dict(answer), gene=record))
+
+    @router.get("/datasets", response_model=DatasetsAnswer, summary="Every member's datasets")
+    async def datasets() -> Response:
+        return _json(await federation.datasets())
+
+    @router.get("/members", response_model=MembersAnswer, summary="The members and their states")
+    async def members() -> Response:
+        return _json(MembersAnswer(hub=hub_url, members=federation.members()))
+
+    return router
+
+
+def read_variant(text: str, assembly: Assembly) -> VariantKey:
+    """A variant as people or our own answers write it; `BadQuestion` where the assembly has no such contig or place."""
+    parts = text.strip().rsplit("-", 2)
+    # Symbolic alleles come from our own answers only; whatever else is not bases gets the reader's own advice.
+    symbolic = len(parts) == 3 and is_sequence(parts[1].upper()) and any(sign in parts[2] for sign in "<[]")
+    key = variant_of_name(text.strip()) if symbolic else parse_variant(text)
+    length = _check_contig(key.contig, assembly)
+    if length and key.end > length:
+        raise BadQuestion(f"contig {key.contig} of {assembly} has {length} bases: {key.position + 1} is beyond its end")
+    return key
+
+
+def _check_contig(name: str, assembly: Assembly) -> int:
+    contig = known_contig(name, assembly)
+    if contig is None:
+        raise BadQuestion(f"{assembly} has no contig {name[:60]!r}")
+    return contig.length
+
+
+def _cursor(after: str | None, region: Region) -> VariantKey | None:
+    if after is None:
+        return None
+    key = variant_of_name(after)
+    if key.contig != region.contig:
+        raise BadQuestion("`after` is a variant of another contig")
+    return key
+
+
+async def _events(federation: Federation, key: VariantKey, assembly: Assembly) -> AsyncIterator[bytes]:
+    """One `node` event for each member as it answers, then one `pooled` event."""
+    async with aclosing(federation.frequency_stream(key, assembly)) as answers:
+        async for answer in answers:
+            name = "pooled" if isinstance(answer, PooledCounts) else "node"
+            yield f"event: {name}\ndata: {answer.model_dump_json()}\n\n".encode()
+
+
+def _json(document: Wire) -> Response:
+    return Response(document.model_dump_json().encode(), media_type="application/json")

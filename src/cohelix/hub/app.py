@@ -1,0 +1,45 @@
+"""Wires registry, fan-out, Beacon network and portal into the hub's app; the only place that chooses implementations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from cohelix import __version__
+from cohelix.federation.questions import Federation
+from cohelix.federation.registry import Registry
+from cohelix.federation.routes import hub_router
+from cohelix.federation.signing import load_identity
+from cohelix.federation.transport import HttpTransport
+from cohelix.hub.api import api_router
+from cohelix.hub.network import network_router
+from cohelix.hub.services import services_router
+from cohelix.hub.settings import read_settings
+from cohelix.portal import pages
+from cohelix.web import install
+
+
+def create_app(folder: Path) -> FastAPI:
+    """The hub in a folder that `cohelix hub init` made."""
+    settings = read_settings(folder)
+    identity = load_identity(folder)
+    registry = Registry(folder)
+    transport = HttpTransport(identity, private_addresses=settings.private_addresses)
+    federation = Federation(registry, transport, deadline_seconds=settings.deadline_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await federation.close()
+
+    app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    install(app, service="hub")
+    app.include_router(hub_router(registry, identity, hub_url=settings.url, private_addresses=settings.private_addresses))
+    app.include_router(api_router(federation, hub_url=settings.url))
+    app.include_router(network_router(federation, settings))
+    app.include_router(services_router(federation, settings))
+    app.router.routes.extend(pages.routes(federation))  # last: it takes every address that is left
+    return app

@@ -1,0 +1,305 @@
+"""The Beacon network at `/beacon/v2`: a Beacon question goes to every member's own Beacon, and their answers are merged.
+
+Result sets keep their dataset's id, which names the member; `info.nodes` says how the road to each member was. A member
+that refuses the question (an unknown filter, say) is named with its words; the question fails only where all refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cohelix import __version__
+from cohelix.beacon.about import About, endpoint_map, entry_types
+from cohelix.beacon.granularity import DEFAULT, EntryType, answer_meta, error_answer
+from cohelix.core.errors import BadInput, BadQuestion, CohelixError, NotFound, Unreachable
+from cohelix.federation.fan_out import Asked
+from cohelix.federation.questions import Federation
+from cohelix.hub.services import beacon_id
+from cohelix.hub.settings import HubSettings
+from cohelix.wire.beacon import BeaconQuestion, Granularity, question_from_get, question_from_post
+from cohelix.wire.federation import AskBeacon, BeaconReply, Member
+
+PREFIX = "/beacon/v2"
+# Records of one result set in one answer of the network; many members' pages must fit beside each other.
+_LIMIT_MAX = 100
+_ITEMS_MAX = 20_000
+_RANK: Mapping[Granularity, int] = {"boolean": 0, "count": 1, "record": 2}
+_ENTRY: Mapping[str, EntryType] = {"g_variants": "genomicVariant", "individuals": "individual", "datasets": "dataset"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one member's Beacon told, checked for its form; `refusal` where it did not take the question."""
+
+    granularity: Granularity = "boolean"
+    exists: bool = False
+    total: int | None = None
+    result_sets: tuple[dict[str, Any], ...] = ()
+    collections: tuple[dict[str, Any], ...] = ()
+    lines: tuple[dict[str, Any], ...] = ()
+    summary: Mapping[str, Any] | None = None
+    terms: tuple[dict[str, Any], ...] = ()
+    resources: tuple[dict[str, Any], ...] = ()
+    refusal: tuple[int, str] | None = None
+
+
+class Network:
+    """The federation as one Beacon."""
+
+    def __init__(self, federation: Federation, about: About, base: str) -> None:
+        self._federation = federation
+        self._about = about
+        self._base = base
+
+    async def answer(self, method: str, path: str, pairs: Sequence[tuple[str, str]], body: bytes) -> tuple[int, dict[str, Any]]:
+        """Status and document of one request; every error becomes Beacon's error body."""
+        root = path.strip("/").partition("/")[0]
+        question = BeaconQuestion()
+        try:
+            question = question_from_post(body) if method == "POST" else question_from_get(pairs)
+            if root in _ENTRY:
+                return await self._entries(path.strip("/"), root, question)
+            return 200, await self._informational(path.strip("/"))
+        except CohelixError as error:
+            return error.status, error_answer(self._meta(question, root), error, None)
+
+    async def _informational(self, path: str) -> dict[str, Any]:
+        tell = {
+            "": lambda: self._about.info(self._base),
+            "info": lambda: self._about.info(self._base),
+            "configuration": self._about.configuration,
+            "map": lambda: endpoint_map(self._base),
+            "entry_types": entry_types,
+        }
+        if path == "service-info":
+            return self._about.service_info(self._base).body()
+        if path == "filtering_terms":
+            return {"meta": self._about.meta(), "response": await self._filtering_terms()}
+        if path not in tell:
+            raise NotFound("the network has no such address: see /map")
+        return {"meta": self._about.meta(), "response": tell[path]()}
+
+    async def _filtering_terms(self) -> dict[str, Any]:
+        """The terms of all members: of the same id one, with the values of all."""
+        ask = AskBeacon(path="filtering_terms")
+        asked = await self._federation.beacon({member.id: ask for member in self._federation.active()}, _read_terms)
+        terms: dict[str, dict[str, Any]] = {}
+        resources: dict[str, dict[str, Any]] = {}
+        for one in asked:
+            for term in one.answer.terms if one.answer else ():
+                known = terms.setdefault(term["id"], term)
+                if known is not term and known.get("values") and term.get("values"):
+                    terms[term["id"]] = {**known, "values": sorted({*known["values"], *term["values"]})}
+            for resource in one.answer.resources if one.answer else ():
+                resources.setdefault(resource["id"], resource)
+        return {
+            "filteringTerms": [terms[name] for name in sorted(terms)],
+            "resources": [resources[name] for name in sorted(resources)],
+        }
+
+    async def _entries(self, path: str, root: str, question: BeaconQuestion) -> tuple[int, dict[str, Any]]:
+        members = [member.id for member in self._federation.active()]
+        wanted = _datasets_of(path, root, question)
+        unknown = sorted({name.partition(":")[0] for name in wanted or ()} - set(members))
+        if unknown:
+            raise BadQuestion(f"there is no active member {unknown[0][:80]!r}; a dataset is named MEMBER:DATASET")
+        questions = {}
+        for member in members:
+            own = None if wanted is None else sorted(name for name in wanted if name.startswith(f"{member}:"))
+            if own is None or own:
+                questions[member] = AskBeacon(path=path, body=_forwarded(question, None if "/" in path else own))
+        asked = await self._federation.beacon(questions, _read_entries)
+        told = [one.answer for one in asked if one.answer]
+        parts = [part for part in told if part.refusal is None]
+        if not told:
+            raise Unreachable("no member answered: " + "; ".join(f"{one.member.id} {one.road.reason}" for one in asked))
+        if not parts:
+            status, words = min(part.refusal for part in told if part.refusal)
+            return status, {"meta": self._meta(question, root), "error": {"errorCode": status, "errorMessage": words}}
+        return 200, self._merged(root, question, parts, asked)
+
+    def _merged(
+        self, root: str, question: BeaconQuestion, parts: Sequence[_Part], asked: Sequence[Asked[_Part]]
+    ) -> dict[str, Any]:
+        granularity = min((part.granularity for part in parts), key=_RANK.__getitem__)
+        meta = self._meta(question, root, granularity)
+        echoed = parts[0].summary
+        if echoed and isinstance(echoed.get("requestParameters"), dict):
+            meta["receivedRequestSummary"]["requestParameters"] = echoed["requestParameters"]
+        summary: dict[str, Any] = {"exists": any(part.exists for part in parts)}
+        document: dict[str, Any] = {"meta": meta, "responseSummary": summary}
+        if granularity != "boolean":
+            summary["numTotalResults"] = sum(part.total or 0 for part in parts)
+            if root != "datasets":
+                document["response"] = {"resultSets": [one for part in parts for one in part.result_sets]}
+            elif granularity == "record":
+                document["response"] = {"collections": [one for part in parts for one in part.collections]}
+        lines = [line for part in parts for line in part.lines]
+        document["info"] = {**({"datasets": lines} if lines else {}), "nodes": [_road(one) for one in asked]}
+        return document
+
+    def _meta(self, question: BeaconQuestion, root: str, granularity: Granularity = DEFAULT) -> dict[str, Any]:
+        default: Granularity = "record" if root == "datasets" else DEFAULT
+        return answer_meta(self._about.beacon_id, question, granularity, _ENTRY.get(root), default)
+
+
+def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
+    """The network's endpoints; what they are is told by `/beacon/v2/map`."""
+    about = About(
+        beacon_id=beacon_id(settings),
+        name=settings.name,
+        organisation_id=beacon_id(settings).rpartition(".")[0],
+        organisation=settings.name,
+        organisation_url=settings.url,
+        version=__version__,
+        description="Allele frequencies and counts of people of all members, under each dataset's disclosure rule.",
+    )
+    network = Network(federation, about, settings.url + PREFIX)
+    router = APIRouter(prefix=PREFIX, tags=["beacon network"])
+
+    async def ask(request: Request) -> Response:
+        path = cast(str, request.path_params.get("path", ""))
+        body = await request.body()
+        status, document = await network.answer(request.method, path, request.query_params.multi_items(), body)
+        return JSONResponse(document, status)
+
+    for template, name in (("", "information"), ("/{path:path}", "question")):
+        for method in ("GET", "POST"):
+            router.add_api_route(
+                template,
+                ask,
+                methods=[method],
+                name=f"beacon {name} {method}",
+                operation_id=f"beacon_{name}_{method.lower()}",
+                summary="Beacon v2 of all members together",
+                response_model=None,
+            )
+    return router
+
+
+def _datasets_of(path: str, root: str, question: BeaconQuestion) -> set[str] | None:
+    """The datasets that a question names; None for all."""
+    if root == "datasets" and "/" in path:
+        return {path.partition("/")[2].partition("/")[0]}
+    given = question.parameters.get("datasetIds", question.parameters.get("datasets"))
+    if given is None:
+        return None
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadQuestion("datasetIds is a list of texts")
+    return {name for name in names if name} or None
+
+
+def _forwarded(question: BeaconQuestion, datasets: Sequence[str] | None) -> dict[str, Any]:
+    """The question as a POST body, for one member's datasets."""
+    parameters = {name: value for name, value in question.parameters.items() if name not in ("datasetIds", "datasets")}
+    if datasets:
+        parameters["datasetIds"] = list(datasets)
+    query: dict[str, Any] = {
+        "requestParameters": parameters,
+        "filters": [
+            {name: value for name, value in _filter_fields(wanted) if value is not None} for wanted in question.filters
+        ],
+        "pagination": {"skip": question.skip, "limit": min(question.limit, _LIMIT_MAX)},
+        "includeResultsetResponses": question.include,
+        "testMode": question.test_mode,
+    }
+    if question.granularity is not None:
+        query["requestedGranularity"] = question.granularity
+    schemas = [{"entityType": entity, "schema": schema} for entity, schema in question.schemas]
+    return {"meta": {"apiVersion": question.api_version, "requestedSchemas": schemas}, "query": query}
+
+
+def _filter_fields(wanted: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, getattr(wanted, name)) for name in ("id", "operator", "value", "scope"))
+
+
+def _road(one: Asked[_Part]) -> dict[str, Any]:
+    road: dict[str, Any] = one.road.model_dump()
+    if one.answer and one.answer.refusal:
+        road["reason"] = one.answer.refusal[1]
+    return road
+
+
+def _read_entries(member: Member, reply: BeaconReply) -> _Part:
+    """A member's answer to a question about entries; `BadInput` if it is not one, or speaks of others' datasets."""
+    if reply.status != 200:
+        return _refusal(reply)
+    document = reply.document
+    meta, summary = _object(document.get("meta")), _object(document.get("responseSummary"))
+    granularity, exists, total = meta.get("returnedGranularity"), summary.get("exists"), summary.get("numTotalResults")
+    if granularity not in _RANK or not isinstance(exists, bool):
+        raise BadInput("it is not a Beacon's answer")
+    if not (total is None or (_whole(total) and exists == (total > 0))):
+        raise BadInput("its count and its answer contradict each other")
+    response, info = _object(document.get("response")), _object(document.get("info"))
+    sets, collections = _objects(response.get("resultSets")), _objects(response.get("collections"))
+    lines = _objects(info.get("datasets"))
+    for one in sets:
+        if one.get("setType") != "dataset" or not isinstance(one.get("exists"), bool) or not _whole(one.get("resultsCount")):
+            raise BadInput("a result set is not one")
+        _objects(one.get("results"))
+    for one in (*sets, *collections, *lines):
+        name = one.get("id")
+        if not isinstance(name, str) or not name.startswith(f"{member.id}:") or not name.isprintable():
+            raise BadInput("a dataset is not its own")
+    echoed = meta.get("receivedRequestSummary")
+    return _Part(
+        granularity=cast(Granularity, granularity),
+        exists=exists,
+        total=total,
+        result_sets=sets,
+        collections=collections,
+        lines=lines,
+        summary=echoed if isinstance(echoed, dict) else None,
+    )
+
+
+def _read_terms(_member: Member, reply: BeaconReply) -> _Part:
+    if reply.status != 200:
+        return _refusal(reply)
+    response = _object(reply.document.get("response"))
+    terms, resources = _objects(response.get("filteringTerms")), _objects(response.get("resources"))
+    if any(not isinstance(one.get("id"), str) for one in (*terms, *resources)):
+        raise BadInput("a filtering term has no id")
+    if any(not _texts(one.get("values", [])) or not _texts(one.get("scopes", [])) for one in terms):
+        raise BadInput("a filtering term's values are not texts")
+    return _Part(terms=terms, resources=resources)
+
+
+def _refusal(reply: BeaconReply) -> _Part:
+    words = _object(reply.document.get("error")).get("errorMessage")
+    if not 400 <= reply.status < 600 or not isinstance(words, str):
+        raise BadInput("it is not a Beacon's answer")
+    shown = "".join(sign for sign in words[:500] if sign.isprintable())
+    return _Part(refusal=(min(reply.status, 500), shown))
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadInput("it is not a Beacon's answer")
+    return value
+
+
+def _objects(value: Any) -> tuple[dict[str, Any], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > _ITEMS_MAX or not all(isinstance(one, dict) for one in value):
+        raise BadInput("it is not a Beacon's answer")
+    return tuple(value)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

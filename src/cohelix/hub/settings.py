@@ -1,0 +1,87 @@
+"""One frozen `HubSettings`, read from the hub folder's `hub.toml` and the environment; and the making of that folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
+from cohelix.federation.fan_out import DEADLINE_SECONDS
+from cohelix.federation.signing import create_identity
+from cohelix.federation.transport import checked_address, is_private
+
+_FILE = "hub.toml"
+_NAME = "Cohelix federation"
+_ENVIRONMENT = "COHELIX_HUB_"
+
+
+class HubSettings(BaseModel):
+    """A hub's settings; each may also come from the environment as `COHELIX_HUB_<NAME>`, which goes first.
+
+    Attributes
+    ----------
+    url
+        The hub's address as everybody reaches it; part of dataset visas later (rule 6), so it should last.
+    name
+        What pages and services call the hub.
+    deadline_seconds
+        How long every member may take to answer.
+    private_addresses
+        Whether members at private and loopback addresses, and over plain http, may be dialled. A hub made with such
+        an address of its own starts with true.
+    tls_certificate, tls_key
+        PEM files; without them the hub serves plain http, behind a proxy or on this machine only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    url: str
+    name: str = _NAME
+    deadline_seconds: float = Field(default=DEADLINE_SECONDS, gt=0, le=60)
+    private_addresses: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+
+def make_hub(folder: Path, *, url: str, name: str | None = None) -> HubSettings:
+    """Make a hub's folder with settings and a new identity; `Conflict` if it is not empty."""
+    address = checked_address(url, private_addresses=True)
+    settings = HubSettings(url=address, private_addresses=is_private(address), name=name or _NAME)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty: a hub gets a folder of its own")
+    create_identity(folder)
+    lines = [
+        f"format = {settings.format}",
+        f"url = {json.dumps(settings.url)}",
+        f"name = {json.dumps(settings.name)}",
+        f"deadline_seconds = {settings.deadline_seconds}",
+        f"private_addresses = {str(settings.private_addresses).lower()}",
+    ]
+    (folder / _FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return settings
+
+
+def read_settings(folder: Path) -> HubSettings:
+    """The settings of a hub's folder; `NotFound` if it is none, `BadFile` or `BadUsage` for a setting that is not valid."""
+    path = folder / _FILE
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"{folder} is not a hub's folder: make one with `cohelix hub init`") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadFile(str(path), "", f"not TOML: {error}", "settings as `cohelix hub init` writes them") from error
+    for name in HubSettings.model_fields:
+        given = os.environ.get(_ENVIRONMENT + name.upper())
+        if given is not None:
+            found[name] = given
+    try:
+        return HubSettings.model_validate(found)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise BadUsage(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
