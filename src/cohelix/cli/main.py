@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cohelix import __version__
+from cohelix.cli import ask, demo, hub, node_serve
 from cohelix.core.errors import CohelixError
 
 app = typer.Typer(
@@ -32,6 +33,10 @@ def _options(
     ] = False,
 ) -> None:
     """Nothing to do before a command."""
+
+
+for _noun in (ask, node_serve, hub, demo):
+    _noun.register(app)
 
 
 def main() -> None:

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio.to_thread
 from fastapi import FastAPI
 
 from cohelix import __version__
+from cohelix.core.genes import find_gene
+from cohelix.core.genome import Assembly
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.routes import hub_router
@@ -32,6 +35,8 @@ def create_app(folder: Path) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        for assembly in Assembly:  # gene tables are read before the first question, not by it
+            await anyio.to_thread.run_sync(find_gene, "", assembly)
         yield
         await federation.close()
 
