@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from cohelix.bank.people import Register
-from cohelix.bank.publish import current_version, published
+from cohelix.bank.publish import open_current, published
 from cohelix.bank.questions import Groups, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
 from cohelix.core.arrays import IntArray
-from cohelix.core.errors import Damaged, NotFound
+from cohelix.core.errors import NotFound
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import VariantKey
@@ -24,8 +24,6 @@ from cohelix.disclosure.rules import AN, tell_parts
 from cohelix.genotypes.model import Cohort
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
-
-_OPEN_ATTEMPTS = 5  # a version may be replaced twice, and so be gone, between reading the pointer and opening it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Bank:
             if marks == before.marks:
                 return
             versions = {
-                dataset: before.versions[dataset] if before.marks.get(dataset) == mark else self._open_version(dataset)
+                dataset: before.versions[dataset] if before.marks.get(dataset) == mark else open_current(self._folder, dataset)
                 for dataset, mark in marks.items()
             }
             register = Register({dataset: (version.people, version.call_sets) for dataset, version in versions.items()})
@@ -117,16 +115,6 @@ class Bank:
             ),
             more=len(keys) > limit,
         )
-
-    def _open_version(self, dataset: DatasetId) -> OpenVersion:
-        for attempt in range(_OPEN_ATTEMPTS):
-            folder = current_version(self._folder, dataset)
-            try:
-                return OpenVersion.open(folder)
-            except (Damaged, OSError):
-                if attempt + 1 == _OPEN_ATTEMPTS or current_version(self._folder, dataset) == folder:
-                    raise
-        raise Damaged(f"dataset {dataset} cannot be opened")
 
     def _pooled(self, opened: _Opened, key: VariantKey, answers: dict[DatasetId, DatasetFrequency]) -> PooledCounts | None:
         """The node's sum: a dataset's people that an earlier dataset has counted are left out.

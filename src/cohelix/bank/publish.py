@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cohelix.bank.version import OpenVersion
 from cohelix.core.errors import Conflict, Damaged, NotFound
 from cohelix.core.ids import DatasetId, dataset_id
 
 DATASETS = "datasets"
 CURRENT_FILE = "current.json"
 _VERSIONS, _STAGING, _LOCK_FILE = "versions", "staging", "load.lock"
+_OPEN_ATTEMPTS = 5  # a version may be replaced twice, and so be gone, between reading the pointer and opening it
 _VERSIONS_KEPT = 2  # the current one, and the one before it for readers that still hold it
 
 
@@ -51,6 +53,18 @@ def current_version(node: Path, dataset: DatasetId) -> Path:
     if number == 0:
         raise NotFound(f"the node has no dataset {dataset}")
     return home / _VERSIONS / f"{number:06d}"
+
+
+def open_current(node: Path, dataset: DatasetId) -> OpenVersion:
+    """The dataset's current version, opened, even while loads replace it."""
+    for _ in range(_OPEN_ATTEMPTS - 1):
+        folder = current_version(node, dataset)
+        try:
+            return OpenVersion.open(folder)
+        except (Damaged, OSError):
+            if current_version(node, dataset) == folder:
+                raise
+    return OpenVersion.open(current_version(node, dataset))
 
 
 class Staging:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
 from cohelix.disclosure.rules import AC, tell_frequencies
+from cohelix.genotypes.counts import CountTable, open_counts
 from cohelix.genotypes.store import GenotypeStore, open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.store import read_people_store
-
-if TYPE_CHECKING:
-    from cohelix.genotypes.counts import CountTable
 
 LISTED_FILE = "listed.npy"
 _BLOCK_ROWS = 16_384
@@ -54,8 +51,6 @@ class OpenVersion:
     @classmethod
     def open(cls, folder: Path) -> OpenVersion:
         """Open a version's folder; raises `Damaged` where a part is missing or does not fit."""
-        from cohelix.genotypes.counts import open_counts
-
         manifest = read_manifest(folder)
         counts = open_counts(folder / COUNTS)
         if tuple(counts.groups) != tuple(atom.group for atom in manifest.atoms):

@@ -91,8 +91,8 @@ class DatasetView:
         """A page of the variants that meet the query and may be told, ascending by position, REF and ALT.
 
         `skip` counts variants; with `after` (of the same contig) the page starts behind that variant, and `total` is of
-        those from its position on. A site with AC 0 is a variant of an open dataset, unless `observed`. Only variants of the page are counted over people, so the work is bounded by the
-        region's rows and the page.
+        those from its position on. A site with AC 0 is a variant of an open dataset, unless `observed`. People are counted
+        for variants of the page only, so the work is bounded by the region's rows and the page.
         """
         unanswered = self._unanswered(groups, assembly)
         if unanswered:

@@ -132,12 +132,12 @@ def read_mapping(path: Path) -> Mapping:
         return Mapping.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        place = _line_of(tree, first["loc"])
+        line = _line_of(tree, first["loc"])
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         expected = (
             f"one of {', '.join(Mapping.model_fields)}" if len(first["loc"]) == 1 and what == "unknown key" else _EXPECTED
         )
-        raise BadFile(name, f"line {place}", f"{what}: {'.'.join(map(str, first['loc']))}", expected) from None
+        raise BadFile(name, f"line {line}", f"{what}: {'.'.join(map(str, first['loc']))}", expected) from None
 
 
 def _refuse_repeated_keys(name: str, tree: yaml.Node | None) -> None:

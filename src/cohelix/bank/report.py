@@ -1,0 +1,178 @@
+"""The load report: what a load read, what it made of it, and what deserves a look. For the operator, never for the public."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cohelix.bank.people import Linkage
+from cohelix.bank.version import OpenVersion
+from cohelix.core.genome import Assembly
+from cohelix.core.ids import DatasetId
+from cohelix.disclosure.rules import FREQUENCY_FLOOR
+from cohelix.genotypes.load import GenotypeReport
+from cohelix.phenotypes.model import People
+from cohelix.phenotypes.table import TableReading
+from cohelix.wire.dataset import Disclosure
+
+_LISTED_MOST = 20  # names shown of a list; the numbers are whole
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """One load: its dataset, what was read, how columns and people met, warnings, and the time that it took."""
+
+    dataset: DatasetId
+    version: int
+    assembly: Assembly
+    disclosure: Disclosure
+    simulated: bool
+    genotypes: GenotypeReport
+    reading: TableReading | None
+    linkage: Linkage
+    warnings: tuple[str, ...]
+    started_at: datetime
+    seconds: dict[str, float]
+
+    def document(self) -> dict[str, Any]:
+        """The report as a JSON document."""
+        genotypes, call_sets = self.genotypes, self.linkage.call_sets
+        return {
+            "dataset": self.dataset,
+            "version": self.version,
+            "assembly": self.assembly,
+            "disclosure": self.disclosure,
+            "simulated": self.simulated,
+            "loadedAt": self.started_at.isoformat(timespec="seconds"),
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "genotypes": {
+                "callSets": len(genotypes.samples),
+                "records": genotypes.records,
+                "variants": genotypes.variants,
+                "contigs": list(genotypes.contigs),
+                "multiallelicRecords": genotypes.multiallelic,
+                "trimmed": genotypes.trimmed,
+                "leftAligned": genotypes.left_aligned,
+                "halfCalls": genotypes.half_calls,
+                "callRate": genotypes.call_rate,
+                "tiTv": genotypes.ti_tv,
+                "hetHom": genotypes.het_hom,
+                "duplicateVariants": {
+                    "count": genotypes.duplicate_variants,
+                    "listed": [{"variant": item.variant, "rows": item.rows} for item in genotypes.duplicates],
+                },
+                "perCallSet": {
+                    "names": list(genotypes.samples),
+                    "callRate": [round(float(rate), 6) for rate in genotypes.sample_call_rate],
+                    "hetHom": [
+                        round(het / hom, 4) if hom else None
+                        for het, hom in zip(genotypes.sample_het.tolist(), genotypes.sample_hom.tolist(), strict=True)
+                    ],
+                },
+            },
+            "people": self._people(),
+            "linkage": {
+                "people": call_sets.n_people,
+                "countedCallSets": int(call_sets.counted.sum()),
+                "columnsWithoutPerson": _listed(self.linkage.columns_without_person),
+                "peopleWithoutColumn": _listed(self.linkage.people_without_column),
+                "callSetsNotCounted": _listed(self.linkage.not_counted),
+            },
+            "warnings": list(self.warnings),
+        }
+
+    def text(self) -> str:
+        """The report for a reader at a terminal."""
+        genotypes, call_sets = self.genotypes, self.linkage.call_sets
+        lines = [
+            f"dataset {self.dataset}, version {self.version}, {self.assembly}, {self.disclosure}"
+            + (", SIMULATED" if self.simulated else ""),
+            f"  variants            {genotypes.variants:,} from {genotypes.records:,} records "
+            f"({genotypes.multiallelic:,} multi-allelic), contigs {', '.join(genotypes.contigs[:30])}",
+            f"  call sets           {len(genotypes.samples):,}, {int(call_sets.counted.sum()):,} counted; "
+            f"{call_sets.n_people:,} people",
+            f"  call rate           {genotypes.call_rate:.4%}, half-called {genotypes.half_calls:,}",
+            f"  Ti/Tv, het/hom      {_ratio(genotypes.ti_tv)}, {_ratio(genotypes.het_hom)}",
+        ]
+        if self.reading is not None:
+            known = ", ".join(f"{name} {count:,}" for name, count in list(self.reading.completeness.items())[:12] if count)
+            lines.append(f"  people table        {self.reading.n_rows:,} rows, {len(self.reading.people):,} people; {known}")
+            if self.reading.columns_not_taken:
+                lines.append(f"  columns not taken   {_names(self.reading.columns_not_taken)}")
+        for title, names in (
+            ("columns without a person", self.linkage.columns_without_person),
+            ("people without a column", self.linkage.people_without_column),
+            ("call sets not counted", self.linkage.not_counted),
+        ):
+            if names:
+                lines.append(f"  {title}: {len(names):,}: {_names(names)}")
+        if genotypes.duplicate_variants:
+            first = ", ".join(item.variant for item in genotypes.duplicates[:5])
+            lines.append(
+                f"  variants in several records: {genotypes.duplicate_variants:,} (the first of each answers): {first}"
+            )
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        lines.append(f"  published in {sum(self.seconds.values()):.1f} s")
+        return "\n".join(lines)
+
+    def _people(self) -> dict[str, Any] | None:
+        if self.reading is None:
+            return None
+        return {
+            "rows": self.reading.n_rows,
+            "people": len(self.reading.people),
+            "biosamples": len(self.reading.people.biosample_ids),
+            "repeatedRows": self.reading.n_repeated_rows,
+            "columnsNotTaken": list(self.reading.columns_not_taken),
+            "completeness": self.reading.completeness,
+        }
+
+
+def write_report(report: LoadReport, path: Path) -> None:
+    """Write the report as a JSON document."""
+    path.write_text(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def people_warnings(people: People, linkage: Linkage, others: Mapping[DatasetId, OpenVersion]) -> tuple[str, ...]:
+    """What people and columns give reason to look at, other datasets of the node considered."""
+    found = []
+    if linkage.columns_without_person and len(people):
+        found.append(f"{len(linkage.columns_without_person)} genotype columns have no person in the table")
+    if linkage.people_without_column:
+        found.append(f"{len(linkage.people_without_column)} people of the table have no genotype column")
+    numbers = {individual: number for number, individual in enumerate(people.individual_ids)}
+    for other, version in others.items():
+        theirs = version.people
+        shared = [(numbers[name], place) for place, name in enumerate(theirs.individual_ids) if name in numbers]
+        if not shared:
+            continue
+        mine, other_places = (np.array(column) for column in zip(*shared, strict=True))
+        both = (people.sex[mine] != 0) & (theirs.sex[other_places] != 0)
+        contradicting = int((both & (people.sex[mine] != theirs.sex[other_places])).sum())
+        if contradicting:
+            found.append(f"{contradicting} people have another sex in dataset {other}")
+        differing = len(people) + len(theirs) - 2 * len(shared)
+        if 0 < differing < FREQUENCY_FLOOR:
+            found.append(
+                f"dataset {other} has the same people but for {differing}: two floored datasets that differ by fewer than "
+                f"{FREQUENCY_FLOOR} people tell of those few by subtraction"
+            )
+    return tuple(found)
+
+
+def _listed(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"count": len(names), "listed": list(names[:_LISTED_MOST])}
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_LISTED_MOST]) + (", …" if len(names) > _LISTED_MOST else "")
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
