@@ -73,9 +73,12 @@ def test_people_come_with_their_measurements(tmp_path: Path) -> None:
         for share in result.shares
         for row in csv.DictReader(share.people.read_text().splitlines(), delimiter="\t")
     }
-    finn = {key: rows["HG1"][key] for key in ("sex", "population", "country", "ENSG00000000001.5", "PC2", "expression_PC50")}
+    finn = {
+        key: rows["HG1"][key]
+        for key in ("sex", "population", "country", "ENSG00000000001.5 [RPKM]", "PC2 [1]", "expression_PC50 [1]")
+    }
     assert list(finn.values()) == ["male", "FIN", "FI", "1.25", "7", "0.2"]
-    assert (rows["NA1"]["ENSG00000000001.5"], rows["NA1"]["PC2"]) == ("", "-3.5")
+    assert (rows["NA1"]["ENSG00000000001.5 [RPKM]"], rows["NA1"]["PC2 [1]"]) == ("", "-3.5")
     assert (rows["X1"]["sex"], rows["X1"]["population"], rows["X1"]["country"]) == ("", "", "")
 
 

@@ -153,9 +153,10 @@ def records_of(share: Share) -> Iterator[list[str]]:
 
 
 class _Measured(NamedTuple):
-    """Names of measurements, and per person their values as text, in the same order."""
+    """Names of measurements, their unit, and per person their values as text, in the order of the names."""
 
     names: tuple[str, ...]
+    unit: str
     values: Mapping[str, tuple[str, ...]]
 
 
@@ -268,15 +269,14 @@ def _lines(path: Path) -> Iterator[str]:
 def _expression(path: Path) -> _Measured:
     """Genes of a QTLtools BED file: chr, start, end, gene, length, strand, then one column per person."""
     rows = [line.rstrip("\n").split("\t") for line in _lines(path)]
-    return _Measured(tuple(row[3] for row in rows[1:]), _by_person(rows[0][6:], [row[6:] for row in rows[1:]], path))
+    return _Measured(tuple(row[3] for row in rows[1:]), "RPKM", _by_person(rows[0][6:], [row[6:] for row in rows[1:]], path))
 
 
 def _covariates(path: Path) -> _Measured:
     """Covariates of QTLtools: the genotypes' components become PC1…, those of the expression expression_PC1…."""
     rows = [line.split() for line in _lines(path)]
-    return _Measured(
-        tuple(map(_covariate_name, (row[0] for row in rows[1:]))), _by_person(rows[0][1:], [row[1:] for row in rows[1:]], path)
-    )
+    names = tuple(_covariate_name(row[0]) for row in rows[1:])
+    return _Measured(names, "1", _by_person(rows[0][1:], [row[1:] for row in rows[1:]], path))
 
 
 def _covariate_name(name: str) -> str:
@@ -296,14 +296,9 @@ def _by_person(samples: Sequence[str], rows: Sequence[Sequence[str]], path: Path
 def _write_people(
     path: Path, member: Member, samples: Sequence[str], people: Mapping[str, Person], measured: Sequence[_Measured]
 ) -> None:
-    header = [
-        "individual_id",
-        "biosample_id",
-        "sex",
-        "population",
-        "country",
-        *(name for table in measured for name in table.names),
-    ]
+    # A unit in brackets is what makes a column a measurement.
+    measurements = [f"{name} [{table.unit}]" for table in measured for name in table.names]
+    header = ["individual_id", "biosample_id", "sex", "population", "country", *measurements]
     rows = [header]
     for sample in samples:
         person = people.get(sample)
