@@ -71,7 +71,7 @@ class OperatorCounts:
         n_rows = 0
         for frame in self.blocks():
             # Alleles are bases or a source's symbols, which hold neither tabs nor quotes: VCF 4.3, section 1.6.1.
-            frame.write_csv(out, separator="\t", include_header=False, quote_style="never")
+            out.write(frame.write_csv(separator="\t", include_header=False, quote_style="never").encode())
             n_rows += len(frame)
         return n_rows
 

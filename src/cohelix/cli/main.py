@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cohelix import __version__
-from cohelix.cli import ask, demo, hub, node_serve
+from cohelix.cli import ask, demo, hub, node, node_serve
 from cohelix.core.errors import CohelixError
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def _options(
     """Nothing to do before a command."""
 
 
-for _noun in (ask, node_serve, hub, demo):
+for _noun in (ask, node, node_serve, hub, demo):
     _noun.register(app)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 from typer.core import TyperCommand
@@ -170,8 +171,7 @@ def counts(
             sys.stdout.write((",\n" if number else "\n") + json.dumps(row))
         sys.stdout.write("\n]}\n")
     else:
-        wanted.write_tsv(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        _write_to_stdout(wanted.write_tsv)
 
 
 def export(
@@ -190,6 +190,16 @@ def export(
     wanted = parse_region(region)
     export_region(folder, _dataset(dataset), wanted, out)
     typer.echo(json.dumps({"region": str(wanted), "out": str(out)}) if as_json else f"{wanted} in {out}", err=not as_json)
+
+
+def _write_to_stdout(write: Callable[[BinaryIO], object]) -> None:
+    """Write until done, or until the reader (`head`, say) has read enough."""
+    try:
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, so that closing the stream at exit does not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_node(folder: Path) -> None:
