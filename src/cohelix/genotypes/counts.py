@@ -239,7 +239,7 @@ def _index_document(info: CountsInfo, parts: list[PartRecord]) -> bytes:
         "parts": [part._asdict() for part in parts],
     }
     document["sha256"] = hashlib.sha256(orjson.dumps(document)).hexdigest()
-    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(document)
 
 
 def _read_index(folder: Path) -> tuple[CountsInfo, tuple[PartRecord, ...]]:

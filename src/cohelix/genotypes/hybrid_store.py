@@ -536,7 +536,7 @@ def index_document(info: StoreInfo, shards: Iterable[ShardRecord]) -> bytes:
         "shards": [shard._asdict() for shard in shards],
     }
     document["sha256"] = hashlib.sha256(orjson.dumps(document)).hexdigest()
-    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(document)
 
 
 def read_index(folder: Path) -> tuple[StoreInfo, tuple[ShardRecord, ...]]:
