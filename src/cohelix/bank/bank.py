@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cohelix.bank.answers import PeopleCount
 from cohelix.bank.people import Register
 from cohelix.bank.publish import open_current, published
-from cohelix.bank.questions import Groups, VariantQuery
+from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
@@ -115,6 +116,28 @@ class Bank:
             ),
             more=len(keys) > limit,
         )
+
+    def count_people(self, datasets: Sequence[DatasetId], query: PeopleQuery) -> PeopleCount:
+        """How many of the node's people meet the question, over several datasets; each person counts once.
+
+        People of open datasets are counted together. A floored dataset adds its own told number where it shares nobody
+        with those counted before it, and is left out where it does.
+        """
+        opened = self._opened
+        answers = {dataset: self.view(dataset).count_people(query) for dataset in datasets}
+        answered = [dataset for dataset, answer in answers.items() if answer.status == "answered"]
+        if not answered:
+            return next(iter(answers.values()), PeopleCount("not_assessed", "no dataset was asked", None))
+        met, known = (np.zeros(opened.register.n_people, np.bool_) for _ in range(2))
+        floored = 0
+        for dataset in sorted(answered, key=lambda name: opened.views[name].record.disclosure != "open"):
+            people = opened.register.people(dataset)
+            if opened.views[dataset].record.disclosure == "open":
+                met[people[opened.views[dataset].people_meeting(query)]] = True
+            elif not known[people].any():
+                floored += answers[dataset].count or 0
+            known[people] = True
+        return PeopleCount("answered", None, int(met.sum()) + floored)
 
     def _pooled(self, opened: _Opened, key: VariantKey, answers: dict[DatasetId, DatasetFrequency]) -> PooledCounts | None:
         """The node's sum: a dataset's people that an earlier dataset has counted are left out.

@@ -136,22 +136,29 @@ class Register:
 
     def __init__(self, datasets: Mapping[DatasetId, tuple[People, CallSets]]) -> None:
         numbers: dict[str, int] = {}
-        columns: dict[DatasetId, IntArray] = {}
+        self._people: dict[DatasetId, IntArray] = {}
+        self._columns: dict[DatasetId, IntArray] = {}
         unregistered = 0
         for dataset, (people, call_sets) in datasets.items():
             registered = [numbers.setdefault(individual, len(numbers)) for individual in people.individual_ids]
             alone = -1 - unregistered - np.arange(call_sets.n_people - call_sets.n_registered)
             unregistered += len(alone)
-            columns[dataset] = np.concatenate([np.array(registered, np.int64), alone])[call_sets.person]
+            self._people[dataset] = np.concatenate([np.array(registered, np.int64), alone])
         # People known by no id are numbered after the others, each in one dataset only.
-        self._n_people = len(numbers) + unregistered
-        self._columns = {dataset: np.where(who < 0, len(numbers) - 1 - who, who) for dataset, who in columns.items()}
+        self.n_people = len(numbers) + unregistered
+        for dataset, who in self._people.items():
+            self._people[dataset] = np.where(who < 0, len(numbers) - 1 - who, who)
+            self._columns[dataset] = self._people[dataset][datasets[dataset][1].person]
+
+    def people(self, dataset: DatasetId) -> IntArray:
+        """(people,) int64: the node-wide number of each of the dataset's people, columns without a person included."""
+        return self._people[dataset]
 
     def already_counted(
         self, datasets: Sequence[DatasetId], call_sets: Mapping[DatasetId, CallSets]
     ) -> dict[DatasetId, BoolArray]:
         """For each dataset in turn, (columns,) bool: counted columns whose person one of the datasets before it has counted."""
-        seen = np.zeros(self._n_people, np.bool_)
+        seen = np.zeros(self.n_people, np.bool_)
         shared = {}
         for dataset in datasets:
             who, counted = self._columns[dataset], call_sets[dataset].counted

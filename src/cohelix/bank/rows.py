@@ -102,7 +102,8 @@ class Layout:
 def counts_document(population: str, sex: Sex, counts: IntArray, *, genotypes: bool) -> PopulationCounts:
     """One row's (6,) counts as a document; het, hom and hemi are withheld together unless `genotypes`."""
     an, ac = int(counts[AN]), int(counts[AC])
-    return PopulationCounts(
+    # What is made here needs no check, and a region answer makes tens of thousands.
+    return PopulationCounts.model_construct(
         population=population,
         sex=sex,
         allele_count=ac,

@@ -128,15 +128,36 @@ class DatasetView:
             return PeopleCount(
                 "refused", "a floored dataset counts people by sex, population, country and disease code only", None
             )
-        meeting = people_meeting(people, query.criteria)
         unknown = next((item.field for item in query.criteria if not assessed(people, item)), None)
         if unknown and not floored:
             return PeopleCount("not_assessed", f"the dataset holds no {unknown} of anybody", None)
-        count = self._count(query, meeting)
+        count = int(self.people_meeting(query).sum())
         told = tell_count(count, self._version.call_sets.n_people, floor=floor, asked=bool(query.criteria))
         if told is None:
             return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
         return PeopleCount("answered", None, told)
+
+    def people_meeting(self, query: PeopleQuery) -> BoolArray:
+        """(people,) bool, for the bank alone: who meets the criteria and carries what is asked for, by people number.
+
+        The dataset's registered people come first, then its columns without a person, of whom nothing is known.
+        """
+        version = self._version
+        meeting = np.zeros(version.call_sets.n_people, np.bool_)
+        registered = version.call_sets.n_registered
+        meeting[:registered] = people_meeting(version.people, query.criteria)
+        meeting[registered:] = not query.criteria
+        if query.carries is None:
+            return meeting
+        rows = self._tellable(candidate_rows(version.store, query.carries), NO_GROUPS, observed=True)
+        if needs_names(query.carries):
+            rows = np.array([name.row for name in read_names(version.store, rows) if matches(query.carries, name)], np.int64)
+        carrying = np.zeros(len(version.call_sets.names), np.bool_)
+        for row in rows.tolist():
+            carrying[version.store.carriers(row).sample_index] = True
+        carriers = np.zeros(len(meeting), np.bool_)
+        carriers[version.call_sets.person[carrying & version.call_sets.counted]] = True
+        return np.asarray(meeting & carriers)
 
     def filtering_terms(self) -> tuple[Term, ...]:
         """What the dataset's people can be asked about: of a floored one, words that enough people share."""
@@ -234,26 +255,6 @@ class DatasetView:
             for index, row in enumerate(block.tolist()):
                 by_row[row] = layout.documents(counts[index], told.counts[index], told.genotypes[index], shown)
         return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row]) for name in names)
-
-    def _count(self, query: PeopleQuery, meeting: BoolArray) -> int:
-        """The exact number of people who meet the criteria, and carry what is asked for."""
-        version = self._version
-        everybody = np.zeros(version.call_sets.n_registered + len(version.call_sets.names), np.bool_)
-        everybody[: len(meeting)] = meeting
-        if query.carries is None:
-            unregistered = version.call_sets.n_people - version.call_sets.n_registered
-            return int(meeting.sum()) + (0 if query.criteria else unregistered)
-        if not query.criteria:
-            everybody[len(meeting) :] = True
-        rows = self._tellable(candidate_rows(version.store, query.carries), NO_GROUPS, observed=True)
-        if needs_names(query.carries):
-            named = (name.row for name in read_names(version.store, rows) if matches(query.carries, name))
-        else:
-            named = iter(rows.tolist())
-        carrying = np.zeros(len(version.call_sets.names), np.bool_)
-        for row in named:
-            carrying[version.store.carriers(row).sample_index] = True
-        return int(everybody[version.call_sets.person[carrying & version.call_sets.counted]].sum())
 
 
 def without_alt(cells: IntArray) -> IntArray:
