@@ -89,7 +89,7 @@ class HttpTransport:
         arrival = await self._ask_once(member, question, body)
         if arrival is None:  # an idle connection that the node had just closed: one fresh try, with a fresh signature
             arrival = await self._ask_once(member, question, body)
-        return arrival or Arrival("unreachable", "it closed the connection without an answer")
+        return arrival or Arrival("faulty", "it closed the connection without an answer in HTTP")
 
     async def close(self) -> None:
         pools, self._pools = list(self._pools.values()), {}
