@@ -295,9 +295,15 @@ class Beacon:
         granularity = returned("individual", question.granularity)
 
         def answer() -> dict[str, Any]:
-            answers = [self._counted(view, ask, criteria) for view in views]
+            asked = [(view, *_people_query(view, ask, criteria)) for view in views]
+            answers = [self._counted(view, query, unanswered) for view, query, unanswered in asked]
+            queries = {query for (_, query, _), said in zip(asked, answers, strict=True) if said.exists}
             meta = self._meta(question, granularity, "individual", ask)
-            document = result_sets_answer(meta, answers, granularity, question.include)
+            total: int | None = None
+            if len(queries) == 1 and granularity != "boolean":
+                # A person of several datasets counts once.
+                total = self._bank.count_people([_local(said.dataset) for said in answers if said.exists], *queries).count
+            document = result_sets_answer(meta, answers, granularity, question.include, total)
             if any(criterion.field in ("disease", "phenotype") for criterion in criteria):
                 document["info"]["codes"] = "matched as the data holder wrote them, without descendants"
             return document
@@ -305,14 +311,10 @@ class Beacon:
         return _Plan(answer)
 
     @staticmethod
-    def _counted(view: DatasetView, ask: VariantAsk, criteria: tuple[Criterion, ...]) -> DatasetAnswer:
-        carries: VariantQuery | None = None
-        if not ask.whole:
-            queries, unanswered = _queries(view, ask)
-            if unanswered:
-                return _silent(view, *unanswered)
-            carries = queries[0]
-        said = view.count_people(PeopleQuery(criteria, carries))
+    def _counted(view: DatasetView, query: PeopleQuery, unanswered: tuple[DatasetStatus, str] | None) -> DatasetAnswer:
+        if unanswered:
+            return _silent(view, *unanswered)
+        said = view.count_people(query)
         if said.status != "answered" or said.count is None:
             return _silent(view, said.status, said.reason, floor=view.record.floors.people)
         return DatasetAnswer(view.record.id, "answered", None, said.count)
@@ -348,7 +350,7 @@ class Beacon:
     # What all of them need
 
     def _views(self, datasets: frozenset[str] = frozenset()) -> list[DatasetView]:
-        views = [self._bank.view(DatasetId(record.id.partition(":")[2])) for record in self._bank.datasets()]
+        views = [self._bank.view(_local(record.id)) for record in self._bank.datasets()]
         if not datasets:
             return views
         unknown = datasets.difference(*(_names_of(view) for view in views))
@@ -397,6 +399,16 @@ def _queries(view: DatasetView, ask: VariantAsk) -> tuple[list[VariantQuery], tu
     return [query], None
 
 
+def _people_query(
+    view: DatasetView, ask: VariantAsk, criteria: tuple[Criterion, ...]
+) -> tuple[PeopleQuery, tuple[DatasetStatus, str] | None]:
+    """The people meant, in the dataset's own coordinates, or why the dataset has no answer."""
+    if ask.whole:
+        return PeopleQuery(criteria), None
+    queries, unanswered = _queries(view, ask)
+    return PeopleQuery(criteria, queries[0] if queries else None), unanswered
+
+
 def _silent(view: DatasetView, status: DatasetStatus, reason: str | None, *, floor: int | None = None) -> DatasetAnswer:
     """A dataset that tells no number, and why."""
     shown = view.record.floors.frequency if floor is None else floor
@@ -405,7 +417,12 @@ def _silent(view: DatasetView, status: DatasetStatus, reason: str | None, *, flo
 
 def _names_of(view: DatasetView) -> set[str]:
     """The names under which a dataset is asked: in the federation, and in its node."""
-    return {view.record.id, view.record.id.partition(":")[2]}
+    return {view.record.id, _local(view.record.id)}
+
+
+def _local(federation_id: str) -> DatasetId:
+    """A dataset's id within its node."""
+    return DatasetId(federation_id.partition(":")[2])
 
 
 def _collection(view: DatasetView) -> dict[str, Any]:

@@ -80,16 +80,21 @@ def answer_meta(
 
 
 def result_sets_answer(
-    meta: Mapping[str, Any], answers: Sequence[DatasetAnswer], granularity: Granularity, include: Include
+    meta: Mapping[str, Any],
+    answers: Sequence[DatasetAnswer],
+    granularity: Granularity,
+    include: Include,
+    total: int | None = None,
 ) -> dict[str, Any]:
     """The answer of an entry type whose results come in sets, one for each dataset.
 
-    A count answer carries its result sets too, without results: clients read a dataset's number there.
+    A count answer carries its result sets too, without results: clients read a dataset's number there. `total` is
+    given where results of several datasets may be the same ones; otherwise it is their sum.
     """
     summary: ResponseSummary = {"exists": any(answer.exists for answer in answers)}
     document: dict[str, Any] = {"meta": meta, "responseSummary": summary}
     if granularity != "boolean":
-        summary["numTotalResults"] = sum(answer.count for answer in answers)
+        summary["numTotalResults"] = sum(answer.count for answer in answers) if total is None else total
         document["response"] = {"resultSets": [_result_set(answer) for answer in answers if _shown(answer, include)]}
     document["info"] = {"datasets": [_line(answer, granularity) for answer in answers]}
     return document

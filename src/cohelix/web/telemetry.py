@@ -15,7 +15,6 @@ from typing import Any, Final
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cohelix.core.errors import BadUsage, TooLarge
@@ -64,11 +63,10 @@ class Telemetry:
         scope["cohelix.request_id"] = identifier
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=identifier)
-        exchange = _Exchange(identifier, receive, send)
+        exchange = _Exchange(identifier, scope, receive, send)
         began = time.perf_counter()
         self._meters.running.inc()
         try:
-            exchange.check_announced_length(scope)
             await self._app(scope, exchange.receive, exchange.send)
         except TooLarge as error:
             await exchange.fail(scope, error)
@@ -123,25 +121,23 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 class _Exchange:
     """One request and its response: counts the body in, adds the headers on the way out, remembers the status."""
 
-    def __init__(self, identifier: str, receive: Receive, send: Send) -> None:
+    def __init__(self, identifier: str, scope: Scope, receive: Receive, send: Send) -> None:
         self.status = 500
         self.started = False
         self._id = identifier
         self._receive = receive
         self._send = send
         self._bytes_in = 0
-
-    def check_announced_length(self, scope: Scope) -> None:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and (not value.isdigit() or int(value[:20]) > BODY_BYTES_MAX):
-                raise _too_large()
+        self._too_long = _announced_length(scope) > BODY_BYTES_MAX
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
+        """The next part of the body; whoever reads a body meets the limit, announced or not."""
+        if not self._too_long:
+            message = await self._receive()
             self._bytes_in += len(message.get("body", b""))
-            if self._bytes_in > BODY_BYTES_MAX:
-                raise _too_large()
+            self._too_long = self._bytes_in > BODY_BYTES_MAX
+        if self._too_long:
+            raise TooLarge(f"a request's body may have {BODY_BYTES_MAX} bytes")
         return message
 
     async def send(self, message: Message) -> None:
@@ -154,6 +150,7 @@ class _Exchange:
                 *headers,
                 (b"x-request-id", self._id.encode()),
                 *(pair for pair in _RAW_HEADERS if pair[0] not in present),
+                *([(b"connection", b"close")] if self._too_long else []),
             ]
         await self._send(message)
 
@@ -165,17 +162,18 @@ class _Exchange:
         if self.started:
             raise _CutShort("the response failed after it had begun")
         problem = problem_of(error, self._id) if error else internal_problem(self._id)
-        response = problem_response(problem)
-        MutableHeaders(raw=response.raw_headers)["Connection"] = "close"
-        await response(scope, self._receive, self.send)
+        await problem_response(problem)(scope, self._receive, self.send)
 
 
 class _CutShort(RuntimeError):
     """Tells the server that a response cannot be completed."""
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"a request's body may have {BODY_BYTES_MAX} bytes")
+def _announced_length(scope: Scope) -> int:
+    """The body's length in bytes as the request announces it; 0 where it does not."""
+    return max(
+        (int(value[:20]) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), default=0
+    )
 
 
 def request_id(scope: Scope) -> str | None:
