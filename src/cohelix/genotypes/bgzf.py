@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from isal import igzip_lib, isal_zlib
 
@@ -23,7 +23,7 @@ BLOCK_BYTES = 0xFF00  # of a block that we write, as htslib does
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_BYTES = 1 << 20
 _HEADER_BYTES = 18
-_NotDeflate = igzip_lib.IsalError
+_NOT_DEFLATE = cast(type[Exception], igzip_lib.IsalError)  # isal's stub has it as an instance
 
 
 def pieces(path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None]) -> Iterator[bytes]:
@@ -65,16 +65,11 @@ def compress_block(data: bytes | memoryview) -> bytes:
     return header + deflated + struct.pack("<2I", isal_zlib.crc32(data), len(data))
 
 
-def compress(data: bytes | memoryview, pool: ThreadPoolExecutor) -> list[bytes]:
-    """The BGZF blocks of `data`, without the end mark."""
+def split_blocks(data: bytes | memoryview) -> Iterator[memoryview]:
+    """Cut data into what fits a block each."""
     view = memoryview(data).cast("B")
-    starts = range(0, len(view), BLOCK_BYTES * 16)
-
-    def some(start: int) -> bytes:
-        stop = min(start + BLOCK_BYTES * 16, len(view))
-        return b"".join(compress_block(view[at : min(at + BLOCK_BYTES, stop)]) for at in range(start, stop, BLOCK_BYTES))
-
-    return list(pool.map(some, starts))
+    for start in range(0, len(view), BLOCK_BYTES):
+        yield view[start : start + BLOCK_BYTES]
 
 
 def _block_length(header: bytes | memoryview) -> int:
@@ -162,7 +157,7 @@ def _inflate(path: Path, members: list[_Member]) -> bytes:
         try:
             # One byte more than promised, so that a block that holds more is found out and never grows.
             data = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE).decompress(block[extra:-8], size + 1)
-        except _NotDeflate as error:
+        except _NOT_DEFLATE as error:
             raise _bad(path, at, f"a block does not inflate ({error})", "an undamaged file: copy it again") from error
         if len(data) != size or isal_zlib.crc32(data) != crc:
             raise _bad(path, at, "a block's length or checksum (CRC-32) is wrong", "an undamaged file: copy it again")
@@ -187,7 +182,7 @@ def _gzip(file: BinaryIO, path: Path, on_read: Callable[[int], None]) -> Iterato
         while not member.eof:
             try:
                 piece = member.decompress(held, PIECE_BYTES)
-            except _NotDeflate as error:
+            except _NOT_DEFLATE as error:
                 raise _bad(
                     path, member_at, f"the gzip data is damaged ({error})", "an undamaged file: copy it again"
                 ) from error

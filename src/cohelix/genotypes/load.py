@@ -160,9 +160,8 @@ def load_genotypes(
     if totals[scan.S_WITHOUT_GT]:
         warnings.append(f"{totals[scan.S_WITHOUT_GT]:,} records have no GT: everybody is not called there")
     if totals[scan.S_BAD_END]:
-        warnings.append(
-            f"{totals[scan.S_BAD_END]:,} symbolic alleles have an END or SVLEN before POS or outside their contig: REF's length is used"
-        )
+        bad_ends = f"{totals[scan.S_BAD_END]:,} symbolic alleles have an END or SVLEN before POS or outside their contig"
+        warnings.append(f"{bad_ends}: REF's length is used")
     return GenotypeReport(
         samples=info.samples,
         variants=info.n_variants,
