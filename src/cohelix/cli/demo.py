@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 USUAL_PORT: Final = 8000
-LOADS_AT_A_TIME: Final = 2
+AT_A_TIME: Final = 2
 INTERRUPTED: Final = 130
 OPEN_NOTE: Final = "The donors of 1000 Genomes and GEUVADIS agreed to open release: exact counts may be shown to everyone."
 TITLES: Final = {
@@ -163,48 +163,49 @@ class _Demonstration:
         return shares
 
     def _start_federation(self, processes: Processes, folder: Path, shares: Shares, port: int) -> DemoFederation:
-        from cohelix.cli.demo_journeys import DemoFederation, serve_node
+        from cohelix.cli.demo_journeys import DemoFederation
 
+        hub_folder = folder / "hub"
         folders = {share.member.id: folder / "nodes" / share.member.id for share in shares.shares}
-        dataset = shares.kind
-        with self._show.step("load", f"Loading {len(shares.shares)} nodes, each with its own people only"):
-            self._load_nodes(processes, shares, folders, dataset)
-        with self._show.step("start", "Starting the hub and the nodes, and joining them"):
-            hub_folder = str(folder / "hub")
-            processes.run("hub-init", "hub", "init", hub_folder, "--url", f"http://127.0.0.1:{port}")
-            hub = processes.serve("hub", "hub", "serve", hub_folder, "--port", str(port))
+        with self._show.step("hub", "Starting the hub"):
+            processes.run("hub-init", "hub", "init", str(hub_folder), "--url", f"http://127.0.0.1:{port}")
+            hub = processes.serve("hub", "hub", "serve", str(hub_folder), "--port", str(port))
             self._show.line(f"hub    {hub.url}")
+        with self._show.step("members", f"{len(folders)} members: each loads its own people, serves and joins"):
 
-            def join(share: Share) -> Server:
-                node = share.member.id
-                server = serve_node(processes, node, folders[node])
-                token = processes.run(f"invite-{node}", "hub", "invite", hub_folder, "--member", node).strip()
-                processes.run(f"join-{node}", "node", "join", str(folders[node]), token, "--url", server.url)
-                self._show.line(f"{node:<5}  {server.url}")
-                return server
+            def enter(share: Share) -> Server:
+                target = folders[share.member.id]
+                self._load(processes, target, share, shares)
+                return self._join(processes, target, share, hub_folder)
 
-            servers = dict(zip(folders, _side_by_side(processes, join, shares.shares), strict=True))
-        return DemoFederation(processes, hub, servers, folders, shares, dataset)
+            servers = dict(zip(folders, _side_by_side(processes, enter, shares.shares), strict=True))
+        return DemoFederation(processes, hub, servers, folders, shares, dataset=shares.kind)
 
-    def _load_nodes(self, processes: Processes, shares: Shares, folders: dict[str, Path], dataset: str) -> None:
-        note = SIMULATED_NOTE if shares.kind == "simulated" else OPEN_NOTE
+    def _load(self, processes: Processes, target: Path, share: Share, shares: Shares) -> None:
+        member, start = share.member, self._clock.monotonic()
+        identity = ("--id", member.id, "--name", member.name, "--country", member.country)
+        processes.run(f"init-{member.id}", "node", "init", str(target), *identity)
+        simulated = shares.kind == "simulated"
+        options = ["--assembly", str(shares.assembly), "--individuals", str(share.people)]
+        options += ["--title", f"{TITLES[shares.kind]}, {member.name}"]
+        note = SIMULATED_NOTE if simulated else OPEN_NOTE
+        options += ["--disclosure", "open", "--open-release-note", note] if shares.open_release else ["--disclosure", "floored"]
+        options += ["--simulated"] if simulated else []
+        for path in share.genotypes:
+            options += ["--genotypes", str(path)]
+        processes.run(f"load-{member.id}", "node", "load", str(target), "--dataset", shares.kind, *options)
+        seconds = self._clock.monotonic() - start
+        self._show.line(f"{member.id:<5}  {member.name}: {share.n_people} people loaded in {seconds:.1f} s")
 
-        def load(share: Share) -> None:
-            member, target = share.member, str(folders[share.member.id])
-            start = self._clock.monotonic()
-            identity = ("--id", member.id, "--name", member.name, "--country", member.country)
-            processes.run(f"init-{member.id}", "node", "init", target, *identity)
-            options = ["--assembly", str(shares.assembly), "--individuals", str(share.people)]
-            options += ["--title", f"{TITLES[shares.kind]}, {member.name}"]
-            options += ["--disclosure", "open", "--note", note] if shares.open_release else ["--disclosure", "floored"]
-            options += ["--simulated"] if shares.kind == "simulated" else []
-            for path in share.genotypes:
-                options += ["--genotypes", str(path)]
-            processes.run(f"load-{member.id}", "node", "load", target, "--dataset", dataset, *options)
-            seconds = self._clock.monotonic() - start
-            self._show.line(f"{member.id:<5}  {member.name}: {share.n_people} people loaded in {seconds:.1f} s")
+    def _join(self, processes: Processes, target: Path, share: Share, hub_folder: Path) -> Server:
+        from cohelix.cli.demo_journeys import serve_node
 
-        _side_by_side(processes, load, shares.shares)
+        node, start = share.member.id, self._clock.monotonic()
+        server = serve_node(processes, node, target)
+        token = processes.run(f"invite-{node}", "hub", "invite", str(hub_folder), "--member", node).strip()
+        processes.run(f"join-{node}", "node", "join", str(target), token, "--url", server.url)
+        self._show.line(f"{node:<5}  {server.url} serves and has joined, {self._clock.monotonic() - start:.1f} s")
+        return server
 
     def _ask(self, federation: DemoFederation) -> None:
         from cohelix.cli.demo_journeys import JOURNEYS, describe
@@ -242,7 +243,7 @@ class _Demonstration:
 
 def _side_by_side(processes: Processes, work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
     """Do the work for each member, two at a time; the first failure ends all of it."""
-    with ThreadPoolExecutor(LOADS_AT_A_TIME) as pool:
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
         running = [pool.submit(work, share) for share in shares]
         try:
             return [task.result() for task in running]

@@ -6,6 +6,7 @@ import csv
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -76,6 +77,16 @@ class DemoFederation:
     def ask(self, *words: str) -> Any:
         """Ask with the command line, as a process of its own; the answer is its JSON document."""
         return json.loads(self.processes.run(f"ask-{words[0]}", *words, "--hub", self.hub.url, "--json"))
+
+    def at_every_node(self, noun: str, *words: str) -> list[str]:
+        """What `cohelix node <noun>` prints in each node's folder, two at a time."""
+
+        def run(node: str) -> str:
+            place = (str(self.folders[node]), "--dataset", self.dataset)
+            return self.processes.run(f"{noun}-{node}", "node", noun, *place, *words)
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(run, self.folders))
 
     def attempt(self, journey: Callable[[DemoFederation], Detail]) -> tuple[bool, Detail]:
         """Go on a journey; whatever goes wrong on it is its result, not the demo's end."""
@@ -202,10 +213,7 @@ def exactness(federation: DemoFederation) -> Detail:
     """Every variant of a stretch: the federation's pooled figures are the sum of what each operator counts at home."""
     asked = str(federation.question.around(EXACT_BASES))
     expected: dict[str, list[int]] = {}
-    for node, folder in federation.folders.items():
-        table = federation.processes.run(
-            f"counts-{node}", "node", "counts", str(folder), "--dataset", federation.dataset, "--region", asked
-        )
+    for table in federation.at_every_node("counts", "--region", asked):
         for row in csv.DictReader(table.splitlines(), delimiter="\t"):
             total = expected.setdefault(f"{row['contig']}-{row['pos']}-{row['ref']}-{row['alt']}", [0, 0, 0])
             for index, column in enumerate(("ac", "an", "hom")):

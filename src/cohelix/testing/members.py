@@ -41,7 +41,7 @@ MEMBERS: Final = (
     Member("FI", "Finland", "FI", "FIN"),
     Member("GB", "Great Britain", "GB", "GBR"),
     Member("IT", "Italy", "IT", "TSI"),
-    Member("CEU", "CEPH, Utah", "US", "CEU"),
+    Member("CEU", "Utah (CEPH)", "US", "CEU"),
 )
 
 
