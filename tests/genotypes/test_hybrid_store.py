@@ -40,6 +40,17 @@ class TestHybridStore(StoreSuite):
         return write_store(folder, batches, samples)
 
 
+class TestManyShards(StoreSuite):
+    """Where rows of one position, and long deletions, reach over the borders of shards."""
+
+    @classmethod
+    def make_store(cls, folder: Path, batches: Sequence[EncodedBatch], samples: Sequence[str]) -> HybridStore:
+        with StoreWriter(folder, assembly=Assembly.GRCH38, samples=samples, shard_rows=7) as writer:
+            for batch in batches:
+                writer.add(batch)
+        return HybridStore.open(folder)
+
+
 def test_the_naive_twin_counts_as_rule_1_says() -> None:
     # 0/1  1|1  ./1  .|0  ./.  1 (haploid)  0 (haploid)  . (haploid)  0/0
     calls = [[0, 1], [1, 1], [-1, 1], [-1, 0], [-1, -1], [1, -2], [0, -2], [-1, -2], [0, 0]]

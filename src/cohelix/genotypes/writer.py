@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,16 @@ AnyArray = npt.NDArray[Any]
 class StoreWriter:
     """Writes one store into an empty folder; nothing there is a store until `close` has returned."""
 
-    def __init__(self, folder: Path, *, assembly: Assembly, samples: Sequence[str]) -> None:
-        """Begin a store.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        assembly: Assembly,
+        samples: Sequence[str],
+        shard_rows: int = SHARD_ROWS,
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:
+        """Begin a store. Shards close before they exceed `shard_rows` (at most 65,536) or `shard_bytes`.
 
         Raises
         ------
@@ -63,6 +71,7 @@ class StoreWriter:
         if any(folder.iterdir()):
             raise Conflict(f"{folder} is not empty; a store is written into a folder of its own")
         self._folder, self._assembly, self._samples = folder, assembly, tuple(samples)
+        self._limits = _Limits(min(shard_rows, SHARD_ROWS), shard_bytes, len(self._samples))
         self._open: dict[int, _Run] = {}
         self._finished: list[_Run] = []
         self._info: StoreInfo | None = None
@@ -100,7 +109,7 @@ class StoreWriter:
             if any(done.contig == batch.contig and done.source == source for done in self._finished):
                 raise ShapeMismatch(f"source {source} comes back to contig {batch.contig}")
             name = f"run-{source:05d}-{len(self._finished):05d}"
-            run = self._open[source] = _Run(self._folder, batch.contig, source, name, batch.n_samples)
+            run = self._open[source] = _Run(self._folder, batch.contig, source, name, self._limits)
         run.add(batch, complete_before)
 
     def finish_source(self, source: int) -> None:
@@ -144,8 +153,8 @@ class StoreWriter:
         sync_folder(self._folder)
 
     def _merge(self, runs: list[_Run], name: str) -> _Run:
-        merged = _Run(self._folder, runs[0].contig, 0, name, len(self._samples))
-        readers = [_RunReader(run, self._folder, len(self._samples)) for run in runs]
+        merged = _Run(self._folder, runs[0].contig, 0, name, self._limits)
+        readers = [_RunReader(run, self._folder, self._limits) for run in runs]
         while True:
             # The reader that has got least far bounds what is complete.
             behind = min(readers, key=lambda reader: reader.reached)
@@ -159,6 +168,14 @@ class StoreWriter:
             for shard in run.shards:
                 (self._folder / shard.file).unlink()
         return merged
+
+
+class _Limits(NamedTuple):
+    """How large a shard may be, and how many samples its rows have."""
+
+    rows: int
+    bytes: int
+    n_samples: int
 
 
 def _start(run: _Run) -> tuple[int, int]:
@@ -176,11 +193,11 @@ def _in_order(runs: Sequence[_Run]) -> bool:
 class _RunReader:
     """A finished run, read back in batches."""
 
-    def __init__(self, run: _Run, folder: Path, n_samples: int) -> None:
+    def __init__(self, run: _Run, folder: Path, limits: _Limits) -> None:
         self.run = run
         # Every variant below this position has been read.
         self.reached = run.shards[0].first if run.shards else _EVERYTHING
-        self._pieces = self._read(folder, n_samples)
+        self._pieces = self._read(folder, limits)
 
     def next(self) -> EncodedBatch | None:
         """The next variants; None, once, where there are no more."""
@@ -189,11 +206,11 @@ class _RunReader:
             self.reached = _EVERYTHING
         return piece
 
-    def _read(self, folder: Path, n_samples: int) -> Iterator[EncodedBatch]:
+    def _read(self, folder: Path, limits: _Limits) -> Iterator[EncodedBatch]:
         for record in self.run.shards:
-            shard = Shard(folder / record.file, record, n_samples)
+            shard = Shard(folder / record.file, record, limits.n_samples)
             # Half a shard's bytes at most, in the wider form of a batch.
-            step = max(1, min(MERGE_ROWS, SHARD_BYTES // 2 // max(1, record.bytes // record.rows)))
+            step = max(1, min(MERGE_ROWS, limits.bytes // 2 // max(1, record.bytes // record.rows)))
             for start in range(0, record.rows, step):
                 piece = shard.batch(start, min(start + step, record.rows))
                 self.reached = int(piece.position[-1])
@@ -203,14 +220,14 @@ class _RunReader:
 class _Run:
     """One source's variants of one contig: brought into order, then cut into shards."""
 
-    def __init__(self, folder: Path, contig: str, source: int, name: str, n_samples: int) -> None:
+    def __init__(self, folder: Path, contig: str, source: int, name: str, limits: _Limits) -> None:
         self.contig, self.source = contig, source
         self.shards: list[ShardRecord] = []
-        self._folder, self._name, self._n_samples = folder, name, n_samples
+        self._folder, self._name, self._limits = folder, name, limits
         self._pending: EncodedBatch | None = None
         self._pending_source = np.empty(0, np.int64)
         self._complete = 0
-        self._shard = _ShardBuilder(n_samples)
+        self._shard = _ShardBuilder(limits)
 
     def add(self, batch: EncodedBatch, complete_before: int | None, source: int = 0) -> None:
         if len(batch):
@@ -265,7 +282,7 @@ class _Run:
     def _close_shard(self) -> None:
         file = f"{self._name}-{len(self.shards):05d}"
         self.shards.append(self._shard.write(self._folder / file, self.contig))
-        self._shard = _ShardBuilder(self._n_samples)
+        self._shard = _ShardBuilder(self._limits)
 
 
 class _Packed:
@@ -323,9 +340,9 @@ def _calls_of(batch: EncodedBatch) -> tuple[AnyArray, AnyArray, AnyArray, AnyArr
 class _ShardBuilder:
     """Collects packed rows, and writes them as one shard."""
 
-    def __init__(self, n_samples: int) -> None:
+    def __init__(self, limits: _Limits) -> None:
         self.rows = 0
-        self._n_samples = n_samples
+        self._limits, self._n_samples = limits, limits.n_samples
         self._bytes = 0
         self._patterns: dict[bytes, int] = {}
         self._columns: dict[str, list[AnyArray]] = {}
@@ -337,8 +354,8 @@ class _ShardBuilder:
         for number, row in zip(numbers.tolist(), first.tolist(), strict=True):
             if batch.ploidy[number].tobytes() not in self._patterns:
                 weight[row] += batch.ploidy[number].nbytes
-        fits = int(np.searchsorted(np.cumsum(weight), SHARD_BYTES - self._bytes, side="right"))
-        return max(min(fits, SHARD_ROWS - self.rows), 0 if self.rows else 1)
+        fits = int(np.searchsorted(np.cumsum(weight), self._limits.bytes - self._bytes, side="right"))
+        return max(min(fits, self._limits.rows - self.rows), 0 if self.rows else 1)
 
     def add(self, packed: _Packed) -> None:
         """Append rows, for which there is `room`."""
