@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -163,6 +166,66 @@ def four_nodes(stage: Stage) -> None:
         stage.play(node, [{"id": dataset, "status": "answered", "populations": rows}], [record(dataset)], region)
 
 
+class Html(HTMLParser):
+    """A page as a reader without a browser sees it: tags, attributes, and the text outside of `head`."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.source = source
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._text: list[str] = []
+        self._head = False
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._head = self._head or tag == "head"
+        self._text.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._head = self._head and tag != "head"
+        self._text.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._head:
+            self._text.append(data)
+
+    @property
+    def text(self) -> str:
+        """All text, white space folded."""
+        return " ".join("".join(self._text).split())
+
+    def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
+        """Attributes of every such element."""
+        return [attrs for name, attrs in self.tags if name == tag and wanted.items() <= attrs.items()]
+
+    def cells(self) -> list[list[str]]:
+        """Every table row of the page as the texts of its cells."""
+        rows = re.findall(r"<tr.*?</tr>", self.source, re.DOTALL)
+        return [[Html(cell).text for cell in re.findall(r"<t[hd].*?</t[hd]>", one, re.DOTALL)] for one in rows]
+
+
+@pytest.fixture
+def wire() -> SimpleNamespace:
+    """What tests write members' answers with."""
+    return SimpleNamespace(
+        row=row, rows=answered_rows, record=record, frequency=frequency_document, FLOORED=FLOORED, OPEN_NOTE=OPEN_NOTE
+    )
+
+
+@pytest.fixture
+def read() -> Callable[[httpx.Response], Html]:
+    """Reads a page."""
+    return lambda response: Html(response.text)
+
+
+@pytest.fixture
+def serve() -> Callable[[FastAPI], AbstractContextManager[str]]:
+    """Serves an app for the length of a `with`."""
+    return serving
+
+
 @pytest.fixture
 def stage() -> Stage:
     stage = Stage()
@@ -195,6 +258,7 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
             registry.join(request)
         app = FastAPI()
         web.install(app, service="hub")
+        app.state.registry = registry
         app.router.routes.extend(routes(Federation(registry, stage, deadline_seconds=deadline_seconds)))
         return app
 
@@ -225,9 +289,23 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @pytest.fixture
-def url(stage: Stage, make_app: Callable[..., FastAPI]) -> Iterator[str]:
-    """The address of a hub's portal over the staged members."""
-    with serving(make_app(stage)) as address:
+def app(stage: Stage, make_app: Callable[..., FastAPI]) -> FastAPI:
+    """A hub's portal over the staged members."""
+    return make_app(stage)
+
+
+@pytest.fixture
+def app_registry(app: FastAPI) -> Registry:
+    """Its members."""
+    registry = app.state.registry
+    assert isinstance(registry, Registry)
+    return registry
+
+
+@pytest.fixture
+def url(app: FastAPI) -> Iterator[str]:
+    """Its address."""
+    with serving(app) as address:
         yield address
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from http import HTTPStatus
+from threading import Thread
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,8 +21,8 @@ from cohelix import __version__
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import CohelixError, NotFound
 from cohelix.core.genes import Gene, find_gene, genes_in
-from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly, parse_region
-from cohelix.core.variant import VariantKey, is_sequence, parse_variant
+from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly
+from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.questions import Federation
 from cohelix.portal.assets import asset, asset_path
@@ -41,6 +42,7 @@ from cohelix.portal.tables import frequency_view, region_view
 from cohelix.web import name_route
 
 PAGE_VARIANTS = 50
+_GLANCE_SECONDS = 0.2  # for pages whose own answer does not need the roll
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; "
@@ -59,6 +61,7 @@ def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute
 
     The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
     """
+    Thread(target=_read_genes, name="read genes", daemon=True).start()  # the first reader should not wait for it
     pages = _Pages(federation, Roll(federation, clock or SystemClock()))
     return [
         _route("/", pages.home),
@@ -74,6 +77,11 @@ def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute
     ]
 
 
+def _read_genes() -> None:
+    for assembly in Assembly:
+        find_gene("", assembly)
+
+
 class _Pages:
     """One method a page: asks the federation, arranges the answer, renders a template."""
 
@@ -86,25 +94,26 @@ class _Pages:
         return _page(request, "home.html", called=called, assembly=_usual_assembly(called))
 
     async def search(self, request: Request) -> Response:
-        called = await self._roll.call(patience_seconds=0.2)
+        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
         chosen = request.query_params.get("assembly")
         assembly = parse_assembly(chosen) if chosen else _usual_assembly(called)
         question = understand(request.query_params.get("q", ""), assembly, called.dataset_ids)
-        if not isinstance(question, NotUnderstood):
-            return RedirectResponse(_path_of(question), HTTPStatus.SEE_OTHER, headers=_HEADERS)
-        if question.problem == "empty":
-            return RedirectResponse("/", HTTPStatus.SEE_OTHER, headers=_HEADERS)
-        status = HTTPStatus.NOT_FOUND if question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
-        return _page(request, "search.html", status, question=question, assembly=question.assembly)
+        if isinstance(question, NotUnderstood):
+            return _not_understood(request, question)
+        return _redirect(_path_of(question))
 
     async def variant(self, request: Request) -> Response:
-        key = parse_variant(request.path_params["variant"])
         assembly = _assembly(request)
+        text = request.path_params["variant"]
         if assembly is None:
-            return _which_assembly(request, str(key))
-        if str(key) != request.path_params["variant"]:
-            return RedirectResponse(variant_path(str(key), assembly), HTTPStatus.SEE_OTHER, headers=_HEADERS)
-        answer, called = await asyncio.gather(self._federation.frequency(key, assembly), self._roll.call(patience_seconds=0.2))
+            return _which_assembly(request, text)
+        question = understand(text, assembly, ())
+        if not (isinstance(question, VariantQuestion) and str(question.key) == text and question.assembly == assembly):
+            return _elsewhere(request, question)
+        key = question.key
+        answer, called = await asyncio.gather(
+            self._federation.frequency(key, assembly), self._roll.call(patience_seconds=_GLANCE_SECONDS)
+        )
         return _page(
             request,
             "variant.html",
@@ -121,27 +130,30 @@ class _Pages:
         )
 
     async def region(self, request: Request) -> Response:
-        region = parse_region(request.path_params["region"])
         assembly = _assembly(request)
+        text = request.path_params["region"]
         if assembly is None:
-            return _which_assembly(request, str(region))
-        return await self._variants_in(request, region, assembly, gene=None)
+            return _which_assembly(request, text)
+        question = understand(text, assembly, ())
+        if not (isinstance(question, RegionQuestion) and str(question.region) == text and question.assembly == assembly):
+            return _elsewhere(request, question)
+        return await self._variants_in(request, question.region, assembly, gene=None)
 
     async def gene(self, request: Request) -> Response:
-        symbol = request.path_params["symbol"]
         assembly = _assembly(request)
+        text = request.path_params["symbol"]
         if assembly is None:
-            return _which_assembly(request, symbol)
-        gene = find_gene(symbol, assembly)
-        if gene is None:
-            return RedirectResponse(search_path(symbol, assembly), HTTPStatus.SEE_OTHER, headers=_HEADERS)
-        return await self._variants_in(request, gene.region, assembly, gene=gene)
+            return _which_assembly(request, text)
+        question = understand(text, assembly, ())
+        if not (isinstance(question, GeneQuestion) and question.gene.symbol == text and question.assembly == assembly):
+            return _elsewhere(request, question)
+        return await self._variants_in(request, question.gene.region, assembly, gene=question.gene)
 
     async def _variants_in(self, request: Request, region: Region, assembly: Assembly, *, gene: Gene | None) -> Response:
         cursor = request.query_params.get("after")
         after = variant_of_name(cursor) if cursor else None
         asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after)
-        answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=0.2))
+        answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=_GLANCE_SECONDS))
         return _page(
             request,
             "region.html",
@@ -173,7 +185,7 @@ class _Pages:
         return _page(request, "dataset.html", id=wanted, record=record, member=member, heard=heard, assembly=assembly)
 
     async def about(self, request: Request) -> Response:
-        called = await self._roll.call()
+        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
         return _page(request, "about.html", assembly=_usual_assembly(called))
 
 
@@ -225,6 +237,22 @@ def _path_of(question: Question) -> str:
             return dataset_path(dataset)
         case NotUnderstood():
             return "/"
+
+
+def _redirect(path: str) -> Response:
+    return RedirectResponse(path, HTTPStatus.SEE_OTHER, headers=_HEADERS)
+
+
+def _elsewhere(request: Request, question: Question) -> Response:
+    """For an address that is not the one of what it names: lead there, or say why it names nothing."""
+    return _not_understood(request, question) if isinstance(question, NotUnderstood) else _redirect(_path_of(question))
+
+
+def _not_understood(request: Request, question: NotUnderstood) -> Response:
+    if question.problem == "empty":
+        return _redirect("/")
+    status = HTTPStatus.NOT_FOUND if question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
+    return _page(request, "search.html", status, question=question, assembly=question.assembly)
 
 
 def _assembly(request: Request) -> Assembly | None:

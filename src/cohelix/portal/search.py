@@ -13,6 +13,7 @@ from cohelix.core.errors import BadInput
 from cohelix.core.genes import Gene, find_gene, suggest
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, region_1based
 from cohelix.core.variant import VariantKey, parse_variant
+from cohelix.federation.answers import variant_of_name
 
 TEXT_MAX = 2_000  # the longest indels that people paste fit; beyond it the text is not a question
 
@@ -25,7 +26,6 @@ Problem = Literal[
     "unknown_contig",
     "beyond_contig",
     "half_variant",
-    "symbolic_allele",
     "not_bases",
     "contig_alone",
     "reversed_region",
@@ -104,7 +104,7 @@ _ASSEMBLY_WORD = re.compile(r"[\s(\[]*\b(GRCh3[78](?:\.p\d+)?|hg19|hg38|b37|b38)
 _CONTIG = r"(?P<contig>[A-Za-z0-9][\w.*]*?)"
 _VARIANT = re.compile(
     _CONTIG + r"(?:\s*[:\s_-]\s*)(?:g\.\s*)?(?P<position>\d{1,10})(?:\s*[:\s_-]\s*)?"
-    r"(?P<ref>[A-Za-z]+)(?:\s*[>/:|\s_-]\s*)(?P<alt>[A-Za-z]+|\*|<[^<>]{1,40}>|[.-])"
+    r"(?P<ref>[A-Za-z]+)(?:\s*[>/:|\s_-]\s*)(?P<alt>[A-Za-z]+|\*|[.-])"
 )
 _HALF = re.compile(_CONTIG + r"\s*[:\s_-]\s*(?P<position>\d{1,10})\s*[:\s_-]?\s*(?P<ref>[A-Za-z]+)\s*[>:_-]?")
 _NUMBER = r"\d+(?:\.\d+)?\s?(?:[kKmM][bB]?)?"
@@ -118,6 +118,7 @@ _ONTOLOGY_TERM = re.compile(
     r"(?:HP|MONDO|ORPHA(?:NET)?|OMIM|DOID|NCIT|EFO|MESH|SNOMED(?:CT)?|ICD-?10(?:CM)?|LOINC|UBERON)[:_]\S+", re.IGNORECASE
 )
 _UNITS = {"k": 1_000, "m": 1_000_000}
+_SYMBOL_MAX = 40
 _NUMBERED_SEX_CHROMOSOMES = {"23": "X", "24": "Y", "25": "X", "26": "MT"}  # as PLINK numbers them
 
 
@@ -144,11 +145,13 @@ def understand(text: str, assembly: Assembly, datasets: Sequence[str]) -> Questi
     if not plain:
         return NotUnderstood(typed, assembly, "empty")
     return (
-        _known_but_not_asked(typed, plain, assembly)
-        or _dataset(plain, datasets)
+        _dataset(plain, datasets)
+        or _gene(plain, assembly)  # before all that has digits: RS1 and NKX2-1 are genes
+        or _known_but_not_asked(typed, plain, assembly)
+        or _symbolic(typed, plain, assembly)
         or _variant(typed, plain, assembly)
+        or _gene_of_other_assembly(typed, plain, assembly)
         or _region(typed, plain, assembly)
-        or _gene(typed, plain, assembly)
         or _broken(typed, plain, assembly, datasets)
     )
 
@@ -174,6 +177,17 @@ def _dataset(plain: str, datasets: Sequence[str]) -> DatasetQuestion | None:
     return DatasetQuestion(found) if found else None
 
 
+def _symbolic(typed: str, plain: str, assembly: Assembly) -> Question | None:
+    """A variant whose ALT is not spelled out in bases (`<DEL>`, a breakend), as our own answers name it."""
+    if not any(sign in plain for sign in "<[]"):
+        return None
+    try:
+        key = variant_of_name(plain.removeprefix("chr"))
+    except BadInput:
+        return None
+    return _wrong_place(typed, plain, key.contig, key.position + 1, assembly) or VariantQuestion(key, assembly)
+
+
 def _variant(typed: str, plain: str, assembly: Assembly) -> Question | None:
     found = _VARIANT.fullmatch(plain)
     if not found:
@@ -184,8 +198,6 @@ def _variant(typed: str, plain: str, assembly: Assembly) -> Question | None:
     wrong = _wrong_place(typed, plain, contig, position, assembly)
     if wrong:
         return wrong
-    if alt.startswith("<") or alt == "*":
-        return NotUnderstood(typed, assembly, "symbolic_allele", subject=found["alt"])
     try:
         return VariantQuestion(parse_variant(f"{contig}-{position}-{found['ref']}-{alt}"), assembly)
     except BadInput:
@@ -213,16 +225,18 @@ def _region(typed: str, plain: str, assembly: Assembly) -> Question | None:
     return RegionQuestion(region_1based(name, first, last), assembly)
 
 
-def _gene(typed: str, plain: str, assembly: Assembly) -> Question | None:
+def _gene(plain: str, assembly: Assembly) -> GeneQuestion | None:
     gene = find_gene(plain, assembly)
-    if gene:
-        return GeneQuestion(gene, assembly)
+    return GeneQuestion(gene, assembly) if gene else None
+
+
+def _gene_of_other_assembly(typed: str, plain: str, assembly: Assembly) -> NotUnderstood | None:
     other = _other(assembly)
-    elsewhere = find_gene(plain, other)
-    if elsewhere:
-        there = Suggestion(elsewhere.symbol, other)
-        return NotUnderstood(typed, assembly, "other_assembly_gene", subject=elsewhere.symbol, suggestions=(there,))
-    return None
+    gene = find_gene(plain, other)
+    if gene is None:
+        return None
+    there = Suggestion(gene.symbol, other)
+    return NotUnderstood(typed, assembly, "other_assembly_gene", subject=gene.symbol, suggestions=(there,))
 
 
 def _broken(typed: str, plain: str, assembly: Assembly, datasets: Sequence[str]) -> NotUnderstood:
@@ -240,19 +254,16 @@ def _broken(typed: str, plain: str, assembly: Assembly, datasets: Sequence[str])
 
 
 def _near(plain: str, assembly: Assembly, datasets: Sequence[str]) -> tuple[Suggestion, ...]:
-    """Datasets of a similar name, and genes that begin alike, longest common beginning first."""
-    parts = {known.partition(":")[2].casefold(): known for known in datasets}
-    wholes = {known.casefold(): known for known in datasets}
+    """Datasets and genes of a similar name, and genes whose name goes on from the text."""
     word = plain.casefold()
-    near = [wholes[close] for close in get_close_matches(word, wholes, n=4, cutoff=0.6)]
-    near += [known for known in datasets if known.partition(":")[2].casefold() == word]
-    near += [parts[close] for close in get_close_matches(word, parts, n=2, cutoff=0.75)]
-    symbol = re.sub(r"[\s_]", "", plain)
-    for length in range(len(symbol), 1, -1):
-        genes = suggest(symbol[:length], assembly, limit=5)
-        if genes:
-            near += [gene.symbol for gene in genes]
-            break
+    wholes = {known.casefold(): known for known in datasets}
+    near = [wholes[close] for close in get_close_matches(word, wholes, n=3, cutoff=0.6)]
+    near += [known for known in datasets if get_close_matches(word, [known.partition(":")[2].casefold()], cutoff=0.75)]
+    symbol = re.sub(r"[\s_]", "", plain).upper()[:_SYMBOL_MAX]
+    if len(symbol) > 1:
+        begun_alike = [gene.symbol for gene in suggest(symbol[:2], assembly, limit=5_000)]
+        near += get_close_matches(symbol, begun_alike, n=4, cutoff=0.7)
+        near += [gene.symbol for gene in suggest(symbol, assembly, limit=4)]
     return _all(list(dict.fromkeys(near))[:6], assembly)
 
 

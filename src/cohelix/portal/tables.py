@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cohelix.core.variant import is_sequence
-from cohelix.federation.answers import variant_of_name
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.federation import Member, NodeRegionState, RegionAnswer, RegionVariant
 from cohelix.wire.frequency import DatasetStatus, FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts
@@ -25,7 +23,8 @@ class Bar:
     share
         Length as per cent of the axis, 0 to 100; None where there is no frequency to draw.
     status
-        Why there is none: a dataset's status, or `undefined` where no allele was called.
+        Why there is none: a dataset's status, `withheld`, `undefined` where no allele was called, or, with `dataset`
+        empty, why the member is absent.
     """
 
     node: str
@@ -104,12 +103,14 @@ def frequency_view(answer: FrequencyAnswer, members: Iterable[Member], records: 
     known = {member.id: member for member in members}
     parts = tuple(_part(node, known.get(node.node), records) for node in answer.nodes)
     lines = [line for part in parts for dataset in part.datasets for line in _bar_rows(part.answer.node, dataset)]
+    absent = [part.answer for part in parts if part.answer.status != "answered"]
     highest = max((row.allele_frequency for *_, row in lines if row and row.allele_frequency is not None), default=None)
     end = next((end for end in _AXIS_ENDS if highest is not None and highest <= end), 1.0)
-    bars = tuple(_bar(node, dataset, population, row, end) for node, dataset, population, row in lines)
+    bars = [_bar(node, dataset, population, row, end) for node, dataset, population, row in lines]
+    bars += [Bar(node.node, "", None, None, None, node.status) for node in absent]
     ticks = () if highest is None else tuple(end * step / 4 for step in range(5))
     rows = [row for part in parts for dataset in part.datasets for row in dataset.rows]
-    return FrequencyView(parts, bars, ticks, any(row.hemizygotes for row in rows))
+    return FrequencyView(parts, tuple(sorted(bars, key=lambda bar: bar.node)), ticks, any(row.hemizygotes for row in rows))
 
 
 def _part(answer: NodeAnswer, member: Member | None, records: Mapping[str, DatasetRecord]) -> MemberPart:
@@ -167,15 +168,9 @@ class RegionColumn:
 
 @dataclass(frozen=True, slots=True)
 class RegionLine:
-    """A variant of a region: `totals` has the total row of each column's dataset, None where it does not tell of it.
-
-    `has_page` is false for an allele that is not spelled out in bases: no address names it.
-    """
+    """A variant of a region: `totals` has the total row of each column's dataset, None where it does not tell of it."""
 
     variant: str
-    contig: str
-    position: int
-    has_page: bool
     pooled: PooledCounts | None
     totals: tuple[PopulationCounts | None, ...]
 
@@ -215,6 +210,4 @@ def _line(variant: RegionVariant, shown: list[str]) -> RegionLine:
         dataset.id: next((row for row in dataset.populations if (row.population, row.sex) == ("all", "all")), None)
         for dataset in variant.datasets
     }
-    key = variant_of_name(variant.variant)
-    has_page = is_sequence(key.ref) and is_sequence(key.alt)
-    return RegionLine(variant.variant, key.contig, key.position + 1, has_page, variant.pooled, tuple(map(totals.get, shown)))
+    return RegionLine(variant.variant, variant.pooled, tuple(map(totals.get, shown)))
