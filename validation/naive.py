@@ -52,7 +52,8 @@ class Counts:
     people: int
     carriers: int  # at least one called ALT copy
     without: int  # fully called, and no copy
-    haploid: int  # people with a haploid call at this site, called or not
+    haploid: int  # fully called people with one allele at this site
+    diploid: int  # fully called people with two
 
     @property
     def six(self) -> tuple[int, int, int, int, int, int]:
@@ -138,7 +139,8 @@ def count(alleles: np.ndarray, members: np.ndarray | None = None) -> Counts:
         people=len(own),
         carriers=int((copies > 0).sum()),
         without=int((complete & (copies == 0)).sum()),
-        haploid=int(haploid.sum()),
+        haploid=int((complete & haploid).sum()),
+        diploid=int((complete & ~haploid).sum()),
     )
 
 
@@ -237,8 +239,8 @@ def tellable(counts: Counts, floor: int) -> bool:
 
 def detail_tellable(counts: Counts, floor: int) -> bool:
     """Each of het, hom, hemi that somebody could have is at least the floor."""
-    diploid = counts.people - counts.haploid
-    return (not diploid or (counts.het >= floor and counts.hom >= floor)) and (not counts.haploid or counts.hemi >= floor)
+    enough = counts.het >= floor and counts.hom >= floor
+    return (not counts.diploid or enough) and (not counts.haploid or counts.hemi >= floor)
 
 
 # ------------------------------------------------------------------------------------------------------ questions

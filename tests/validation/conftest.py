@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
+from validation.processes import inside
 
 REFEREES = {"bcftools": "bcftools", "plink2": "plink2", "tabix": "tabix"}
 
@@ -15,3 +17,10 @@ def referees() -> None:
     missing = [package for program, package in REFEREES.items() if not shutil.which(program)]
     if missing:
         pytest.fail(f"the referees {', '.join(missing)} are not installed: run `apt-get install {' '.join(missing)}` as root")
+
+
+@pytest.fixture(autouse=True)
+def _commands_in_this_process() -> Iterator[None]:
+    """The samples run the command line in process; killed loads and bombs are processes of their own all the same."""
+    with inside():
+        yield

@@ -71,13 +71,13 @@ def test_the_demo_genomes_are_counted_as_the_referees_count(tmp_path: Path) -> N
         pytest.skip(f"real data: qtltools-example or the shared panel cannot be had here ({error})")
     sample = tmp_path / "sample.vcf.gz"
     subprocess.run(
-        ["bcftools", "view", "-t", "22:50000000-50500000", "-Oz", "-o", sample, genotypes], check=True, capture_output=True
+        ["bcftools", "view", "-t", "chr22:50200000-50500000", "-Oz", "-o", sample, genotypes], check=True, capture_output=True
     )
     samples = naive.samples_of(sample)
     table = realdata.write_people(tmp_path / "people.tsv", people, samples)
     node = new_node(tmp_path / "node")
     outcome = compare("geuvadis", sample, people, assembly="GRCh37", scratch=tmp_path, node=node, individuals=table)
-    assert outcome.groups == 8 and outcome.variants > 1000
+    assert outcome.groups == 8 and outcome.variants > 700
     assert outcome.differences == []
     out = tmp_path / "one.tsv"
     expected = {"FIN": (31, 184), "GBR": (36, 172), "TSI": (46, 182), "CEU": (45, 178)}

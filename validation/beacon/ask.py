@@ -195,8 +195,10 @@ def expected(asked: Asked, oracles: Sequence[Oracle]) -> dict[str, Any]:
 
 def _variant(oracle: Oracle, number: int) -> tuple[Any, ...]:
     v = oracle.variants[number]
-    rows = {r.label: (r.ac, r.an, r.ac / r.an if r.an else None, r.hom, r.het, r.hemi) for r in oracle.rows(number)}
-    return v.text, v.position, v.ref, v.alt, rows
+    # Beacon demands a frequency of every row, so that groups without a called allele have none.
+    rows = {r.label: (r.ac, r.an, r.ac / r.an, r.hom, r.het, r.hemi) for r in oracle.rows(number) if r.an}
+    # Its `variation` spells alleles in bases; a symbolic ALT is told by the variant's id.
+    return v.text, v.position, v.ref, "" if v.alt[0] in "<*" else v.alt, rows
 
 
 def told(document: dict[str, Any], granularity: str) -> dict[str, Any]:
