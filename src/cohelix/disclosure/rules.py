@@ -44,8 +44,11 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
 
     Returns
     -------
-    `counts` holds where carriers >= k and non-carriers >= k in this row and in every row of its level;
-    `genotypes` where, moreover, each of het, hom and hemi that can occur is >= k in every row of the level.
+    `counts` holds where carriers >= k and non-carriers >= k in this row and in every row of its level.
+
+    `genotypes` holds where, moreover, each of het, hom and hemi that can occur is >= k in every row of the level. While
+    {population x sex} tells counts, it, {sex} and {population} tell genotypes together or not at all. The total tells
+    them only where AC, AN and its own het do not pin down those that a level withholds, and none is told without the total's.
     """
     if floor <= 0:
         everything = np.broadcast_to(people > 0, counts.shape[:2])
@@ -53,11 +56,19 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
     row_genotypes = row_counts & _genotypes_pass(counts, people, floor)
     told_counts, told_genotypes = np.zeros_like(row_counts), np.zeros_like(row_counts)
-    for level in np.unique(levels):
-        rows = np.flatnonzero((levels == level) & (people > 0))
+    rows_of = {int(level): np.flatnonzero((levels == level) & (people > 0)) for level in np.unique(levels)}
+    for rows in rows_of.values():
         told_counts[:, rows] = row_counts[:, rows].all(axis=1, keepdims=True)
         told_genotypes[:, rows] = row_genotypes[:, rows].all(axis=1, keepdims=True)
-    return Told(told_counts, told_genotypes)
+    cells = rows_of.get(LEVEL_CELL)
+    if cells is not None and cells.size:
+        told_genotypes[:, 1:] &= ~told_counts[:, cells[:1]] | told_genotypes[:, cells[:1]]
+    total = told_genotypes[:, 0].copy()
+    for level, rows in rows_of.items():
+        if level != LEVEL_TOTAL and rows.size:
+            withheld = told_counts[:, rows[0]] & ~told_genotypes[:, rows[0]]
+            total &= ~withheld | _loose(counts[:, 0], counts[:, rows], people[0], floor)
+    return Told(told_counts, told_genotypes & total[:, None])
 
 
 def tell_parts(first: IntArray, second: IntArray, first_people: int, second_people: int, *, floor: int) -> tuple[bool, bool]:
@@ -99,6 +110,25 @@ def carriers(counts: IntArray) -> IntArray:
 def non_carriers(counts: IntArray, people: IntArray) -> IntArray:
     """Fully called people without the ALT; `people` broadcasts over the counts' leading axes."""
     return np.asarray(people - counts[..., MISSING] - counts[..., HET] - counts[..., HOM] - counts[..., HEMI])
+
+
+def _loose(total: IntArray, rows: IntArray, people: int, floor: int) -> BoolArray:
+    """(variants,) bool: whether a level's withheld genotypes stay open though its AC and AN and the total's het are told.
+
+    Among diploid people het has AC's parity and is at most the copies of either allele; the rows' het sum up to the
+    total's. That leaves each row an interval of het, and of hom = (AC - het) / 2; none may lie within 1 … k - 1. Where
+    anybody is haploid the sum is not of one kind, and the level does not count as loose.
+    """
+    n_called = people - total[:, MISSING]
+    diploid = (total[:, HEMI] == 0) & (2 * n_called <= total[:, AN])
+    copies, others = rows[..., AC], rows[..., AN] - rows[..., AC]
+    low, high = copies % 2, np.minimum(copies, others)
+    het = total[:, HET, None]
+    least = np.maximum(low, het - (high.sum(axis=1, keepdims=True) - high))
+    most = np.minimum(high, het - (low.sum(axis=1, keepdims=True) - low))
+    pinned = (least >= 1) & (most < floor)
+    pinned |= ((copies - most) // 2 >= 1) & ((copies - least) // 2 < floor)
+    return np.asarray(diploid & ~pinned.any(axis=1))
 
 
 def _genotypes_pass(counts: IntArray, people: IntArray, floor: int) -> BoolArray:
