@@ -1,6 +1,6 @@
 """The one family of errors; every failure that a caller can act on is a class here.
 
-CohelixError
+CohelixError                 any failure; our own fault where no kind below names it (exit 1, HTTP 500)
 ├── BadInput                 what came in is not what was asked for (exit 2, HTTP 400)
 │   ├── BadUsage             a command's or a setting's words
 │   ├── BadFile              a file: carries path, place and what was expected
