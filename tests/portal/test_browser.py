@@ -1,0 +1,213 @@
+"""The portal in a real browser: with keys alone, without JavaScript, in both colour schemes, on a phone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+AXE = "axe-core@4.14.1"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+PHONE = {"width": 390, "height": 780}
+PATHS = [
+    "/",
+    "/variant/22-50313359-G-A?assembly=GRCh37",
+    "/region/22:50310000-50320000?assembly=GRCh37",
+    "/gene/CRELD2?assembly=GRCh37",
+    "/datasets",
+    "/datasets/FI:geuvadis",
+    "/about",
+    "/search?q=22-50313359-G&assembly=GRCh37",
+    "/nowhere",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.fail("this test needs the Debian package chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """A page that fails the test when anything runs that should not, or when it asks another origin."""
+    context = browser.new_context(base_url=url)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on("request", lambda request: None if request.url.startswith(url) else faults.append(request.url))
+    page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
+    yield page
+    context.close()
+    assert not faults
+
+
+def test_with_keys_alone_from_search_to_answer(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "q":
+            break
+    page.keyboard.type("chr22:50313359 G>A")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/variant/22-50313359-G-A?assembly=GRCh37")
+    assert page.locator("h1").inner_text() == "22-50313359-G-A"
+    assert page.locator(".pooled .lead").inner_text() == "0.2207"
+
+
+def test_the_skip_link_skips(page: Page) -> None:
+    page.goto("/variant/22-50313359-G-A?assembly=GRCh37")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.getElementById('content').contains(document.activeElement)")
+
+
+def test_every_stop_of_the_keyboard_is_visible(page: Page) -> None:
+    page.goto("/variant/22-50313359-G-A?assembly=GRCh37")
+    unseen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(
+            """() => { const e = document.activeElement; const s = getComputedStyle(e);
+            const seen = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2;
+            return e === document.body ? null : [e.outerHTML.slice(0, 60), seen]; }"""
+        )
+        if stop is None:
+            break
+        if not stop[1]:
+            unseen.append(stop[0])
+    assert not unseen
+
+
+def test_a_wrong_question_is_mended_with_keys(page: Page) -> None:
+    page.goto("/")
+    page.fill("#q", "CREDL2")
+    page.press("#q", "Enter")
+    meant = page.locator(".meant a", has_text="CRELD2")
+    meant.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gene/CRELD2?assembly=GRCh37")
+
+
+def test_without_javascript_all_tasks_pass(browser: Browser, url: str) -> None:
+    context = browser.new_context(base_url=url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("22:50310000-50320000")
+    page.get_by_role("radio", name="GRCh37").check()
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("link", name="22-50313359-G-A").click()
+    assert page.get_by_role("row", name=re.compile("FIN everyone 0.1685 31 184")).is_visible()
+    page.get_by_text("Command line", exact=True).click()
+    assert page.get_by_text("cohelix frequency 22-50313359-G-A").is_visible()
+    assert page.get_by_role("button", name="Copy").count() == 0
+    page.get_by_role("link", name="Datasets").first.click()
+    page.get_by_role("link", name="IT:geuvadis").click()
+    assert page.get_by_role("heading", name="GEUVADIS genotypes, TSI").is_visible()
+    context.close()
+
+
+def test_a_snippet_can_be_copied(browser: Browser, url: str) -> None:
+    context = browser.new_context(base_url=url, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto("/variant/22-50313359-G-A?assembly=GRCh37")
+    page.get_by_text("Command line", exact=True).click()
+    page.locator("details[open] button").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("cohelix frequency 22-50313359-G-A --assembly GRCh37")
+    context.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_phone_scrolls_tables_not_pages(page: Page, path: str) -> None:
+    page.set_viewport_size(PHONE)
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    small = page.evaluate(
+        """() => [...document.querySelectorAll(
+            'button, select, input, summary, nav a, .members a, .meant a, .examples a, .colophon a')]
+        .filter(e => { const r = e.getBoundingClientRect(); return r.width && e.type !== 'radio' && r.height < 24; })
+        .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert not small, "targets are at least 24 px high (WCAG 2.2, 2.5.8)"
+
+
+def test_hostile_text_does_not_run(page: Page) -> None:
+    for text in ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "<svg/onload=alert(1)>", "javascript:alert(1)"):
+        page.goto("/")
+        page.fill("#q", text)
+        page.press("#q", "Enter")
+        page.wait_for_url("**/search?**")
+        assert page.locator("input[type=search]").input_value() == text
+
+
+def test_a_page_is_quick_and_steady(page: Page) -> None:
+    """LCP at most 1.0 s and layout shift at most 0.05 on the demo; twice that is allowed on a busy machine."""
+    page.goto("/variant/22-50313359-G-A?assembly=GRCh37")
+    paint, shift = page.evaluate(
+        """() => new Promise(done => { let paint = 0, shift = 0;
+        new PerformanceObserver(list => { for (const e of list.getEntries()) paint = e.startTime; })
+            .observe({type: 'largest-contentful-paint', buffered: true});
+        new PerformanceObserver(list => { for (const e of list.getEntries()) shift += e.value; })
+            .observe({type: 'layout-shift', buffered: true});
+        setTimeout(() => done([paint, shift]), 500); })"""
+    )
+    assert 0 < paint < 2000
+    assert shift <= 0.05
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, as npm has it; without npm or a registry there is no second opinion on accessibility."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, so axe-core cannot be fetched")
+    folder = tmp_path_factory.mktemp("axe")
+    fetched = subprocess.run([npm, "pack", AXE], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    archive = next(Path(folder).glob("*.tgz"), None)
+    if fetched.returncode or archive is None:
+        pytest.skip(f"npm pack {AXE} failed: {fetched.stderr[-200:]}")
+    with tarfile.open(archive) as packed:
+        member = packed.extractfile("package/axe.min.js")
+        assert member is not None
+        return member.read().decode()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, stage: Any, wire: Any, url: str, axe: str, scheme: Any) -> None:  # noqa: PLR0917
+    for absent in (False, True):
+        if absent:  # the same pages once more with everything that can be missing
+            stage.lose("IT", "late", "no answer within 5 s")
+            refused = {"id": "GB:geuvadis", "status": "below_floor", "reason": "fewer than 5", "populations": []}
+            stage.play("GB", [refused], [wire.record("GB:geuvadis", simulated=True, **wire.FLOORED)])
+        context = browser.new_context(base_url=url, color_scheme=scheme, bypass_csp=True)
+        page = context.new_page()
+        for path in PATHS[:7] if absent else PATHS:
+            page.goto(path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            page.add_script_tag(content=axe)
+            found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+            told = [(v["id"], [node["target"] for node in v["nodes"]]) for v in found["violations"]]
+            assert not told, (path, told)
+            assert found["passes"], "axe looked at nothing"
+        context.close()
