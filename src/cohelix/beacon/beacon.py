@@ -245,20 +245,21 @@ class Beacon:
         return _Plan(answer, quick=key is not None)
 
     def _exact(self, view: DatasetView, wanted: _Wanted, key: VariantKey) -> DatasetAnswer:
-        record = view.record
-        said = view.frequency(key, wanted.groups, assembly=wanted.ask.assembly)
+        """One variant: first whether it is there to be told, which half of all questions ask in vain; then why not."""
+        shows_record = wanted.granularity == "record" and not wanted.question.first
+        page = view.variants(
+            exact_query(key), limit=int(shows_record), groups=wanted.groups, observed=True, assembly=wanted.ask.assembly
+        )
+        if page.total:
+            return DatasetAnswer(view.record.id, "answered", None, 1, [self._record(view, item) for item in page.items])
+        if page.status != "answered":
+            return _silent(view, page.status, page.reason)
+        said = view.frequency(key, wanted.groups)
         if said.status != "answered":
             return _silent(view, said.status, said.reason)
         total = said.populations[0]
-        if not total.allele_count:
-            details = {"alleleCount": total.allele_count, "alleleNumber": total.allele_number}
-            return DatasetAnswer(record.id, "answered", None, 0, (), details)
-        if wanted.granularity != "record" or wanted.question.first:
-            return DatasetAnswer(record.id, "answered", None, 1)
-        # The bank's page has the source's id besides the counts.
-        page = view.variants(exact_query(key), limit=1, groups=wanted.groups)
-        found = page.items or (FoundVariant(key, key.end, "", said.populations),)
-        return DatasetAnswer(record.id, "answered", None, 1, [self._record(view, item) for item in found])
+        details = {"alleleCount": total.allele_count, "alleleNumber": total.allele_number}
+        return DatasetAnswer(view.record.id, "answered", None, 0, (), details)
 
     def _searched(self, view: DatasetView, wanted: _Wanted) -> DatasetAnswer:
         """Range, bracket, gene, or everything: the total of all contigs asked, and the page."""

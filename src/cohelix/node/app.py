@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from cohelix import __version__, web
 from cohelix.bank import Bank
@@ -64,8 +64,8 @@ def create_app(folder: Path) -> FastAPI:
         )
     )
     beacon_app = BeaconApp(beacon, settings.url)
-    app.router.routes.append(Route(PREFIX, beacon_app))
-    app.mount(PREFIX, beacon_app)
+    # First of all routes, as most questions are its.
+    app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
     _own_addresses(app, settings)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
