@@ -311,10 +311,7 @@ def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | 
             at += 2 * n_samples
             continue
         _join(calls.alleles, phased, local, numbers, joined)
-        if isinstance(form, _Vcf):
-            at = _put_text(joined, buffer, at)
-        else:
-            at = _put_typed(joined, buffer, at, width // 2)
+        at = _put_text(joined, buffer, at) if isinstance(form, _Vcf) else _put_typed(joined, buffer, at, width // 2)
     return buffer[:at].data
 
 

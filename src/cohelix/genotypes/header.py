@@ -153,7 +153,7 @@ def check_contigs(path: Path, header: Header, assembly: Assembly) -> list[str]:
     lengths = primary_lengths(assembly)
     for line in header.contigs.values():
         name = plain_contig(line.name)
-        stated = assembly_of_refseq(line.name.removeprefix("chr"))
+        stated = _assembly_of_accession(line.name)
         if name in lengths and line.length is not None:
             if line.length == lengths[name] or (name == "MT" and line.length == HG19_CHR_M_LENGTH):
                 stated = stated if stated != assembly else None
@@ -182,7 +182,7 @@ def resolve_contig(path: Path, place: str, name: str, header: Header, assembly: 
     AssemblyMismatch
         Where the name is an accession of the other assembly.
     """
-    stated = assembly_of_refseq(name.removeprefix("chr"))
+    stated = _assembly_of_accession(name)
     if stated is not None and stated != assembly:
         raise AssemblyMismatch(str(path), place, f"contig {name} is of {stated}, not {assembly}", f"a file of {assembly}")
     found = known_contig(name, assembly)
@@ -194,6 +194,11 @@ def resolve_contig(path: Path, place: str, name: str, header: Header, assembly: 
             problem = f"{name} of {HG19_CHR_M_LENGTH} bases is hg19's chrM, another sequence than {assembly}'s MT"
             raise BadFile(str(path), place, problem, "mitochondrial records on NC_012920 (16,569 bases), or none")
     return found
+
+
+def _assembly_of_accession(name: str) -> Assembly | None:
+    accession = name.removeprefix("chr")
+    return assembly_of_refseq(accession) if accession.startswith(("NC_", "NT_", "NW_")) else None
 
 
 def _assembly_or_none(text: str) -> Assembly | None:

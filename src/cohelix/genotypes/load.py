@@ -32,6 +32,8 @@ THREADS_MAX = 6
 PROGRESS_SECONDS = 0.5
 DUPLICATES_LISTED = 1000
 _TABLE_ROWS = 1 << 14
+# Read-only as a mapped reference is, so that one compiled kernel serves both.
+_NO_BASES: ByteArray = np.frombuffer(b"", np.uint8)
 
 
 class LoadProgress(NamedTuple):
@@ -308,6 +310,7 @@ class _Load:
             for future, _ in waiting:
                 future.cancel()
         collector.finish()
+        writer.finish_source(number)
         self._tell(force=True)
 
     def _collect(self, waiting: deque[tuple[Future[_Encoded], int]], collector: _Collector) -> None:
@@ -451,7 +454,7 @@ class _BlockEncoder:
         state[:] = 0
         state[scan.S_OFFSET], state[scan.S_ALT], state[scan.S_LAST_POSITION] = offset, alt, last
         state[scan.S_PATTERNS] = 1
-        fasta = self._reference.bases if self._reference is not None else np.empty(0, np.uint8)
+        fasta = self._reference.bases if self._reference is not None else _NO_BASES
         if self._source.format == "vcf":
             name = np.frombuffer(place.name.encode(), np.uint8)
             scan.encode_vcf(buffer, size, name, self._permutation, fasta, settings, scratch, out, state)

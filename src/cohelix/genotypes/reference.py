@@ -41,7 +41,7 @@ class Reference:
             raise BadFile(str(path), "byte 0", "the reference is compressed", "an uncompressed FASTA file: gunzip it")
         if start[:1] != b">":
             raise BadFile(str(path), "byte 0", "the reference does not begin with '>'", "a FASTA file")
-        self.bases: ByteArray = np.memmap(path, np.uint8, "r")
+        self.bases: ByteArray = np.asarray(np.memmap(path, np.uint8, "r"))
         index = path.with_name(path.name + ".fai")
         layouts = self._read_index(index) if index.exists() else self._make_index()
         self._by_name: dict[str, Layout] = {}

@@ -108,7 +108,7 @@ ERRORS: dict[int, tuple[str, str]] = {
         "bases (A, C, G, T, N), '*', a symbolic allele such as <DEL>, a breakend, or a lone '.'",
     ),
     10: (
-        "the record has too many or too long ALT alleles",
+        "the record has too many alleles, or too long ones",
         "at most 65,535 ALTs, 4 MiB of alleles, and 64 MiB once it is split",
     ),
     11: ("the record is longer than this many samples can need", "records within the bound of the header's samples"),
@@ -868,13 +868,15 @@ def _vcf_genotypes(buf: Any, p: Any, n: Any, n_alts: Any, settings: Any, scratch
                 for half in range(2):
                     cell = np.int64((word >> np.uint64(32 * half)) & np.uint64(0xFFFFFFFF))
                     one, mark, two, tab = cell & 255, (cell >> 8) & 255, (cell >> 16) & 255, cell >> 24
-                    one = np.int64(MISSING) if one == _DOT else one - 48
-                    two = np.int64(MISSING) if two == _DOT else two - 48
-                    if not (tab == _TAB and (mark == _BAR or mark == _SLASH) and -1 <= one <= 9 and -1 <= two <= 9):
+                    one_is = one == _DOT or _ZERO <= one <= _NINE
+                    two_is = two == _DOT or _ZERO <= two <= _NINE
+                    if not (tab == _TAB and (mark == _BAR or mark == _SLASH) and one_is and two_is):
                         regular = False
                         i += 2 * w + half
                         p += 8 * w + 4 * half
                         break
+                    one = np.int64(MISSING) if one == _DOT else one - _ZERO
+                    two = np.int64(MISSING) if two == _DOT else two - _ZERO
                     if one | two:
                         if one > n_alts or two > n_alts:
                             state[S_DETAIL] = i + 2 * w + half

@@ -1,0 +1,55 @@
+"""Files that are refused: with file, place and what was expected, within seconds, and nothing else happens."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from cohelix.core.errors import AssemblyMismatch, BadFile
+from cohelix.core.genome import Assembly
+from cohelix.genotypes.load import load_genotypes
+
+_spec = importlib.util.spec_from_file_location("malformed", Path(__file__).with_name("malformed.py"))
+assert _spec is not None and _spec.loader is not None
+malformed = importlib.util.module_from_spec(_spec)
+sys.modules["malformed"] = malformed
+_spec.loader.exec_module(malformed)
+
+CASES = list(malformed.cases())
+
+
+def test_there_are_many_cases_of_different_names() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names)) > 200
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.timeout(60)
+def test_a_malformed_file_is_refused_with_its_place(case, tmp_path: Path) -> None:
+    paths, reference = malformed.write(case, tmp_path)
+    with pytest.raises(BadFile) as refusal:
+        load_genotypes(paths, tmp_path / "store", assembly=Assembly.GRCH37, reference=reference)
+    error = refusal.value
+    assert type(error) is (AssemblyMismatch if case.error == "AssemblyMismatch" else BadFile), error.detail
+    assert case.place in error.detail.replace(str(tmp_path) + "/", ""), error.detail
+    assert case.says in error.detail, error.detail
+    assert error.expected and "expected" in error.detail
+    assert not (tmp_path / "store" / "index.json").exists()
+
+
+def test_the_file_that_the_cases_start_from_is_taken(tmp_path: Path) -> None:
+    files = {
+        "a.vcf": malformed.good(),
+        "no-newline.vcf": malformed.good()[:-1],
+        "crlf.vcf": malformed.good().replace(b"\n", b"\r\n"),
+        "b.vcf.gz": malformed.bgzf(malformed.good(), block=77),
+        "x.bcf": malformed.bgzf(malformed.bcf(malformed.bcf_record()), block=33),
+        "plain.bcf": malformed.bcf(malformed.bcf_record()),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        report = load_genotypes([tmp_path / name], tmp_path / f"store-{name}", assembly=Assembly.GRCH37)
+        assert (report.records, report.variants) == ((1, 1) if name.endswith("bcf") else (4, 5)), name
