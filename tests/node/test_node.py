@@ -60,6 +60,7 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_init_makes_a_folder_of_its_own_and_no_second_one(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"node.toml", "identity", "datasets"}
+    assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "identity").stat().st_mode & 0o077 == 0
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     again = run("node", "init", folder, "--id", "GB", "--name", "other", "--country", "GB")

@@ -51,12 +51,16 @@ def serve(
     as_json: Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")] = False,
 ) -> None:
     """Answer questions until SIGTERM or Ctrl-C; prints 'ready http://HOST:PORT' when it answers."""
-    from cohelix import web
     from cohelix.core.errors import BadUsage
-    from cohelix.node.app import create_app
+    from cohelix.node import read_settings
 
     del as_json
     if (certificate is None) != (key is None):
         raise BadUsage("give --tls-certificate and --tls-key together")
+    read_settings(folder)  # a mistake in them is told before anything heavy is loaded
+
+    from cohelix import web
+    from cohelix.node.app import create_app
+
     tls = web.Tls(certificate, key) if certificate and key else None
     web.serve(create_app(folder), host, port, tls=tls)

@@ -78,14 +78,14 @@ def read_settings(folder: Path) -> NodeSettings:
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(step) for step in fault["loc"])
-        raise BadFile(str(path), place, fault["msg"], "a setting as docs/reference/node.md describes it") from None
+        raise BadFile(str(path), place, fault["msg"], "a setting as docs/reference/configuration.md describes it") from None
     node_id(settings.id)
     _check_country(settings.country)
     return settings
 
 
 def init_node(folder: Path, *, node: str, name: str, country: str) -> NodeSettings:
-    """Make a node's folder: `node.toml`, `identity/` and an empty `datasets/`.
+    """Make a node's folder, for its owner alone: `node.toml`, `identity/` and an empty `datasets/`.
 
     Raises
     ------
@@ -103,11 +103,13 @@ def init_node(folder: Path, *, node: str, name: str, country: str) -> NodeSettin
             raise Conflict(f"{folder} is not empty: a node's folder begins empty")
     except (FileExistsError, NotADirectoryError):
         raise Conflict(f"{folder} is a file: a node needs a folder of its own") from None
+    # What will lie here is not for other users of the machine.
+    folder.chmod(0o700)
     create_identity(folder)
     (folder / "datasets").mkdir()
     # JSON's strings are TOML's basic strings; node.toml comes last, so that a folder without it is no node.
     lines = [
-        "# Settings of a Cohelix node; docs/reference/node.md describes them.",
+        "# Settings of a Cohelix node; docs/reference/configuration.md describes them.",
         f"id = {json.dumps(settings.id, ensure_ascii=False)}",
         f"name = {json.dumps(settings.name, ensure_ascii=False)}",
         f"country = {json.dumps(settings.country)}",
