@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter
@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cohelix.bank import Bank
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, CohelixError, NotAuthentic, NotPermitted
 from cohelix.core.genome import parse_assembly, parse_region
@@ -50,6 +49,9 @@ from cohelix.wire.federation import (
 )
 from cohelix.wire.frequency import NodeRegion, Wire
 from cohelix.wire.problem import MEDIA_TYPE, problem_of
+
+if TYPE_CHECKING:  # the hub uses this module too, and needs neither the bank nor its compiled kernels
+    from cohelix.bank import Bank
 
 BeaconDoor = Callable[[str, Sequence[tuple[str, str]], dict[str, Any] | None], Awaitable[tuple[int, dict[str, Any]]]]
 _Question = TypeVar("_Question", bound=Message)
