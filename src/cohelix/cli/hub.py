@@ -125,7 +125,6 @@ def join(
     as_json: _Json = False,
 ) -> None:
     """Join a federation: prove this node's key to the hub, and pin the hub's. A serving node need not be restarted."""
-    from cohelix.bank import Bank
     from cohelix.core.ids import node_id
     from cohelix.federation.joining import join as join_hub
     from cohelix.federation.joining import write_pinned
@@ -138,6 +137,8 @@ def join(
     settings = read_settings(folder)
     identity = load_identity(folder)
     known = read_token(token)
+    from cohelix.bank import Bank  # its compiled kernels take a second to load: only now that there is a node to join
+
     datasets = Bank.open(folder, node_id(settings.id)).datasets()
     request = JoinRequest(
         token=known.secret,

@@ -1,1 +1,19 @@
 """Members, signed messages, and questions to all of them at once."""
+
+from cohelix.federation.questions import Federation
+from cohelix.federation.registry import JoinToken, Registry, read_token
+from cohelix.federation.signing import Identity, create_identity, load_identity
+from cohelix.federation.transport import Arrival, HttpTransport, Transport
+
+__all__ = [
+    "Arrival",
+    "Federation",
+    "HttpTransport",
+    "Identity",
+    "JoinToken",
+    "Registry",
+    "Transport",
+    "create_identity",
+    "load_identity",
+    "read_token",
+]

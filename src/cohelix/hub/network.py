@@ -7,7 +7,7 @@ that refuses the question (an unknown filter, say) is named with its words; the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from fastapi import APIRouter
@@ -63,6 +63,7 @@ class Network:
         question = BeaconQuestion()
         try:
             question = question_from_post(body) if method == "POST" else question_from_get(pairs)
+            question = replace(question, limit=min(question.limit, _LIMIT_MAX))
             if root in _ENTRY:
                 return await self._entries(path.strip("/"), root, question)
             return 200, await self._informational(path.strip("/"))
@@ -206,7 +207,7 @@ def _forwarded(question: BeaconQuestion, datasets: Sequence[str] | None) -> dict
         "filters": [
             {name: value for name, value in _filter_fields(wanted) if value is not None} for wanted in question.filters
         ],
-        "pagination": {"skip": question.skip, "limit": min(question.limit, _LIMIT_MAX)},
+        "pagination": {"skip": question.skip, "limit": question.limit},
         "includeResultsetResponses": question.include,
         "testMode": question.test_mode,
     }

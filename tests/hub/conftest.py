@@ -1,0 +1,22 @@
+"""One small federation for all tests of the hub: FI open, GB floored, IT closed, simulated people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from cohelix.testing.federation import RunningFederation, simulated_federation
+
+
+@pytest.fixture(scope="session")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFederation]:
+    with simulated_federation(tmp_path_factory.mktemp("federation")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(federation: RunningFederation) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=federation.hub.url, trust_env=False, timeout=20) as open_client:
+        yield open_client
