@@ -374,6 +374,42 @@ def expand_counts(buf, toc, first, out):
             out[k, g, 5] = _number(buf, toc[8, 0], toc[8, 1], cell)
 
 
+@njit(
+    types.int64(
+        types.Array(types.int64, 3, "C", readonly=True), _toc_in, types.uint8[::1], types.int64[::1], types.int64[:, ::1]
+    ),
+    nogil=True,
+    cache=True,
+)
+def fold_counts(counts, usual, which, lengths, cells):
+    """Compare counts (rows, groups, 6) with the usual vectors of AN (k, groups), and list the cells that differ.
+
+    Fills, of each row, `which` vector fits best and how many cells (`lengths`) differ; of each cell, in `cells`
+    (room, 7): group, ac, hom, hemi, missing, an_less, half_alt. Returns the number of cells.
+    """
+    n = 0
+    for row in range(counts.shape[0]):
+        best, least = 0, counts.shape[1] + 1
+        for v in range(usual.shape[0]):
+            differ = 0
+            for g in range(counts.shape[1]):
+                differ += counts[row, g, 0] != usual[v, g]
+            if differ < least:
+                best, least = v, differ
+        which[row] = best
+        first = n
+        for g in range(counts.shape[1]):
+            an_less = usual[best, g] - counts[row, g, 0]
+            ac, hom, hemi, missing = counts[row, g, 1], counts[row, g, 3], counts[row, g, 4], counts[row, g, 5]
+            if an_less | ac | missing:
+                cells[n, 0], cells[n, 1], cells[n, 2], cells[n, 3] = g, ac, hom, hemi
+                cells[n, 4], cells[n, 5] = missing, an_less
+                cells[n, 6] = ac - counts[row, g, 2] - 2 * hom - hemi
+                n += 1
+        lengths[row] = n - first
+    return n
+
+
 # ---- decoding
 
 
