@@ -15,6 +15,7 @@ from cohelix.core.arrays import BoolArray
 from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Region, known_contig
 from cohelix.core.ids import DatasetId
+from cohelix.genotypes.export import write_region
 from cohelix.genotypes.model import Cohort
 
 HEADER = ("contig", "pos", "ref", "alt", "an", "ac", "het", "hom", "hemi", "missing")
@@ -101,7 +102,6 @@ def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> 
     """
     if not out.name.endswith((".vcf.gz", ".bcf")):
         raise BadUsage(f"{out.name}: write to a file that ends in .vcf.gz or .bcf")
-    from cohelix.genotypes.export import write_region
 
     version = open_current(node, dataset)
     write_region(version.store, _checked(region, version), out)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from cohelix.bank.manifest import Atom
 from cohelix.bank.questions import Groups
@@ -16,6 +17,7 @@ from cohelix.wire.frequency import PopulationCounts
 
 Sex = Literal["all", "male", "female", "unknown"]
 ALL: Literal["all"] = "all"
+_ROWS = TypeAdapter(tuple[PopulationCounts, ...])
 _SEXES: tuple[Sex, ...] = ("male", "female", "unknown")
 
 
@@ -94,25 +96,30 @@ class Layout:
         self, counts: IntArray, told: BoolArray, genotypes: BoolArray, rows: Iterable[int]
     ) -> tuple[PopulationCounts, ...]:
         """One variant's rows as documents: `counts` (rows, 6); `told`, `genotypes` (rows,). Untold rows are left out."""
-        return tuple(
-            counts_document(*self.names[row], counts[row], genotypes=bool(genotypes[row])) for row in rows if told[row]
+        values, with_genotypes = counts.tolist(), genotypes.tolist()
+        # Checked all at once: a region answer has tens of thousands of rows.
+        return _ROWS.validate_python(
+            [_fields(*self.names[row], values[row], genotypes=with_genotypes[row]) for row in rows if told[row]]
         )
 
 
 def counts_document(population: str, sex: Sex, counts: IntArray, *, genotypes: bool) -> PopulationCounts:
     """One row's (6,) counts as a document; het, hom and hemi are withheld together unless `genotypes`."""
-    an, ac = int(counts[AN]), int(counts[AC])
-    # What is made here needs no check, and a region answer makes tens of thousands.
-    return PopulationCounts.model_construct(
-        population=population,
-        sex=sex,
-        allele_count=ac,
-        allele_number=an,
-        allele_frequency=ac / an if an else None,
-        homozygotes=int(counts[HOM]) if genotypes else None,
-        heterozygotes=int(counts[HET]) if genotypes else None,
-        hemizygotes=int(counts[HEMI]) if genotypes else None,
-    )
+    return PopulationCounts.model_validate(_fields(population, sex, counts.tolist(), genotypes=genotypes))
+
+
+def _fields(population: str, sex: Sex, counts: list[int], *, genotypes: bool) -> dict[str, Any]:
+    an, ac = counts[AN], counts[AC]
+    return {
+        "population": population,
+        "sex": sex,
+        "allele_count": ac,
+        "allele_number": an,
+        "allele_frequency": ac / an if an else None,
+        "homozygotes": counts[HOM] if genotypes else None,
+        "heterozygotes": counts[HET] if genotypes else None,
+        "hemizygotes": counts[HEMI] if genotypes else None,
+    }
 
 
 def _named(value: str, wanted: frozenset[str], *, or_all: bool = False) -> bool:
