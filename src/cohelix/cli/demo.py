@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
@@ -126,8 +127,13 @@ class _Demonstration:
         with ExitStack() as cleanup:
             processes = cleanup.enter_context(Processes(folder / "logs"))
             cleanup.callback(_ignore_interrupts)  # called before the processes are stopped: nothing interrupts that
+            kernels = Thread(target=_compile_kernels, daemon=True)
+            kernels.start()
             with self._show.step("data", "Genomes"):
                 shares = self._prepare(folder / "shares")
+                if kernels.is_alive():
+                    self._show.line("compiling the numeric kernels, once after an update")
+                kernels.join()
             federation = self._start_federation(processes, folder, shares, port)
             self._ask(federation)
             self._show.seconds["total"] = round(self._clock.monotonic() - self._start, 3)
@@ -272,6 +278,11 @@ def _tell(report: dict[str, Any], path: Path | None, as_json: bool) -> None:
         path.write_text(text + "\n", encoding="utf-8")
     if as_json:
         typer.echo(text)
+
+
+def _compile_kernels() -> None:
+    """Have Numba's cache filled, so that the nodes, which start at the same time, do not all compile."""
+    import cohelix.genotypes.load  # noqa: F401
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
