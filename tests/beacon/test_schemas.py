@@ -143,7 +143,16 @@ def test_hits_misses_and_statuses_validate(beacon: Any, include: str, parameters
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"[]", b'{"query": []}', b"\xff\xfe", b'{"query": {"requestParameters": {"start": "x"}}}', b"[" * 100_000]
+    "body",
+    [
+        b'{"query": {"requestParameters": {"start": ' + b"[" * 500 + b"]" * 500 + b"}}}",
+        b"{",
+        b"[]",
+        b'{"query": []}',
+        b"\xff\xfe",
+        b'{"query": {"requestParameters": {"start": "x"}}}',
+        b"[" * 100_000,
+    ],
 )
 def test_malformed_bodies_are_beacon_errors(beacon: Any, body: bytes) -> None:
     for path in ("/g_variants", "/individuals", "/datasets"):

@@ -19,6 +19,8 @@ LIMIT_DEFAULT: Final = 10  # Beacon v2 framework, "pagination"
 # Most records of one result set in one answer; `limit` 0 asks for as many.
 LIMIT_MAX: Final = 1000
 _SKIP_MAX: Final = 10_000_000
+_ECHO_ITEMS_MAX: Final = 100
+_ECHO_LENGTH_MAX: Final = 1000
 # The names under which clients nest parameters of an entry type; the first is the published one.
 VARIANT_NESTS: Final = ("g_variant", "g_variants", "genomicVariant", "genomicVariation")
 
@@ -91,8 +93,9 @@ class BeaconQuestion:
         }
         if self.filters:
             summary["filters"] = [wanted.id for wanted in self.filters]
-        if self.parameters:
-            summary["requestParameters"] = {VARIANT_NESTS[0]: dict(self.parameters)}
+        echoed = {name: value for name, value in self.parameters.items() if _is_plain(value)}
+        if echoed:
+            summary["requestParameters"] = {VARIANT_NESTS[0]: echoed}
         return summary
 
 
@@ -253,6 +256,13 @@ def _filter(wanted: object) -> BeaconFilter:
         None if value is None else str(value).strip(),
         scope,
     )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value may be echoed: a word, a number, or a few of them; a malformed request may hold anything."""
+    if isinstance(value, list):
+        return len(value) <= _ECHO_ITEMS_MAX and all(not isinstance(part, list) and _is_plain(part) for part in value)
+    return not isinstance(value, dict) and len(str(value)) <= _ECHO_LENGTH_MAX
 
 
 def _schema(wanted: object) -> tuple[str | None, str | None]:
