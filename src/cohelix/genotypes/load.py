@@ -17,7 +17,7 @@ import numpy as np
 
 from cohelix.core.arrays import ByteArray, IntArray
 from cohelix.core.errors import AssemblyMismatch, BadFile, BadUsage
-from cohelix.core.genome import Assembly, Contig
+from cohelix.core.genome import Assembly, Contig, primary_lengths
 from cohelix.genotypes import scan
 from cohelix.genotypes.build_sites import Evidence, evidence, other_build
 from cohelix.genotypes.header import check_contigs, resolve_contig
@@ -531,10 +531,13 @@ class _BlockEncoder:
         contig, settings = place.contig, place.settings
         code, detail = int(state[scan.S_ERROR]), int(state[scan.S_DETAIL])
         problem, expected = scan.ERRORS[code]
+        error: type[BadFile] = BadFile
         if code == 6:
             problem = (
                 f"position {detail} is beyond the end of contig {contig}, {settings[scan.P_CONTIG_LENGTH]} in {self._assembly}"
             )
+            if detail <= primary_lengths(self._other_assembly).get(contig, 0):
+                problem, error = f"{problem}, and within that of {self._other_assembly}", AssemblyMismatch
         elif code == 7:
             problem = f"position {detail} comes after {state[scan.S_LAST_POSITION] + 1}: the records are not sorted"
         elif code == 11:
@@ -550,7 +553,7 @@ class _BlockEncoder:
                 expected = (
                     f"{self._reference.base(contig, detail)} at {contig}:{detail + 1}, as {self._reference.path.name} has it"
                 )
-        return _Refusal(records, int(state[scan.S_OFFSET]), problem, expected)
+        return _Refusal(records, int(state[scan.S_OFFSET]), problem, expected, error)
 
 
 def _batch(contig: str, n_samples: int, out: scan.Output, state: IntArray) -> EncodedBatch:
