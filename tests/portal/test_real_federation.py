@@ -1,0 +1,121 @@
+"""The portal of a real hub over real nodes: FI open, GB floored, IT closed; its figures, its words and its snippets."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from cohelix.testing.federation import RunningFederation, simulated_federation
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFederation]:
+    with simulated_federation(tmp_path_factory.mktemp("federation"), deadline_seconds=3.0) as running:
+        yield running
+
+
+@pytest.fixture
+def hub(federation: RunningFederation) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=federation.hub.url, headers={"accept": "text/html"}, trust_env=False, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def variants(federation: RunningFederation) -> list[dict[str, Any]]:
+    """What the hub's API says of the whole simulated region."""
+    answer = httpx.get(
+        f"{federation.hub.url}/api/v1/region/22:20000001-20030000", params={"assembly": "GRCh37", "limit": 1000}, timeout=20
+    )
+    found = answer.raise_for_status().json()["variants"]
+    assert len(found) > 100
+    return list(found)
+
+
+def test_every_variant_is_reached_page_by_page(
+    hub: httpx.Client, variants: list[dict[str, Any]], read: Callable[..., Any]
+) -> None:
+    path, seen = "/region/22:20000001-20030000?assembly=GRCh37", []
+    while path:
+        page = read(hub.get(path))
+        seen += [cells[0] for cells in page.cells()[1:]]
+        following = page.all("a", rel="next")
+        path = following[0]["href"] if following else ""
+    assert seen == [variant["variant"] for variant in variants]
+    assert "IT:sim : Refused." in page.text
+
+
+def test_a_page_shows_what_the_api_says(hub: httpx.Client, variants: list[dict[str, Any]], read: Callable[..., Any]) -> None:
+    for variant in variants[::10]:
+        name = variant["variant"]
+        answer = hub.get(f"/api/v1/frequency/{name}?assembly=GRCh37").json()
+        page = read(hub.get(f"/variant/{name}?assembly=GRCh37"))
+        cells = page.cells()
+        for dataset in (dataset for node in answer["nodes"] for dataset in node["datasets"]):
+            for row in dataset["populations"]:
+                shown = "withheld" if row["alleleCount"] is None else f"{row['alleleCount']:,}"
+                sex = {"all": "everyone", "unknown": "sex unknown"}.get(row["sex"], row["sex"])
+                population = "All populations" if row["population"] == "all" else row["population"]
+                said_once = row["population"] == "all" and len({r["population"] for r in dataset["populations"]}) == 2
+                assert said_once or [population, sex, shown] in [[c[0], c[1], c[3]] for c in cells if len(c) > 3], (name, row)
+        assert f"{answer['pooled']['alleleCount']:,} " in page.text
+        assert "IT says:" in page.text and "Refused." in page.text
+
+
+def test_floored_variants_are_said_in_words(
+    hub: httpx.Client, variants: list[dict[str, Any]], read: Callable[..., Any]
+) -> None:
+    untold = [one["variant"] for one in variants if not any(dataset["node"] == "GB" for dataset in one["datasets"])]
+    assert untold, "the simulated people have rare variants"
+    for name in untold[:5]:
+        text = read(hub.get(f"/variant/{name}?assembly=GRCh37")).text
+        assert "Below the floor (0…4). Fewer than 5 people carry this allele, perhaps nobody" in text
+
+
+def test_each_disclosure_is_said(hub: httpx.Client, read: Callable[..., Any]) -> None:
+    home = read(hub.get("/")).text
+    assert "FI answered Bank of FI sim 60 people, open" in home
+    assert "GB answered Bank of GB sim 60+ people, floored" in home
+    assert "IT answered Bank of IT sim closed" in home
+    rows = read(hub.get("/datasets")).cells()
+    assert [cells[3] for cells in rows[1:]] == ["60", "60+", "withheld"]
+
+
+def test_programs_get_problems_and_browsers_pages(hub: httpx.Client) -> None:
+    assert hub.get("/nowhere").headers["content-type"].startswith("text/html")
+    program = hub.get("/nowhere", headers={"accept": "application/json"})
+    assert program.status_code == 404 and program.headers["content-type"] == "application/problem+json"
+    assert hub.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("page", ["/variant/{variant}", "/region/22:20000001-20001000"])
+def test_the_snippets_of_a_page_run(hub: httpx.Client, variants: list[dict[str, Any]], tmp_path: Path, page: str) -> None:
+    source = hub.get(page.format(variant=variants[0]["variant"]), params={"assembly": "GRCh37"}).text
+    curl, python, cli = (unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", source, re.DOTALL))
+    assert shutil.which("curl"), "this test needs the Debian package curl: apt-get install curl"
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "NO_PROXY": "*", "HOME": str(tmp_path)}
+    fetched = subprocess.run(["sh", "-c", curl], env=environment, capture_output=True, check=True)
+    assert orjson.loads(fetched.stdout)["assembly"] == "GRCh37"
+    script = tmp_path / "snippet.py"
+    script.write_text(re.sub(r"\nhub\.(.*)$", r"\nprint(hub.\1.assembly)", python), encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "GRCh37"
+    command = subprocess.run(["sh", "-c", f"{cli} --json"], env=environment, capture_output=True, check=True)
+    assert orjson.loads(command.stdout)["assembly"] == "GRCh37"
+
+
+def test_a_node_that_stops_is_named(federation: RunningFederation, hub: httpx.Client, read: Callable[..., Any]) -> None:
+    """Last: the federation stays without it."""
+    federation.nodes["GB"].stop()
+    text = read(hub.get("/variant/22-20000100-A-G?assembly=GRCh37")).text
+    assert "2 of 3 members answered." in text
+    assert "GB Bank of GB could not be reached" in text
