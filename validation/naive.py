@@ -212,24 +212,51 @@ def open_rows(alleles: np.ndarray, people: People) -> list[Row]:
 def floored_rows(alleles: np.ndarray, people: People, floor: int = FLOOR) -> list[Row]:
     """A floored dataset's rows; none at all where even the total may not be told.
 
-    A level of cells is told whole or not at all, and so are its het, hom and hemi: whoever has the total and all
-    cells but one has the last one too.
+    A level of cells is told whole or not at all: whoever has the total and all cells but one has the last one too. So
+    are its het, hom and hemi. And because AC is het + 2 hom (+ hemi), figures of one level narrow down those of
+    another: where {population x sex} is told, all three levels give their genotypes together or not at all; and the
+    total gives its own only where they do not pin down what a told level withholds.
     """
     total = count(alleles)
     if not tellable(total, floor):
         return []
-    told = [[("all", "all")], *levels(people)]
+    by_sex, by_population, by_both = ({cell: count(alleles, people.masks[cell]) for cell in level} for level in levels(people))
+    told = [level for level in (by_sex, by_population, by_both) if level and all(tellable(c, floor) for c in level.values())]
+    detailed = [all(detail_tellable(c, floor) for c in level.values()) for level in told]
+    if by_both in told:
+        detailed = [detailed[-1]] * len(told)
+    total_detailed = detail_tellable(total, floor) and all(
+        shown or _is_loose(total, list(level.values()), floor) for level, shown in zip(told, detailed, strict=True)
+    )
     rows = []
-    for level in told:
-        counts = {cell: count(alleles, people.masks[cell]) for cell in level}
-        if not all(tellable(c, floor) for c in counts.values()):
-            continue
-        detailed = all(detail_tellable(c, floor) for c in counts.values())
-        for (population, sex), c in counts.items():
-            if "?" in (population, sex):
-                continue
-            rows.append(Row(population, sex, c.ac, c.an, *((c.het, c.hom, c.hemi) if detailed else (None, None, None))))
+    everybody = {("all", "all"): total}
+    for level, shown in [
+        (everybody, total_detailed),
+        *((t, d and total_detailed) for t, d in zip(told, detailed, strict=True)),
+    ]:
+        for (population, sex), c in level.items():
+            if "?" not in (population, sex):
+                rows.append(Row(population, sex, c.ac, c.an, *((c.het, c.hom, c.hemi) if shown else (None, None, None))))
     return rows
+
+
+def _is_loose(total: Counts, cells: list[Counts], floor: int) -> bool:
+    """Whether a level's withheld genotypes stay open though its AC and AN, and the total's het, are told.
+
+    Of two-allele people, het is even or odd as AC is, and at most the fewer of ALT and other copies; all cells' het
+    add up to the total's. What that leaves of a cell's het or hom must not lie within 1 to k - 1.
+    """
+    if total.haploid:
+        return False
+    lows = [c.ac % 2 for c in cells]
+    highs = [min(c.ac, c.an - c.ac) for c in cells]
+    for i, c in enumerate(cells):
+        least = max(lows[i], total.het - (sum(highs) - highs[i]))
+        most = min(highs[i], total.het - (sum(lows) - lows[i]))
+        fewest, largest = (c.ac - most) // 2, (c.ac - least) // 2
+        if (least >= 1 and most < floor) or (fewest >= 1 and largest < floor):
+            return False
+    return True
 
 
 def tellable(counts: Counts, floor: int) -> bool:

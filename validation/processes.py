@@ -47,7 +47,7 @@ def cohelix(*words: str | Path, seconds: float = 600) -> Ended:
 
 def done(*words: str | Path, seconds: float = 600) -> Ended:
     """As `cohelix`, where anything but success is a failure of the proof; within `inside`, in this process."""
-    ended = _inside(*words) if _INSIDE.get() else cohelix(*words, seconds=seconds)
+    ended = said(*words) if _INSIDE.get() else cohelix(*words, seconds=seconds)
     if ended.status:
         raise RuntimeError(f"cohelix {' '.join(map(str, words))} ended with {ended.status}: {ended.err.strip()[-2000:]}")
     return ended
@@ -63,7 +63,8 @@ def inside() -> Iterator[None]:
         _INSIDE.reset(token)
 
 
-def _inside(*words: str | Path) -> Ended:
+def said(*words: str | Path) -> Ended:
+    """How a command ends and what it says, run in this process."""
     from typer.testing import CliRunner
 
     from cohelix.cli.main import app
@@ -71,12 +72,12 @@ def _inside(*words: str | Path) -> Ended:
 
     start = time.perf_counter()
     ended = CliRunner().invoke(app, list(map(str, words)))
-    status, said = ended.exit_code, ended.stderr
+    status, err = ended.exit_code, ended.stderr
     if isinstance(ended.exception, CohelixError):
-        status, said = ended.exception.exit_status, f"{ended.exception.title}: {ended.exception.detail}"
+        status, err = ended.exception.exit_status, f"{ended.exception.title}: {ended.exception.detail}"
     elif ended.exception is not None and not isinstance(ended.exception, SystemExit):
         raise ended.exception
-    return Ended(status, ended.stdout, said, time.perf_counter() - start, 0, 0)
+    return Ended(status, ended.stdout, err, time.perf_counter() - start, 0, 0)
 
 
 class _Watch:

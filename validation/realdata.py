@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +65,12 @@ def qtltools_example(cache: Path | None = None) -> Path:
     Raises `Unreachable`, with apt's own words, where the package cannot be had.
     """
     return find_example(None, cache or user_cache(), lambda _: None).genotypes[0].parent
+
+
+def indexed(genotypes: Path, scratch: Path) -> Path:
+    """A link to a `.vcf.gz` with an index beside it: bcftools takes the contigs of a file without contig lines from there."""
+    link = scratch / "indexed.vcf.gz"
+    link.unlink(missing_ok=True)
+    link.symlink_to(genotypes.resolve())
+    subprocess.run(["tabix", "-f", "-p", "vcf", link], check=True, capture_output=True)
+    return link

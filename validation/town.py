@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,9 +117,13 @@ def open_town(folder: Path, nodes: dict[str, MemberNode]) -> Town:
     done("hub", "init", folder / "hub", "--url", url)
     town = Town(folder, url, nodes, httpx.Client(base_url=url, timeout=30))
     town.stack.enter_context(town.client)
-    town.hub = town.stack.enter_context(Served("hub", folder / "hub", port))
-    for node in nodes.values():
-        town.start(node)
+    served = [Served("hub", folder / "hub", port), *(Served("node", node.folder, node.port) for node in nodes.values())]
+    with ThreadPoolExecutor() as pool:  # they start side by side
+        for one in pool.map(Served.__enter__, served):
+            town.stack.push(one)
+    town.hub = served[0]
+    for node, one in zip(nodes.values(), served[1:], strict=True):
+        node.served = one
         invited = json.loads(done("hub", "invite", folder / "hub", "--member", node.id, "--json").out)
         done("node", "join", node.folder, invited["token"], "--url", node.url)
     return town

@@ -90,7 +90,7 @@ def test_node_by_node_as_they_answer(town: Town) -> None:
 
 
 def test_the_other_assembly_is_another_question(town: Town) -> None:
-    """Nothing is lifted over: asked on GRCh38, only the GRCh38 dataset answers."""
+    """Nothing is lifted over: asked on GRCh38, only the GRCh38 dataset answers (and a closed one refuses whatever is asked)."""
     variant = next(
         v for v in town.nodes["IT"].variants() if v.contig == "22" and not v.alt.startswith("<") and v.position < 3e7
     )
@@ -99,7 +99,7 @@ def test_the_other_assembly_is_another_question(town: Town) -> None:
     assert parts == {
         "FI:cohort": "other_assembly",
         "GB:cohort": "other_assembly",
-        "IT:cohort": "other_assembly",
+        "IT:cohort": "refused",
         "IT:b38": "answered",
     }
     assert answer["pooled"]["nodes"] == ["IT"]

@@ -11,13 +11,14 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from validation.processes import cohelix, done
+from validation.processes import cohelix, done, inside
 from validation.town import Served, free_port
 
 from validation import synthetic
@@ -40,7 +41,7 @@ def _write(path: Path, cohort: synthetic.Cohort, hidden: bool) -> list[tuple[int
         "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t" + "\t".join(cohort.samples),
     ]
     position = 50_300_000
-    for number in range(60):
+    for number in range(28):
         position += rng.randint(5, 400)
         kind = ("common", "rare", "almost", "common")[number % 4]
         few = set(rng.sample(range(PEOPLE), rng.randint(1, 4)))
@@ -90,8 +91,10 @@ class Twins:
             hub_port = free_port()
             hub_url = f"http://127.0.0.1:{hub_port}"
             done("hub", "init", home / "hub", "--url", hub_url)
-            stack.enter_context(Served("hub", home / "hub", hub_port))
-            served = stack.enter_context(Served("node", node))
+            with ThreadPoolExecutor() as pool:
+                hub, served = pool.map(Served.__enter__, [Served("hub", home / "hub", hub_port), Served("node", node)])
+            stack.push(hub)
+            stack.push(served)
             token = json.loads(done("hub", "invite", home / "hub", "--member", "TW", "--json").out)["token"]
             done("node", "join", node, token, "--url", served.url)
             urls = (served.url, hub_url)
@@ -128,7 +131,7 @@ def _timeless(answer: httpx.Response) -> Any:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
-    with ExitStack() as stack:
+    with ExitStack() as stack, inside():
         yield Twins(tmp_path_factory.mktemp("twins"), stack)
 
 
@@ -150,7 +153,7 @@ def test_exact_questions(twins: Twins) -> None:
                 twins.same(where, "GET", "/beacon/v2/g_variants", params=_exact(position, "A", alt, granularity))
             twins.same(where, "GET", f"/beacon/v2/g_variants/GRCh37-{variant}")
             twins.same(where, "GET", f"/beacon/v2/g_variants/GRCh37-{variant}/individuals")
-    assert told == 30, "the common half is told"
+    assert told == 14, "the common half is told"
 
 
 def test_absent_alleles_look_like_rare_ones(twins: Twins) -> None:
@@ -176,7 +179,7 @@ def _strip_times(value: Any) -> Any:
 
 def test_ranges_regions_genes_and_pages(twins: Twins) -> None:
     first, last = twins.sites[0][0], twins.sites[-1][0]
-    windows = [(first, last), *((p - 3, p + 3) for p, _ in twins.sites[:24])]
+    windows = [(first, last), *((p - 3, p + 3) for p, _ in twins.sites[:12])]
     for a, b in windows:
         for where in ("node", "hub"):
             for granularity in ("boolean", "count", "record"):
@@ -219,7 +222,7 @@ def test_chosen_rows_are_the_rows_of_the_whole_answer(twins: Twins) -> None:
             part = rows({**chosen, "operator": "=", "scope": "population"})
             assert all(whole[label] == row for label, row in part.items())
             checked += bool(part)
-    assert checked > 10
+    assert checked > 5
 
 
 def test_people(twins: Twins) -> None:

@@ -26,7 +26,7 @@ def main() -> int:
         scratch = Path(folder)
         geuvadis = realdata.qtltools_example() / "genotypes.chr22.vcf.gz"
         sets = [realdata.GenotypeSet("geuvadis", geuvadis, "GRCh37"), *realdata.genotype_sets()]
-        sets += _by_country(geuvadis, people, scratch)
+        sets += _by_country(realdata.indexed(geuvadis, scratch), people, scratch)
         for number, one in enumerate(sets):
             work = scratch / f"work{number}"
             work.mkdir()

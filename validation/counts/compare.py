@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from validation.naive import samples_of, trimmed
-from validation.processes import cohelix, done
+from validation.processes import done
+from validation.realdata import indexed
 
 Key = tuple[str, int, str, str]
 Six = tuple[int, ...]  # an, ac, het, hom, hemi, missing
@@ -91,13 +92,7 @@ def compare(
 
 def _split(genotypes: Path, target: Path) -> None:
     """One ALT a record, and nothing but the genotypes (this plink2 stumbles over some INFO strings of BCF)."""
-    source = genotypes
-    if genotypes.name.endswith(".gz"):
-        # bcftools takes the contigs of a file without contig lines from its index.
-        source = target.with_name("indexed.vcf.gz")
-        source.unlink(missing_ok=True)
-        source.symlink_to(genotypes.resolve())
-        subprocess.run(["tabix", "-f", "-p", "vcf", source], check=True, capture_output=True)
+    source = indexed(genotypes, target.parent) if genotypes.name.endswith(".gz") else genotypes
     norm = ["bcftools", "norm", "-m-any", "-Ou", str(source)]
     bare = ["bcftools", "annotate", "-x", "INFO,^FORMAT/GT", "-Ob", "-o", str(target), "-"]
     with subprocess.Popen(norm, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
@@ -229,4 +224,4 @@ def new_node(folder: Path) -> Path:
     return folder
 
 
-__all__ = ["Group", "Outcome", "cohelix", "compare", "groups_of", "new_node", "read_counts", "referees_missing"]
+__all__ = ["Group", "Outcome", "compare", "groups_of", "new_node", "read_counts", "referees_missing"]
