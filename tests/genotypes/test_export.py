@@ -1,0 +1,138 @@
+"""A region that is exported equals what bcftools takes out of the source."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cohelix.core.errors import BadUsage
+from cohelix.core.genome import Assembly, Region, parse_region
+from cohelix.genotypes.export import write_region
+from cohelix.genotypes.load import load_genotypes
+from cohelix.genotypes.store import open_store
+
+_spec = importlib.util.spec_from_file_location("test_load", Path(__file__).with_name("test_load.py"))
+assert _spec is not None and _spec.loader is not None
+made = importlib.util.module_from_spec(_spec)
+sys.modules["test_load"] = made
+_spec.loader.exec_module(made)
+
+SITE_AND_CALLS = "%CHROM\t%POS\t%ID\t%REF\t%ALT[\t%GT]\n"
+
+
+def records(bcftools: str, path: Path, region: str | None = None) -> list[list[str]]:
+    """Records as bcftools prints them, with unphased calls low allele first and missing ones as `./.`."""
+    some = ["-r", region] if region else []
+    done = subprocess.run([bcftools, "query", *some, "-f", SITE_AND_CALLS, path], capture_output=True, text=True, check=True)
+    lines = []
+    for line in done.stdout.splitlines():
+        fields = line.split("\t")
+        lines.append(fields[:5] + [_plain(call) for call in fields[5:]])
+    return lines
+
+
+def _plain(call: str) -> str:
+    if set(call) <= set("./|"):
+        return "./." if len(call) > 1 else "."
+    if "/" in call and "." not in call:
+        return "/".join(sorted(call.split("/"), key=int))
+    return call
+
+
+@pytest.mark.parametrize("form", ["vcf.gz", "bcf"])
+def test_random_records_come_back(form: str, tmp_path: Path, referee: Callable[[str], str]) -> None:
+    bcftools = referee("bcftools")
+    # Phase of calls that are not heterozygous is kept for a record as a whole, so records here are of one manner.
+    lines = [line for line in made.random_lines(21, 70) if ("|" in line.split("\t", 9)[9]) != ("/" in line.split("\t", 9)[9])]
+    lines = [made._as_diploid(line) for line in lines]
+    source = tmp_path / "x.bcf"
+    text = made.vcf([f"S{i}" for i in range(70)], lines)
+    subprocess.run([bcftools, "view", "-Ob", "-o", source, "-"], input=text, text=True, check=True, capture_output=True)
+    subprocess.run([bcftools, "index", source], check=True)
+    load_genotypes([source], tmp_path / "store", assembly=Assembly.GRCH37)
+    store = open_store(tmp_path / "store")
+    first = int(lines[0].split("\t")[1])
+    for region in (f"1:{first}-{first + 9000}", f"1:{first + 20}-{first + 100}", f"1:{first + 31}-{first + 31}", "22:1-5000"):
+        out = tmp_path / f"out.{form}"
+        n = write_region(store, parse_region(region), out)
+        ours = records(bcftools, out)
+        # bcftools counts END and deletions as well, of sequence alleles too; the store keeps END of symbolic ones.
+        theirs = [
+            fields
+            for fields in records(bcftools, source, region)
+            if "<" in fields[4] or int(fields[1]) + len(fields[3]) > parse_region(region).start + 1
+        ]
+        assert n == len(ours)
+        assert {tuple(fields[:5]) for fields in theirs} <= {tuple(fields[:5]) for fields in ours}
+        if region.startswith("22") or region.endswith(str(first + 9000)):
+            assert [_unphased_where_loose(fields) for fields in ours] == [_unphased_where_loose(fields) for fields in theirs]
+
+
+def _unphased_where_loose(fields: list[str]) -> list[str]:
+    """Calls that are not het carry no phase that means anything."""
+    return fields[:5] + [
+        call.replace("|", "/") if len(set(call.replace("|", "/").split("/"))) == 1 or "." in call else call
+        for call in fields[5:]
+    ]
+
+
+@pytest.mark.parametrize("form", ["vcf.gz", "bcf"])
+def test_haploid_and_mixed_calls_come_back(form: str, tmp_path: Path, referee: Callable[[str], str]) -> None:
+    bcftools = referee("bcftools")
+    lines = [
+        "X\t2700000\ta\tA\tG\t.\t.\tAC=1\tGT\t0\t1\t0/1\t1|0\t0/0",
+        "X\t2700001\tb\tAC\tA,ACC\t.\t.\tAC=1\tGT\t2\t1\t1/2\t2|1\t./2",
+        "X\t2700003\tc\tC\t<DEL>\t.\t.\tEND=2700900\tGT\t0\t1\t./.\t1/1\t0/0",
+        "X\t2700500\td\tC\t.\t.\t.\tAC=1\tGT\t0\t.\t./.\t0/0\t0/0",
+    ]
+    (tmp_path / "x.vcf").write_text(made.vcf(list("ABCDE"), lines))
+    load_genotypes([tmp_path / "x.vcf"], tmp_path / "store", assembly=Assembly.GRCH37)
+    out = tmp_path / f"x.{form}"
+    assert write_region(open_store(tmp_path / "store"), Region("X", 2_699_000, 2_701_000), out) == 4
+    ours = records(bcftools, out)
+    assert ours == records(bcftools, tmp_path / "x.vcf")
+    assert write_region(open_store(tmp_path / "store"), Region("X", 2_700_600, 2_700_601), out) == 1
+    assert [fields[2] for fields in records(bcftools, out)] == ["c"]
+    subprocess.run([bcftools, "index", out], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "region"), [("kg3-chr22-cen", "22:16050000-16120000"), ("kg3-chr22-tel", "22:50313000-50323000")]
+)
+def test_real_regions_equal_what_bcftools_takes_out(
+    name: str, region: str, tmp_path: Path, shared_data: Path, referee: Callable[[str], str]
+) -> None:
+    bcftools = referee("bcftools")
+    source = next((shared_data / name).glob("*.bcf"))
+    small = tmp_path / "around.bcf"  # wider than the region, so that its edges are tested
+    contig, span = region.split(":")
+    start, end = map(int, span.split("-"))
+    around = f"{contig}:{start - 20_000}-{end + 20_000}"
+    subprocess.run([bcftools, "view", "-r", around, "-Ob", "-o", small, source], check=True)
+    load_genotypes([small], tmp_path / "store", assembly=Assembly.GRCH37)
+    for form in ("bcf", "vcf.gz"):
+        out = tmp_path / f"out.{form}"
+        assert write_region(open_store(tmp_path / "store"), parse_region(region), out) > 100
+        assert records(bcftools, out) == records(bcftools, source, region)
+        listed = subprocess.run([bcftools, "query", "-l", out], capture_output=True, text=True, check=True).stdout
+        assert listed == subprocess.run([bcftools, "query", "-l", source], capture_output=True, text=True, check=True).stdout
+
+
+def test_an_empty_region_is_a_file_without_records(tmp_path: Path, referee: Callable[[str], str]) -> None:
+    (tmp_path / "x.vcf").write_text(made.vcf(["A"], ["1\t5\t.\tA\tG\t.\t.\t.\tGT\t0/1"]))
+    load_genotypes([tmp_path / "x.vcf"], tmp_path / "store", assembly=Assembly.GRCH37)
+    for form in ("bcf", "vcf.gz"):
+        assert write_region(open_store(tmp_path / "store"), Region("22", 0, 10), tmp_path / f"x.{form}") == 0
+        assert records(referee("bcftools"), tmp_path / f"x.{form}") == []
+
+
+def test_a_name_without_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.vcf").write_text(made.vcf(["A"], ["1\t5\t.\tA\tG\t.\t.\t.\tGT\t0/1"]))
+    load_genotypes([tmp_path / "x.vcf"], tmp_path / "store", assembly=Assembly.GRCH37)
+    with pytest.raises(BadUsage, match=r"\.vcf\.gz or \.bcf"):
+        write_region(open_store(tmp_path / "store"), Region("1", 0, 10), tmp_path / "x.txt")
