@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cohelix.core.errors import BadQuestion, CohelixError, MethodNotAllowed, NotFound, NotPermitted, TooLarge
-from cohelix.web.telemetry import request_id
+from cohelix.web.labels import request_id
 from cohelix.wire.problem import MEDIA_TYPE, Problem, problem_of, problem_type
 
 # A malformed request is told its first faults; a hostile one does not make the answer long.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import time
 from typing import Any, Final
@@ -18,10 +17,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cohelix.core.errors import BadUsage, TooLarge
+from cohelix.web.labels import label, route_of
+from cohelix.web.problem import internal_problem, problem_response
+from cohelix.wire.problem import problem_of
 
 # Largest request body that is read; a Beacon query or a federation message is a few kilobytes.
 BODY_BYTES_MAX: Final = 1 << 20
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # Seconds; the promise is 2 ms at the median and 10 ms at the 99th percentile.
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -59,8 +60,7 @@ class Telemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = _identifier(scope)
-        scope["cohelix.request_id"] = identifier
+        identifier = label(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=identifier)
         exchange = _Exchange(identifier, scope, receive, send)
@@ -156,9 +156,6 @@ class _Exchange:
 
     async def fail(self, scope: Scope, error: TooLarge | None) -> None:
         """Answer with a problem document; where the response had begun, let the server cut the connection."""
-        from cohelix.web.problem import internal_problem, problem_response
-        from cohelix.wire.problem import problem_of
-
         if self.started:
             raise _CutShort("the response failed after it had begun")
         problem = problem_of(error, self._id) if error else internal_problem(self._id)
@@ -174,37 +171,6 @@ def _announced_length(scope: Scope) -> int:
     return max(
         (int(value[:20]) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), default=0
     )
-
-
-def request_id(scope: Scope) -> str | None:
-    """The request's identifier, as the answer's `X-Request-ID` and the log have it."""
-    found = scope.get("cohelix.request_id")
-    return found if isinstance(found, str) else None
-
-
-def name_route(scope: Scope, template: str) -> None:
-    """Say under which template logs and metrics know this request; for routes that the framework does not name."""
-    scope["cohelix.route"] = template
-
-
-def route_of(scope: Scope) -> str:
-    """The template of the route that answered: `/api/v1/frequency/{variant}`; `unmatched` where there was none."""
-    named = scope.get("cohelix.route")
-    if isinstance(named, str):
-        return named
-    path = getattr(scope.get("route"), "path", None)
-    if isinstance(path, str):
-        return path
-    endpoint = scope.get("endpoint")
-    name = getattr(endpoint, "__name__", None) or (type(endpoint).__name__ if endpoint is not None else "unmatched")
-    return str(name)
-
-
-def _identifier(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            return str(value, "ascii")
-    return os.urandom(8).hex()
 
 
 def configure_logs(level: str | None = None) -> None:
