@@ -13,7 +13,6 @@ from cohelix.core.ids import DatasetId
 from cohelix.core.variant import is_sequence
 from cohelix.disclosure.rules import FREQUENCY_FLOOR as K
 
-
 TYPES = ["SNP", "INDEL", "DEL", "INS", "SV", "MNP"]
 
 
@@ -76,8 +75,7 @@ def queries(cohort, rng, n):
                 VariantQuery(key.contig, start=(key.position, key.position + 1), ref="N", alt="N"),
                 VariantQuery(key.contig, start=(key.position, key.position + 1), alt=key.alt),
                 VariantQuery(key.contig, overlaps=Region(key.contig, low, high)),
-XX.choice(["SNP", "INDEL", "DEL", "INS", "SV", "MNP"]),
-                ),
+                VariantQuery(key.contig, overlaps=Region(key.contig, low, high), variant_type=rng.choice(TYPES)),
                 VariantQuery(key.contig, start=(low, high), end=(low, high), variant_type=rng.choice([None, "DEL"])),
                 VariantQuery(key.contig, start=(low, high), overlaps=Region(key.contig, low, high)),
                 VariantQuery(key.contig, end=(key.end, key.end + 3)),

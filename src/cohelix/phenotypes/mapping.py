@@ -33,7 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cohelix.core.errors import BadFile
 
-_BYTES_MAX = 1 << 20
+_BYTES_MAX = 1 << 18
+_DEPTH_MAX = 8
 _EXPECTED = "a mapping as in the guide to tables of people"
 
 
@@ -111,7 +112,12 @@ def read_mapping(path: Path) -> Mapping:
         if path.stat().st_size > _BYTES_MAX:
             raise BadFile(name, "", f"larger than {_BYTES_MAX} bytes", _EXPECTED)
         text = path.read_text(encoding="utf-8")
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            # Deep nesting costs the parser time that grows with its square.
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEPTH_MAX:
+                raise BadFile(name, _place(event.start_mark), "nested too deeply for YAML of this kind", _EXPECTED)
             if isinstance(event, yaml.AliasEvent):
                 raise BadFile(name, _place(event.start_mark), "an alias", "every value spelled out")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
