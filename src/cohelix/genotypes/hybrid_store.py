@@ -139,6 +139,19 @@ class Shard:
         ref, alt = self.text("long", int(np.searchsorted(self.long_rows, np.uint32(row)))).split("\t")
         return ref, alt
 
+    def alleles_between(self, start: int, stop: int) -> list[tuple[str, str]]:
+        """REF and ALT of each row."""
+        entry = int(np.searchsorted(self.long_rows, np.uint32(start)))
+        pairs = []
+        for code in self.allele[start:stop].tolist():
+            if code == LONG:
+                ref, alt = self.text("long", entry).split("\t")
+                pairs.append((ref, alt))
+                entry += 1
+            else:
+                pairs.append(_BASE_PAIRS[code])
+        return pairs
+
     def text(self, column: str, entry: int) -> str:
         """Entry of a text column (`long`, `id`, `source`), counted among its own rows."""
         starts, heap = self._long_text if column == "long" else self._texts(column)
@@ -178,15 +191,14 @@ class Shard:
         if not numbers.any():
             return [""] * (stop - start)
         found = self.texts("id", start, stop)
-        for i in np.flatnonzero((numbers != kernels.ID_NONE) & (numbers != kernels.ID_TEXT)).tolist():
-            number = int(numbers[i])
-            if number < kernels.ID_TEXT:
+        alleles, first = self.alleles_between(start, stop), self.position[start:stop].tolist()
+        for i, number in enumerate(numbers.tolist()):
+            if number >= kernels.ID_NAMED:
+                style, prefixed = divmod(number - kernels.ID_NAMED, 2)
+                name = kernels.ID_SEPARATORS[style].join((self.record.contig, str(first[i] + 1), *alleles[i]))
+                found[i] = f"chr{name}" if prefixed else name
+            elif kernels.ID_NONE < number < kernels.ID_TEXT:
                 found[i] = f"rs{number}"
-            else:
-                separator = kernels.ID_SEPARATORS[(number - kernels.ID_NAMED) // 2]
-                prefix = "chr" if (number - kernels.ID_NAMED) % 2 else ""
-                name = (self.record.contig, str(int(self.position[start + i]) + 1), *self.alleles(start + i))
-                found[i] = prefix + separator.join(name)
         return found
 
     def overlapping(self, start: int, end: int) -> IntArray:
@@ -217,7 +229,6 @@ class Shard:
                 sizes[0, 0] = 0
             all_carriers.append(carriers[: sizes[0, 0]].copy())
             all_missing.append(missing[: sizes[0, 1]].copy())
-        texts = [self.alleles(row) for row in range(start, stop)]
         phase_starts = self.file.array("phase_starts", np.uint32)[start : stop + 1].astype(np.int64)
         if not phase_starts.size:
             phase_starts = np.zeros(n + 1, np.int64)
@@ -228,7 +239,7 @@ class Shard:
             n_samples=self.n_samples,
             position=self.position[start:stop],
             end=self.ends(start, stop),
-            alleles=_strings([f"{ref}\t{alt}" for ref, alt in texts]),
+            alleles=_strings([f"{ref}\t{alt}" for ref, alt in self.alleles_between(start, stop)]),
             ids=_strings(self.ids(start, stop)),
             record=self.column("record", start, stop) + np.arange(start, stop),
             alt_index=self.column("alt_index", start, stop).astype(np.uint16),
@@ -351,7 +362,7 @@ class HybridStore:
         contigs = {shard.record.contig for shard, _, _ in pieces}
         if len(contigs) > 1:
             raise ShapeMismatch(f"rows {rows.start}…{rows.stop - 1} are of several contigs")
-        alleles = [shard.alleles(row) for shard, start, stop in pieces for row in range(start, stop)]
+        alleles = [pair for shard, start, stop in pieces for pair in shard.alleles_between(start, stop)]
         return VariantTable(
             contig=contigs.pop(),
             position=np.concatenate([shard.position[start:stop] for shard, start, stop in pieces]),
