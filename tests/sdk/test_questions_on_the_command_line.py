@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from cohelix.cli.main import main
 from cohelix.testing.federation import RunningFederation, simulated_federation
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
-def run(federation: RunningFederation) -> Run:
-    def command(*words: str, hub: str | None = None) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "COHELIX_HUB": hub or federation.hub.url}
-        return subprocess.run(
-            [sys.executable, "-m", "cohelix.cli.main", *words],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=60,
-            check=False,
-        )
+def run(
+    federation: RunningFederation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """The `cohelix` command, in this process."""
+
+    def command(*words: str, hub: str | None = None) -> Done:
+        monkeypatch.setenv("COHELIX_HUB", hub or federation.hub.url)
+        monkeypatch.setattr(sys, "argv", ["cohelix", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Done(status, *capsys.readouterr())
 
     return command
 
@@ -40,7 +51,7 @@ def floored(federation: RunningFederation) -> str:
     return f"22-{cohort.positions[variant] + 1}-{cohort.refs[variant]}-{cohort.alts[variant]}"
 
 
-def test_frequency(federation: RunningFederation, run: Run) -> None:
+def test_frequency(federation: RunningFederation, run: Callable[..., Done]) -> None:
     variant = floored(federation)
     done = run("frequency", variant, "--assembly", "GRCh37", "--json", "--strict")
     assert done.returncode == 0, done.stderr
@@ -63,7 +74,7 @@ def test_frequency(federation: RunningFederation, run: Run) -> None:
         ("beacon", "g_variants", "assemblyId=GRCh37", "referenceName=22", "start=20000000", "end=20005000"),
     ],
 )
-def test_the_other_questions(run: Run, words: tuple[str, ...]) -> None:
+def test_the_other_questions(run: Callable[..., Done], words: tuple[str, ...]) -> None:
     document = json.loads(run(*words, "--json").stdout)
     assert isinstance(document, dict)
     shown = run(*words)
@@ -81,13 +92,13 @@ def test_the_other_questions(run: Run, words: tuple[str, ...]) -> None:
         (("beacon", "g_variants", "--body", "/nowhere.json"), 2, "nowhere"),
     ],
 )
-def test_what_is_not_understood_ends_with_2(run: Run, words: tuple[str, ...], status: int, says: str) -> None:
+def test_what_is_not_understood_ends_with_2(run: Callable[..., Done], words: tuple[str, ...], status: int, says: str) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout) == (status, "")
     assert says in done.stderr and "Traceback" not in done.stderr
 
 
-def test_nobody_and_not_everybody(run: Run, tmp_path: Path) -> None:
+def test_nobody_and_not_everybody(run: Callable[..., Done], tmp_path: Path) -> None:
     assert run("datasets", hub="http://127.0.0.1:9").returncode == 5
     words = ("frequency", "22-20000100-A-G", "--assembly", "GRCh37", "--json")
     with simulated_federation(tmp_path, {"FI": "open", "GB": "open"}, deadline_seconds=2.0) as federation:
@@ -102,7 +113,7 @@ def test_nobody_and_not_everybody(run: Run, tmp_path: Path) -> None:
         assert none.returncode == 5 and json.loads(none.stdout)["pooled"]["alleleCount"] is None
 
 
-def test_hub_commands(tmp_path: Path, run: Run) -> None:
+def test_hub_commands(tmp_path: Path, run: Callable[..., Done]) -> None:
     folder = str(tmp_path / "hub")
     made = run("hub", "init", folder, "--url", "http://127.0.0.1:8123/", "--json")
     assert json.loads(made.stdout)["url"] == "http://127.0.0.1:8123"

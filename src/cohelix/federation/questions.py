@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+import structlog
+
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
 from cohelix.federation.answers import checked_datasets, checked_frequency, checked_region, merge_region, pool
@@ -31,6 +33,7 @@ from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, NodeFrequency, N
 __all__ = ["REGION_LIMIT", "REGION_LIMIT_MAX", "Federation", "Member"]
 
 REGION_LIMIT, REGION_LIMIT_MAX = 100, 1000
+_log = structlog.get_logger("cohelix.federation")
 Answer = TypeVar("Answer")
 
 
@@ -142,6 +145,10 @@ class Federation:
             async for one in results:
                 if one.road.status == "answered":
                     self._registry.seen(one.member.id)
+                else:
+                    _log.warning(
+                        "member absent", member=one.member.id, question=question, status=one.road.status, reason=one.road.reason
+                    )
                 yield one
 
 

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 from pydantic import Field, ValidationError
 
 from cohelix.core.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from cohelix.wire.frequency import Wire
 INVITATION_DAYS = 7
 _TOKEN_PREFIX = "cohelix-join-"
 _WRITE_SEEN_SECONDS = 60.0
+_log = structlog.get_logger("cohelix.federation")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -163,6 +165,7 @@ class Registry:
                 url=request.url,
                 key=request.key,
                 may_overlap=request.may_overlap,
+                protocol=request.protocol,
                 datasets=tuple(name for name in request.datasets if name.startswith(f"{request.node}:")),
                 joined_at=_text(now),
             )
@@ -191,7 +194,10 @@ class Registry:
         """Note that a member has just answered."""
         self._seen[name] = _text(self._clock.now())
         if self._clock.monotonic() - self._flushed_at > _WRITE_SEEN_SECONDS:
-            self.flush()
+            try:
+                self.flush()
+            except (OSError, Damaged):  # a full disk must not keep answers from those who asked
+                _log.exception("who was seen could not be written down")
 
     def declare(self, name: str, datasets: tuple[str, ...]) -> None:
         """Note which datasets a member has just declared."""

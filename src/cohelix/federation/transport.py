@@ -35,6 +35,8 @@ ANSWER_BYTES_MAX = 2 * 1024 * 1024
 BEACON_BYTES_MAX = 8 * 1024 * 1024
 PATH = "/federation/v1"
 # A body in crumbs costs the reader more than its bytes: on average a piece must hold this much.
+_PORTION_BYTES = 16 * 1024
+_STATUS_BEFORE = b"HTTP/1.1 "
 _PIECES_FREE, _PIECE_BYTES_MIN = 1024, 64
 # Servers of the house close idle connections after 65 s; we leave them first.
 _IDLE_SECONDS = 30.0
@@ -209,7 +211,7 @@ class _GuardedBackend(AsyncNetworkBackend):
                 failure = httpcore.ConnectError("its address is a private one, which this hub does not dial")
                 continue
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return _Stream(await self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
             except (httpcore.ConnectError, OSError) as error:
                 failure = error
         raise failure
@@ -242,6 +244,50 @@ class _GuardedBackend(AsyncNetworkBackend):
             return await asyncio.shield(known[1])
         except OSError as error:
             raise httpcore.ConnectError("its name is not known") from error
+
+
+class _Stream(AsyncNetworkStream):
+    """A connection that is read in small portions, and on which an interim answer (1xx) is a fault.
+
+    The HTTP parser works off a portion in one go, so its size bounds how long the other members wait; and interim
+    answers, of which a hostile node could send any number, are for requests that ask for them, which ours do not.
+    """
+
+    def __init__(self, inner: AsyncNetworkStream) -> None:
+        self._inner = inner
+        self._at_head = True
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 — httpcore's signature
+        portion = min(max_bytes, _PORTION_BYTES)
+        content = await self._inner.read(portion, timeout)
+        if self._at_head:
+            while content and len(content) <= len(_STATUS_BEFORE):
+                more = await self._inner.read(portion, timeout)
+                if not more:
+                    break
+                content += more
+            if content[len(_STATUS_BEFORE) :].startswith(b"1"):
+                raise httpcore.RemoteProtocolError("an interim answer")
+            self._at_head = False
+        return content
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 — httpcore's signature
+        self._at_head = True
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 — httpcore's signature
+    ) -> AsyncNetworkStream:
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 def _look_up(host: str, port: int) -> list[str]:

@@ -21,7 +21,8 @@ class Member(Wire):
 
     `state` is `invited` until it joined; an `active` one is asked everything; an `observer` sees catalogue and
     aggregates and is asked nothing; a `suspended` one is neither asked nor answered. `key` is its Ed25519 public key,
-    base64url. `datasets` are the federation ids that it last declared. Times are RFC 3339, UTC.
+    base64url; `protocol` the number that it spoke when it joined. `datasets` are the federation ids that it last
+    declared. Times are RFC 3339, UTC.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Member(Wire):
     url: str = ""
     key: str = ""
     may_overlap: bool = False
+    protocol: int = PROTOCOL
     datasets: tuple[str, ...] = ()
     joined_at: str | None = None
     last_seen: str | None = None
