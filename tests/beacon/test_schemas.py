@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -81,6 +82,12 @@ def test_informational_answers_validate(beacon: Any, path: str) -> None:
     answer = beacon.get(path)
     assert answer.status_code == 200
     check(answer.json(), RESPONSES + INFORMATIONAL[path])
+
+
+def test_the_nodes_own_service_info_validates(node: str) -> None:
+    document = httpx.get(node + "/service-info").json()
+    check(document, RESPONSES + INFORMATIONAL["/service-info"])
+    assert document["type"] != httpx.get(node + "/beacon/v2/service-info").json()["type"]
 
 
 def endpoints(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

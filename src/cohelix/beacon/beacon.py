@@ -60,6 +60,10 @@ class _Plan:
     answer: Callable[[], dict[str, Any]]
     quick: bool = False
 
+    def written(self) -> bytes:
+        """The answer as JSON."""
+        return orjson.dumps(self.answer())
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -143,10 +147,10 @@ class Beacon:
             self._bank.refresh()
             plan = endpoint.plan(question, identifier, base)
             if plan.quick:
-                document = plan.answer()
+                content = plan.written()
             else:
-                document = await asyncio.get_running_loop().run_in_executor(self._threads, plan.answer)
-            return Reply(200, orjson.dumps(document), endpoint.route)
+                content = await asyncio.get_running_loop().run_in_executor(self._threads, plan.written)
+            return Reply(200, content, endpoint.route)
         except CohelixError as error:
             known = error if error.status < 500 else None
             if known is None:

@@ -25,6 +25,9 @@ from cohelix.web.telemetry import Meters, Telemetry, configure_logs
 ServiceKind = Literal["node", "hub"]
 # Connections that still answer when the server is told to stop get this long.
 DRAIN_SECONDS: Final = 3
+# How long a scan on another thread may keep the interpreter before a short question gets its turn; Python's own 5 ms
+# would be most of the time that such a question takes.
+_SWITCH_SECONDS: Final = 0.001
 
 
 class Tls(NamedTuple):
@@ -81,6 +84,7 @@ def serve(app: FastAPI, host: str, port: int, *, tls: Tls | None = None) -> None
         If the address is none of this machine.
     """
     listener = _listen(host, port)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
