@@ -45,7 +45,7 @@ def main() -> None:
     if subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode != 0:
         sys.exit("pip could not install the packages: see its words above; is this machine's package index reachable?")
     print("compiling the numeric kernels (once)", flush=True)
-    subprocess.run([str(PYTHON), "-c", "import cohelix.genotypes.load"], cwd=REPOSITORY, check=True)
+    subprocess.run([str(PYTHON), "-m", "cohelix.testing.warm"], cwd=REPOSITORY, check=True)
     STAMP.write_text(_fingerprint() + "\n" + "\n".join(wanted) + "\n", encoding="utf-8")
 
 

@@ -42,13 +42,19 @@ def test_a_port_in_use_is_refused_politely() -> None:
 
 
 def test_leaving_by_an_exception_stops_what_was_started(tmp_path: Path) -> None:
-    pids = []
+    node = tmp_path / "node"
     processes = Processes(tmp_path / "logs")
     with pytest.raises(KeyboardInterrupt), processes:
-        # A command that waits for its standard output to be read, as a server does: --help of everything is too short,
-        # so the process is started and left alone at once.
-        pids.append(processes._start(["--help"], (tmp_path / "log").open("w")).pid)
+        processes.run("init", "node", "init", str(node), "--id", "XX", "--name", "Test", "--country", "FI")
+        server = processes.serve("node", "node", "serve", str(node), "--port", "0")
+        assert server.url.startswith("http://127.0.0.1:")
+        assert server.process.poll() is None
         raise KeyboardInterrupt
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.killpg(pid, 0)
+    assert server.process.poll() is not None
+    with pytest.raises(ProcessLookupError):
+        os.killpg(server.process.pid, 0)
+
+
+def test_a_server_that_does_not_come_up_tells_its_last_words(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes, pytest.raises(CohelixError, match="not a node's folder"):
+        processes.serve("node", "node", "serve", str(tmp_path), "--port", "0")

@@ -127,7 +127,7 @@ class _Demonstration:
         with ExitStack() as cleanup:
             processes = cleanup.enter_context(Processes(folder / "logs"))
             cleanup.callback(_ignore_interrupts)  # called before the processes are stopped: nothing interrupts that
-            kernels = Thread(target=_compile_kernels, daemon=True)
+            kernels = Thread(target=_fill_compiler_cache, daemon=True)
             kernels.start()
             with self._show.step("data", "Genomes"):
                 shares = self._prepare(folder / "shares")
@@ -280,9 +280,11 @@ def _tell(report: dict[str, Any], path: Path | None, as_json: bool) -> None:
         typer.echo(text)
 
 
-def _compile_kernels() -> None:
-    """Have Numba's cache filled, so that the nodes, which start at the same time, do not all compile."""
-    import cohelix.genotypes.load  # noqa: F401
+def _fill_compiler_cache() -> None:
+    """So that the nodes, which start at the same time, do not all compile the same."""
+    from cohelix.testing.warm import warm
+
+    warm()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

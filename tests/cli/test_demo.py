@@ -1,0 +1,149 @@
+"""The demo as a user runs it: what it refuses, what it reports, and that it leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cohelix.core.genome import Assembly, region_1based
+from cohelix.testing.cohorts import simulate_cohort, write_vcf
+from cohelix.testing.example_data import INSTALLED, PACKAGE
+from cohelix.testing.members import MEMBERS, people_of_1000_genomes
+
+COMMAND = [sys.executable, "-m", "cohelix.cli.main", "demo"]
+PEOPLE_EACH = 6
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=280, env={**os.environ, **environment}
+    )
+
+
+def running_in(folder: str) -> list[str]:
+    """Command lines of processes that name a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if folder in words:
+                found.append(words)
+    return found
+
+
+def checked(report: Mapping[str, Any]) -> None:
+    """The report's shape, as the interface promises it."""
+    assert {"ok", "seconds", "data", "members", "frequency", "journeys"} <= set(report)
+    assert {"source", "simulated", "people", "variants"} <= set(report["data"])
+    assert sorted(member["id"] for member in report["members"]) == ["CEU", "FI", "GB", "IT"]
+    assert all(set(member) == {"id", "name", "country", "url", "state", "datasets"} for member in report["members"])
+    assert {member["id"]: member["country"] for member in report["members"]}["CEU"] == "US"
+    assert {"variant", "assembly", "pooled", "nodes"} <= set(report["frequency"])
+    assert all({"name", "ok", "seconds", "detail"} <= set(journey) for journey in report["journeys"])
+    assert [journey for journey in report["journeys"] if not journey["ok"]] == []
+    assert report["ok"] is True
+
+
+@pytest.fixture
+def small_data(tmp_path: Path) -> Path:
+    """Simulated genotypes under the names of 24 people of the four populations; half of the sites in CRELD2."""
+    cohort = simulate_cohort(
+        {member.population: PEOPLE_EACH for member in MEMBERS},
+        80,
+        seed=3,
+        region=region_1based("22", 50_310_001, 50_322_000),
+        assembly=Assembly.GRCH37,
+    )
+    names: dict[str, list[str]] = {member.population: [] for member in MEMBERS}
+    for sample, person in people_of_1000_genomes().items():
+        if len(names.get(person.population, names)) < PEOPLE_EACH and person.population in names:
+            names[person.population].append(sample)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_vcf(cohort._replace(samples=tuple(sample for group in names.values() for sample in group)), folder / "small.vcf.gz")
+    return folder
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        report = tmp_path / "r.json"
+        ended = run("--once", "--port", str(port), "--report", str(report))
+    assert ended.returncode == 2
+    assert f"port {port} is in use" in ended.stderr and "Traceback" not in ended.stderr
+    told = json.loads(report.read_text())
+    assert told["ok"] is False and f"port {port}" in told["error"]
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "something").write_text("")
+    ended = run("--once", "--keep", str(tmp_path))
+    assert ended.returncode == 2
+    assert "not an empty folder" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["something"]
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+    ended = run("--once", "--data", str(tmp_path))
+    assert ended.returncode == 2
+    assert f"neither {PACKAGE}" in ended.stderr
+
+
+@pytest.mark.slow
+def test_it_stays_until_it_is_told_to_stop_and_leaves_nothing(small_data: Path, tmp_path: Path) -> None:
+    keep, report = tmp_path / "kept", tmp_path / "r.json"
+    words = ["--data", str(small_data), "--keep", str(keep), "--report", str(report)]
+    demo = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        deadline = time.monotonic() + 250
+        while not report.exists() and demo.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert demo.poll() is None, demo.communicate()[0]
+        told = json.loads(report.read_text())
+        checked(told)
+        assert told["data"] | {"source": ""} == {
+            **{"source": "", "simulated": False, "people": 4 * PEOPLE_EACH, "variants": 80, "assembly": "GRCh37"}
+        }
+        exact = next(journey["detail"] for journey in told["journeys"] if journey["name"] == "exactness")
+        assert exact["equal"] == exact["variants"] > 30
+        assert len(running_in(str(keep))) == 1 + 1 + len(MEMBERS)  # the demo itself, the hub, the nodes
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        output = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 0, output
+    assert "portal" in output
+    assert running_in(str(keep)) == []
+    assert (keep / "nodes" / "FI" / "node.toml").is_file()
+
+
+@pytest.mark.slow
+def test_without_real_genomes_it_says_so_and_simulates(tmp_path: Path) -> None:
+    if INSTALLED.exists():
+        pytest.fail(f"this test needs a machine without the Debian package {PACKAGE} installed")
+    report, scratch = tmp_path / "r.json", tmp_path / "scratch"
+    scratch.mkdir()
+    nowhere = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(scratch)}
+    ended = run("--once", "--report", str(report), **nowhere)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "NO REAL GENOMES COULD BE HAD" in ended.stdout and "simulated data" in ended.stdout
+    told = json.loads(report.read_text())
+    checked(told)
+    assert told["data"]["simulated"] is True and told["data"]["people"] == 358
+    assert all(member["datasets"] == [f"{member['id']}:simulated"] for member in told["members"])
+    assert running_in(str(scratch)) == []
+    assert list(scratch.iterdir()) == []
