@@ -21,6 +21,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from cohelix import web
+from cohelix.core.genes import find_gene
+from cohelix.core.genome import Assembly
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Arrival
@@ -204,6 +206,13 @@ class Html(HTMLParser):
         """Every table row of the page as the texts of its cells."""
         rows = re.findall(r"<tr.*?</tr>", self.source, re.DOTALL)
         return [[Html(cell).text for cell in re.findall(r"<t[hd].*?</t[hd]>", one, re.DOTALL)] for one in rows]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _genes_are_read() -> None:
+    """A hub reads its gene tables when it starts; no test is about the first second."""
+    for assembly in Assembly:
+        find_gene("", assembly)
 
 
 @pytest.fixture

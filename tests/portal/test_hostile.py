@@ -149,7 +149,7 @@ def test_hostile_text_of_a_member(
     hostile_member: FastAPI, hostile_text: str, serve: Callable[..., Any], read: Callable[..., Any]
 ) -> None:
     browser = {"accept": "text/html"}
-    with serve(hostile_member) as url, httpx.Client(base_url=url, headers=browser) as client:
+    with serve(hostile_member) as url, httpx.Client(base_url=url, headers=browser, timeout=20) as client:
         for path in (
             "/",
             "/variant/22-50313359-G-A?assembly=GRCh37",

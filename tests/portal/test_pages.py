@@ -175,6 +175,13 @@ def test_a_variant_to_take_along(client: httpx.Client, read: Callable[..., Any])
     assert page.all("a", href="/api/v1/frequency/22-50313359-G-A?assembly=GRCh37")
 
 
+def test_a_long_variant_is_shown_in_full_below_its_heading(client: httpx.Client, read: Callable[..., Any]) -> None:
+    name = "22-50313359-G-" + "GATTACA" * 60
+    page = read(client.get(f"/variant/{name}?assembly=GRCh37"))
+    assert f"All {len(name)} letters of its name {name}" in page.text
+    assert "Insertion of 419 bases" in page.text and f"{name[:80]}… on GRCh37" in page.text
+
+
 def test_an_address_of_another_spelling_leads_to_the_one(client: httpx.Client) -> None:
     for path in ("/variant/chr22:50313359:G:A", "/variant/22-50313358-AG-AA", "/variant/22-50313359-g-a"):
         answer = client.get(f"{path}?assembly=GRCh37")
@@ -198,6 +205,7 @@ def test_a_region_side_by_side(client: httpx.Client, read: Callable[..., Any]) -
     assert rows[1][:4] == ["22-50313359-G-A", "0.2207 158 / 716", "0.2528 45 / 178", "0.1685 31 / 184"]
     assert len(rows) == 4
     assert page.all("a", href="/variant/22-50313500-AT-A?assembly=GRCh37")
+    assert page.all("a", href="/api/v1/region/22:50310000-50320000?assembly=GRCh37")
 
 
 def test_a_gene_has_its_head(client: httpx.Client, read: Callable[..., Any]) -> None:

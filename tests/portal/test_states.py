@@ -221,7 +221,7 @@ def test_floored_and_closed_datasets_are_explained(
 def test_members_that_may_overlap(
     stage: Any, make_app: Callable[..., FastAPI], serve: Callable[..., Any], read: Callable[..., Any]
 ) -> None:
-    with serve(make_app(stage, may_overlap=True)) as url, httpx.Client(base_url=url) as client:
+    with serve(make_app(stage, may_overlap=True)) as url, httpx.Client(base_url=url, timeout=20) as client:
         assert (
             "Members may overlap: a member says that some of its people may also be at another"
             in read(client.get(VARIANT)).text
@@ -243,6 +243,6 @@ def test_a_federation_without_members(
     make_app: Callable[..., FastAPI], serve: Callable[..., Any], read: Callable[..., Any], stage: Any
 ) -> None:
     stage.script.clear()
-    with serve(make_app(stage)) as url, httpx.Client(base_url=url) as client:
+    with serve(make_app(stage)) as url, httpx.Client(base_url=url, timeout=20) as client:
         assert "No member yet." in read(client.get("/")).text
         assert "No figure" in read(client.get(VARIANT)).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
 from threading import Thread
@@ -37,11 +38,12 @@ from cohelix.portal.search import (
     VariantQuestion,
     understand,
 )
-from cohelix.portal.snippets import frequency_path, frequency_snippets, region_snippets
+from cohelix.portal.snippets import frequency_path, frequency_snippets, region_json_path, region_snippets
 from cohelix.portal.tables import frequency_view, region_view
 from cohelix.web import name_route
 
 PAGE_VARIANTS = 50
+NAME_MAX = 80  # a longer variant is shown in full below its heading
 _GLANCE_SECONDS = 0.2  # for pages whose own answer does not need the roll
 _HEADERS = {
     "Content-Security-Policy": (
@@ -78,8 +80,9 @@ def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute
 
 
 def _read_genes() -> None:
-    for assembly in Assembly:
-        find_gene("", assembly)
+    with suppress(CohelixError):  # a table that is refused is told to whoever asks for a gene
+        for assembly in Assembly:
+            find_gene("", assembly)
 
 
 class _Pages:
@@ -119,6 +122,7 @@ class _Pages:
             "variant.html",
             assembly=assembly,
             key=key,
+            name=str(key) if len(str(key)) <= NAME_MAX else f"{str(key)[:NAME_MAX]}…",
             kind=_kind(key),
             answer=answer,
             view=frequency_view(answer, called.members, called.records),
@@ -166,6 +170,7 @@ class _Pages:
             later=cursor is not None,
             here=request.url.path,
             snippets=region_snippets(_hub_url(request), region, gene.symbol if gene else None, assembly),
+            json_path=region_json_path(str(region), assembly, cursor),
         )
 
     async def datasets(self, request: Request) -> Response:

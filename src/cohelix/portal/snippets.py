@@ -30,7 +30,7 @@ def frequency_snippets(hub_url: str, variant: str, assembly: Assembly) -> Snippe
 
 def region_snippets(hub_url: str, region: Region, gene: str | None, assembly: Assembly) -> Snippets:
     """Asks for the first variants of a region or, where one is meant, of a gene."""
-    address = f"{hub_url}/api/v1/region/{quote(str(region), safe=':')}?assembly={assembly}"
+    address = f"{hub_url}{region_json_path(str(region), assembly)}"
     subject, verb = (gene, "gene") if gene else (str(region), "region")
     return Snippets(
         curl=f"curl {shlex.quote(address)}",
@@ -42,6 +42,12 @@ def region_snippets(hub_url: str, region: Region, gene: str | None, assembly: As
 def frequency_path(variant: str, assembly: Assembly) -> str:
     """The hub's address of the frequency answer as JSON."""
     return f"/api/v1/frequency/{quote(variant, safe='')}?assembly={assembly}"
+
+
+def region_json_path(region: str, assembly: Assembly, after: str | None = None) -> str:
+    """The hub's address of a page of a region's variants as JSON."""
+    start = f"&after={quote(after, safe='')}" if after else ""
+    return f"/api/v1/region/{quote(region, safe=':')}?assembly={assembly}{start}"
 
 
 def _python(hub_url: str, call: str) -> str:
