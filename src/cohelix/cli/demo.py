@@ -48,15 +48,20 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="End after the journeys instead of staying up.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write what happened to this JSON file.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what happened to this JSON file.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with qtltools-example*.deb, examples.tar.xz, its files, or any VCF files; no download then."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder with qtltools-example*.deb, examples.tar.xz, its files, or any VCF files; no download then.",
+        ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the hub; 8000 or a free one if not given.")
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the hub; 8000 or a free one if not given.")
     ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Keep the folders of hub and nodes in this new or empty folder.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the folders of hub and nodes in this new or empty folder.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON; everything else to standard error.")
     ] = False,
