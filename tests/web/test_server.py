@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 APP = """
 import sys
+from pathlib import Path
 from fastapi import FastAPI
 from starlette.requests import Request
 from cohelix import web
@@ -43,16 +51,17 @@ def make() -> FastAPI:
     return app
 
 if __name__ == "__main__":
-    web.serve(make(), "127.0.0.1", int(sys.argv[1]))
+    tls = web.Tls(Path(sys.argv[2]), Path(sys.argv[3])) if len(sys.argv) > 2 else None
+    web.serve(make(), "127.0.0.1", int(sys.argv[1]), tls=tls)
 """
 
 
 class Running:
     """A served process, its address and what it wrote."""
 
-    def __init__(self, script: Path, port: int = 0) -> None:
+    def __init__(self, script: Path, *more: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(script), str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, str(script), "0", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -176,3 +185,38 @@ def test_security_headers_and_metrics(running: Running) -> None:
     metrics = httpx.get(running.url + "/metrics").text
     assert 'cohelix_requests_total{method="GET",route="/double/{number}",service="node",status="200"} 1.0' in metrics
     assert "cohelix_request_seconds_bucket" in metrics
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+def test_tls_is_a_setting(script: Path, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    server = Running(script, str(certificate), str(key))
+    assert server.url.startswith("https://127.0.0.1:")
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    assert httpx.get(server.url + "/healthz", verify=trusting).json() == {"status": "ok"}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url + "/healthz")
+    assert server.stop()[0] == 0
