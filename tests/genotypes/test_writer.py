@@ -118,6 +118,19 @@ def test_sources_of_one_contig_are_merged_by_position_then_file(tmp_path: Path, 
     assert contents(tmp_path / "in-turn") == contents(tmp_path / "side-by-side")
 
 
+def test_sources_that_meet_at_one_position_are_in_file_order_there(tmp_path: Path) -> None:
+    """The later file covers the earlier stretch, and both have variants where they meet."""
+    variants = next(part for part in by_contig(plain_variants(N)) if part[0].contig == "22")
+    meet = variants[len(variants) // 2].position
+    first = [v._replace(record=v.record + 1000) for v in variants if v.position <= meet]
+    second = [v for v in variants if v.position >= meet]
+    with StoreWriter(tmp_path / "store", assembly=Assembly.GRCH38, samples=sample_names(N)) as writer:
+        writer.add(encode(second), source=0)
+        writer.add(encode(first), source=1)
+    naive = NaiveStore([*second, *first], sample_names(N), Assembly.GRCH38)
+    assert_equal(HybridStore.open(tmp_path / "store"), naive)
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     contigs = {part[0].contig: part for part in by_contig(plain_variants(N))}
     writer = StoreWriter(tmp_path / "store", assembly=Assembly.GRCH38, samples=sample_names(N))
