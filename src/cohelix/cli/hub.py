@@ -100,21 +100,30 @@ def suspend(folder: _Folder, member: _MemberId, as_json: _Json = False) -> None:
 
 def serve(
     folder: _Folder,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    certificate: Annotated[
+        Path | None, typer.Option("--tls-certificate", exists=True, dir_okay=False, help="PEM chain; serves HTTPS.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--tls-key", exists=True, dir_okay=False, help="PEM private key of the certificate.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")] = False,
 ) -> None:
-    """Serve until SIGTERM; prints `ready http://HOST:PORT` when it answers."""
-    from cohelix import web
+    """Serve until SIGTERM or Ctrl-C; prints `ready http://HOST:PORT` when it answers."""
     from cohelix.core.errors import BadUsage
-    from cohelix.hub.app import create_app
-    from cohelix.hub.settings import read_settings
+    from cohelix.hub import read_settings
 
-    settings = read_settings(folder)
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        raise BadUsage("tls_certificate and tls_key belong together")
-    tls = None
-    if settings.tls_certificate and settings.tls_key:
-        tls = web.Tls(settings.tls_certificate, settings.tls_key)
+    del as_json
+    if (certificate is None) != (key is None):
+        raise BadUsage("give --tls-certificate and --tls-key together")
+    read_settings(folder)  # a mistake in them is told before anything heavy is loaded
+
+    from cohelix import web
+    from cohelix.hub.app import create_app
+
+    tls = web.Tls(certificate, key) if certificate and key else None
     web.serve(create_app(folder), host, port, tls=tls)
 
 

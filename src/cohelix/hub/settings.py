@@ -33,8 +33,6 @@ class HubSettings(BaseModel):
     private_addresses
         Whether members at private and loopback addresses, and over plain http, may be dialled. A hub made with such
         an address of its own starts with true.
-    tls_certificate, tls_key
-        PEM files; without them the hub serves plain http, behind a proxy or on this machine only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,8 +42,6 @@ class HubSettings(BaseModel):
     name: str = _NAME
     deadline_seconds: float = Field(default=DEADLINE_SECONDS, gt=0, le=60)
     private_addresses: bool = False
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
 
 
 def make_hub(folder: Path, *, url: str, name: str | None = None) -> HubSettings:
