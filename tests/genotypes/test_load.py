@@ -426,7 +426,9 @@ def test_records_without_gt_are_not_called_and_the_report_says_so(tmp_path: Path
     assert report.call_rate == 0.5
 
 
-def test_the_report_lists_records_of_one_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table_rows", [1, 2, 3, 1000])
+def test_the_report_lists_records_of_one_key(table_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cohelix.genotypes.load._TABLE_ROWS", table_rows)  # keys may lie across the blocks looked at
     lines = [
         "1\t100\t.\tCA\tC\t.\t.\t.\tGT\t0/1",
         "1\t100\t.\tCAA\tCA,C\t.\t.\t.\tGT\t1/2",

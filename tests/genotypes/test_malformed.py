@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
 from pathlib import Path
 
@@ -53,3 +54,34 @@ def test_the_file_that_the_cases_start_from_is_taken(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         report = load_genotypes([tmp_path / name], tmp_path / f"store-{name}", assembly=Assembly.GRCH37)
         assert (report.records, report.variants) == ((1, 1) if name.endswith("bcf") else (4, 5)), name
+
+
+@pytest.mark.parametrize("form", ["vcf", "bcf"])
+def test_random_damage_is_refused_or_taken_and_nothing_else(form: str, tmp_path: Path) -> None:
+    """Bytes changed, cut out and doubled: a load ends with a store or with a refusal that has a place."""
+    chooser = random.Random(form)
+    calls = malformed.GT_CALLS + b"\x02\x02\x02\x04"
+    records = [malformed.bcf_record(position=1000 + i, alleles=(b"AC", b"A", b"<DEL>"), calls=calls) for i in range(5)]
+    whole = malformed.good() if form == "vcf" else malformed.bcf(*records)
+    start = whole.index(b"#CHROM")
+    outcomes = {"taken": 0, "refused": 0}
+    for number in range(400):
+        damaged = bytearray(whole)
+        for _ in range(chooser.choice([1, 1, 2, 5])):
+            at = chooser.randrange(start if number % 4 else 0, len(damaged))
+            kind = chooser.random()
+            if kind < 0.6:
+                damaged[at] = chooser.choice([chooser.randrange(256), 0, 9, 10, 255, 127, 46, 47])
+            elif kind < 0.8:
+                del damaged[at : at + chooser.choice([1, 2, 8])]
+            else:
+                damaged[at:at] = damaged[at : at + chooser.choice([1, 4, 30])]
+        path = tmp_path / f"{number}.{form}"
+        path.write_bytes(bytes(damaged))
+        try:
+            load_genotypes([path], tmp_path / f"store-{number}", assembly=Assembly.GRCH37)
+            outcomes["taken"] += 1
+        except BadFile as refusal:
+            assert refusal.place and refusal.expected, refusal.detail
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes

@@ -23,6 +23,7 @@ BLOCK_BYTES = 0xFF00  # of a block that we write, as htslib does
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _READ_BYTES = 1 << 20
 _HEADER_BYTES = 18
+_MEMBERS_MAX = 4096  # of a piece: empty blocks weigh nothing inflated
 _NOT_DEFLATE = cast(type[Exception], igzip_lib.IsalError)  # isal's stub has it as an instance
 
 
@@ -97,7 +98,7 @@ def _bgzf(file: BinaryIO, path: Path, pool: ThreadPoolExecutor, ahead: int, on_r
         members.append(member)
         inflated += int.from_bytes(member.data[-4:], "little")
         last = bytes(member.data[: len(END_OF_FILE) + 1])
-        if inflated >= PIECE_BYTES:
+        if inflated >= PIECE_BYTES or len(members) >= _MEMBERS_MAX:
             waiting.append((pool.submit(_inflate, path, members), member.at + len(member.data)))
             members, inflated = [], 0
             if len(waiting) > ahead:

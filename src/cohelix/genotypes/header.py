@@ -76,7 +76,7 @@ def parse_header(path: Path, text: bytes) -> Header:
     if not lines or not lines[0].startswith("##fileformat=VCF"):
         raise BadFile(str(path), "line 1", "the first line is not ##fileformat=VCFv4…", "a VCF or BCF file")
     contigs: dict[int, ContigLine] = {}
-    keys: dict[str, int] = {"PASS": 0}
+    keys, taken, next_key = {"PASS": 0}, {0: "PASS"}, 1
     reference = []
     for number, line in enumerate(lines[:-1], start=1):
         if not line.startswith("##"):
@@ -95,11 +95,11 @@ def parse_header(path: Path, text: bytes) -> Header:
         if kind == "contig":
             line_of = ContigLine(found["ID"], _number(path, number, "length", found.get("length")), found.get("assembly"))
             _enter(path, number, contigs, len(contigs) if index is None else index, line_of)
-        elif found["ID"] not in keys or (index is not None and found["ID"] != "PASS"):
-            at = (max(keys.values()) + 1) if index is None else index
-            if any(at == other and name != found["ID"] for name, other in keys.items()):
+        elif found["ID"] != "PASS" and (found["ID"] not in keys or index is not None):
+            at = next_key if index is None else index
+            if taken.setdefault(at, found["ID"]) != found["ID"]:
                 raise BadFile(str(path), f"line {number}", f"two keys share IDX={at}", "one number for each key")
-            keys[found["ID"]] = at
+            keys[found["ID"]], next_key = at, max(next_key, at + 1)
     samples = _samples(path, len(lines), lines[-1])
     return Header(samples, contigs, keys, len(lines), " ".join(reference))
 

@@ -129,7 +129,7 @@ def load_genotypes(
         The files' build, which is checked; an uncompressed FASTA file of it, against which REF is checked and indels
         are left-aligned (by at most `scan.LEFT_ALIGN_BASES`).
     progress
-        Called at least once a second, from this thread.
+        Called at least once a second while files are read, from this thread.
 
     Raises
     ------
@@ -210,11 +210,14 @@ def _duplicates(store: HybridStore) -> tuple[int, list[Duplicate]]:
         seen: dict[tuple[str, str], int] = {}
         for start in range(rows.start, rows.stop, _TABLE_ROWS):
             table = store.table(range(start, min(start + _TABLE_ROWS, rows.stop)))
-            for position, ref, alt in zip(table.position.tolist(), table.ref, table.alt, strict=True):
+            same = table.position[1:] == table.position[:-1]
+            shared = np.concatenate([[True], same]) | np.concatenate([same, [True]])  # a block's edges may be, too
+            for row in np.flatnonzero(shared).tolist():
+                position, alleles = int(table.position[row]), (table.ref[row], table.alt[row])
                 if position != at:
                     count, seen = count + _note(contig, at, seen, listed), {}
                     at = position
-                seen[ref, alt] = seen.get((ref, alt), 0) + 1
+                seen[alleles] = seen.get(alleles, 0) + 1
         count += _note(contig, at, seen, listed)
     return count, listed
 

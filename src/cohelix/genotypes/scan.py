@@ -226,6 +226,16 @@ def new_output(n_samples: int) -> Output:
     )
 
 
+def compile_kernels() -> None:
+    """Compile the kernels, or read them from Numba's cache; a first load otherwise waits for it (half a minute)."""
+    bytes_in, mapped = np.zeros(1, np.uint8), np.frombuffer(b"", np.uint8)
+    scratch, out, state = new_scratch(1), new_output(1), np.zeros(S_SIZE, np.int64)
+    settings, nobody = np.zeros(P_SIZE, np.int64), np.empty(0, np.int64)
+    encode_vcf(bytes_in, 0, mapped, nobody, mapped, settings, scratch, out, state)
+    encode_bcf(bytes_in, 0, nobody, mapped, settings, scratch, out, state)
+    walk_bcf(mapped, 0, 0, 0)
+
+
 # --------------------------------------------------------------------------------------------------------- alleles
 
 _TAB, _NEWLINE, _RETURN, _COMMA, _DOT, _COLON, _SEMICOLON, _EQUALS = 9, 10, 13, 44, 46, 58, 59, 61
