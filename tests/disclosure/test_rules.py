@@ -214,6 +214,14 @@ def test_one_row(counts, people, told, genotypes):
     assert (bool(answer.counts[0, 0]), bool(answer.genotypes[0, 0])) == (told, genotypes)
 
 
+def test_half_called_people_do_not_hide_haploid_ones_on_x():
+    """Three men without the ALT and three half-called women: the counts look as if everybody were diploid."""
+    counts = np.array([[[2 * 60 + 3 + 3, 30, 10, 10, 0, 3]]])
+    people, level = np.array([66]), np.array([LEVEL_TOTAL])
+    assert tell_frequencies(counts, people, level, floor=5).genotypes[0, 0]
+    assert not tell_frequencies(counts, people, level, floor=5, haploid_contig=True).genotypes[0, 0]
+
+
 def test_open_tells_everything():
     counts = np.array([[[2, 0, 0, 0, 0, 0], [2, 1, 1, 0, 0, 0]]])
     told = tell_frequencies(counts, np.array([1, 1]), np.array([0, 1]), floor=0)
@@ -283,10 +291,10 @@ def test_numbers_of_people(count, everybody, asked, told):
 def test_parts_of_a_dataset_have_to_pass_both():
     part = np.array([100, 20, 20, 0, 0, 0])
     small = np.array([4, 1, 1, 0, 0, 0])
-    assert tell_parts(part, part, 50, 50, floor=5) == (True, False)
-    assert tell_parts(part, small, 50, 2, floor=5) == (False, False)
-    assert tell_parts(small, part, 2, 50, floor=5) == (False, False)
-    assert tell_parts(part, small, 50, 2, floor=0) == (True, True)
+    assert tell_parts(part, part, (50, 50), floor=5) == (True, False)
+    assert tell_parts(part, small, (50, 2), floor=5) == (False, False)
+    assert tell_parts(small, part, (2, 50), floor=5) == (False, False)
+    assert tell_parts(part, small, (50, 2), floor=0) == (True, True)
 
 
 def test_columns_are_in_the_registry_order():

@@ -14,7 +14,7 @@ from cohelix.bank.people import Register
 from cohelix.bank.publish import open_current, published
 from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
-from cohelix.bank.version import OpenVersion
+from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
 from cohelix.core.arrays import IntArray
 from cohelix.core.errors import NotFound
@@ -61,7 +61,7 @@ class Bank:
 
     def refresh(self) -> None:
         """Take over newly published versions; without any, a look at one pointer for each dataset."""
-        marks = {dataset: mark for dataset, (_, mark) in published(self._folder).items()}
+        marks = published(self._folder)
         if marks == self._opened.marks:
             return
         with self._lock:
@@ -199,7 +199,9 @@ class Bank:
             added, left_out = without_alt(added), without_alt(left_out)
         # The strictest of the datasets involved rules: an open one's difference may be about a floored one's people.
         floor = max(opened.versions[other].manifest.floors.frequency for other in answered)
-        told, genotypes = tell_parts(added, left_out, rest.size, counted.size, floor=floor)
+        told, genotypes = tell_parts(
+            added, left_out, (rest.size, counted.size), floor=floor, haploid_contig=key.contig in HAPLOID_CONTIGS
+        )
         return (added if told else None), genotypes
 
     @staticmethod

@@ -27,16 +27,20 @@ _OPEN_ATTEMPTS = 5  # a version may be replaced twice, and so be gone, between r
 _VERSIONS_KEPT = 2  # the current one, and the one before it for readers that still hold it
 
 
-def published(node: Path) -> dict[DatasetId, tuple[Path, tuple[int, int]]]:
-    """The node's published datasets by id: the pointer's file, and what changes when it is replaced."""
+def published(node: Path) -> dict[DatasetId, tuple[int, int]]:
+    """The node's published datasets by id, each with a mark that changes when another version is published."""
+    folder = os.path.join(node, DATASETS)  # noqa: PTH118 - looked at before every question: pathlib takes thrice as long
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+    except FileNotFoundError:
+        return {}
     found = {}
-    folder = node / DATASETS
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for name in names:
         try:
-            status = (path / CURRENT_FILE).stat()
+            status = os.stat(f"{folder}/{name}/{CURRENT_FILE}")  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found[DatasetId(path.name)] = (path / CURRENT_FILE, (status.st_ino, status.st_mtime_ns))
+        found[DatasetId(name)] = (status.st_ino, status.st_mtime_ns)
     return found
 
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from cohelix.bank.manifest import Atom
 from cohelix.bank.questions import Groups
-from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.disclosure.rules import AC, AN, HEMI, HET, HOM, LEVEL_CELL, LEVEL_POPULATION, LEVEL_SEX, LEVEL_TOTAL
 from cohelix.wire.frequency import PopulationCounts
 
@@ -32,7 +32,7 @@ class Layout:
     levels, people
         (rows,) int64: the level of disclosure, and how many people the row is about.
     sums
-        (rows, atoms) int64, 1 where the atom belongs to the row.
+        (rows, atoms) float64, 1 where the atom belongs to the row: it has a fast matrix product, exact below 2**53.
     printed
         (rows,) bool. Rows of people whose sex or population is unknown are there for the disclosure rule and are not shown:
         the total has them.
@@ -41,7 +41,7 @@ class Layout:
     names: tuple[tuple[str, Sex], ...]
     levels: IntArray
     people: IntArray
-    sums: IntArray
+    sums: FloatArray
     printed: BoolArray
 
     @classmethod
@@ -60,9 +60,9 @@ class Layout:
                 [population in (ALL, atom.population) and sex in (ALL, atom.sex) for atom in atoms]
                 for population, sex, _ in rows
             ],
-            np.int64,
+            np.float64,
         ).reshape(len(rows), len(atoms))
-        people = sums @ np.array([atom.people for atom in atoms], np.int64)
+        people = np.asarray(sums @ np.array([atom.people for atom in atoms], np.float64), np.int64)
         # A cell without any person is no cell; the total stays, whatever it is about.
         kept = [number for number, row in enumerate(rows) if people[number] or row[2] == LEVEL_TOTAL]
         return cls(
@@ -75,8 +75,7 @@ class Layout:
 
     def counts(self, cells: IntArray) -> IntArray:
         """(variants, atoms, 6) counts of atoms to (variants, rows, 6) counts of rows."""
-        # float64 has a fast matrix product, and is exact for every count below 2**53.
-        return np.asarray(np.matmul(self.sums.astype(np.float64), cells.astype(np.float64)), np.int64)
+        return np.asarray(np.matmul(self.sums, cells.astype(np.float64)), np.int64)
 
     def asked(self, groups: Groups) -> BoolArray:
         """(rows,) bool: rows that the question is about; without groups, all of them."""

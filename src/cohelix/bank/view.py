@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,18 +12,35 @@ from cohelix.bank.answers import FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.criteria import FLOORED_FIELDS, assessed, filtering_terms, people_meeting
 from cohelix.bank.matching import Name, candidate_rows, first_row_from, matches, needs_names, read_names
 from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
-from cohelix.bank.version import OpenVersion
+from cohelix.bank.rows import Layout
+from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
-from cohelix.disclosure.rules import AC, HEMI, HET, HOM, tell_count, tell_frequencies
+from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, VariantFrequency
 
 NO_GROUPS = Groups()
 REFUSED = "this dataset is closed: it answers nothing without a visa"
 _BLOCK_ROWS = 4_096
+_GROUPS_KEPT = 64  # nearly every question is of no groups
+
+
+class _Wanted(NamedTuple):
+    """What a question about groups wants: rows to show; the (rows,) mask of those asked for; whether they have people."""
+
+    shown: list[int]
+    asked: BoolArray
+    anybody: bool
+
+    @classmethod
+    def of(cls, layout: Layout, groups: Groups) -> _Wanted:
+        """The rows that these groups mean."""
+        asked = layout.asked(groups)
+        shown = np.flatnonzero(layout.shown(groups)).tolist()
+        return cls(shown, asked & layout.printed, bool(layout.people[asked].any()))
 
 
 class DatasetView:
@@ -33,6 +51,7 @@ class DatasetView:
         self._manifest = version.manifest
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
         self.record = _record(version, self._id)
+        self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
 
     @property
     def assembly(self) -> Assembly:
@@ -51,10 +70,10 @@ class DatasetView:
             return self._without(*status)
         layout = self._version.layout
         counts = layout.counts(cells[None])
-        told = tell_frequencies(counts, layout.people, layout.levels, floor=self._floor)
+        told = self._tell(key.contig, counts)
         if not self._may_show(told.counts, groups)[0]:
             return self._without(*self._below())
-        rows = layout.documents(counts[0], told.counts[0], told.genotypes[0], np.flatnonzero(layout.shown(groups)))
+        rows = layout.documents(counts[0], told.counts[0], told.genotypes[0], self._wanted(groups).shown)
         return DatasetFrequency(id=self._id, status="answered", populations=rows)
 
     def cells(self, key: VariantKey) -> tuple[IntArray | None, int | None, tuple[DatasetStatus, str]]:
@@ -176,8 +195,7 @@ class DatasetView:
             return "refused", REFUSED
         if assembly is not None and assembly != self._manifest.assembly:
             return "other_assembly", f"the dataset is of {self._manifest.assembly}; nothing is lifted over"
-        layout = self._version.layout
-        if not self._is_floored and not layout.people[layout.asked(groups)].any():
+        if not self._is_floored and not self._wanted(groups).anybody:
             return "empty", "the dataset has no person in the asked group"
         return None
 
@@ -193,10 +211,9 @@ class DatasetView:
 
     def _may_show(self, told: BoolArray, groups: Groups) -> BoolArray:
         """(variants,) bool: whether the total may be told, and, where groups are asked for, a row of theirs too."""
-        layout = self._version.layout
         if not self._is_floored:
             return np.ones(len(told), np.bool_)
-        return np.asarray(told[:, 0] & told[:, layout.asked(groups) & layout.printed].any(axis=1))
+        return np.asarray(told[:, 0] & told[:, self._wanted(groups).asked].any(axis=1))
 
     def _record_at(self, key: VariantKey) -> int | None:
         """A row at the key's position whose REF is compatible (one is the other's beginning); the same REF preferred."""
@@ -217,13 +234,19 @@ class DatasetView:
         kept = [block for block, _, told in self._told(rows) for block in [block[self._may_show(told.counts, groups)]]]
         return np.concatenate(kept) if kept else rows
 
-    def _told(self, rows: IntArray) -> Iterable[tuple[IntArray, IntArray, Any]]:
+    def _told(self, rows: IntArray) -> Iterable[tuple[IntArray, IntArray, Told]]:
         """Blocks of rows with their (variants, rows, 6) counts and what of them may be told."""
         layout = self._version.layout
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = rows[start : start + _BLOCK_ROWS]
             counts = layout.counts(self._cells_of(block))
-            yield block, counts, tell_frequencies(counts, layout.people, layout.levels, floor=self._floor)
+            contig = self._version.store.key(int(block[0])).contig
+            yield block, counts, self._tell(contig, counts)
+
+    def _tell(self, contig: str, counts: IntArray) -> Told:
+        """What may be told of (variants, rows, 6) counts of one contig."""
+        layout, haploid = self._version.layout, contig in HAPLOID_CONTIGS
+        return tell_frequencies(counts, layout.people, layout.levels, floor=self._floor, haploid_contig=haploid)
 
     def _cells_of(self, rows: IntArray) -> IntArray:
         """(rows, atoms, 6) counts; neighbouring rows are read together."""
@@ -248,7 +271,7 @@ class DatasetView:
 
     def _found(self, names: list[Name], groups: Groups) -> tuple[FoundVariant, ...]:
         layout = self._version.layout
-        shown = np.flatnonzero(layout.shown(groups))
+        shown = self._wanted(groups).shown
         by_row = {}
         rows = np.array(sorted(name.row for name in names), np.int64)
         for block, counts, told in self._told(rows):

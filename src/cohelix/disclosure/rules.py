@@ -27,7 +27,7 @@ class Told(NamedTuple):
     genotypes: BoolArray
 
 
-def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, floor: int) -> Told:
+def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, floor: int, haploid_contig: bool = False) -> Told:
     """Which rows of a frequency answer may be told, and in which of them the genotypes too.
 
     Parameters
@@ -41,6 +41,9 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
         (rows,) LEVEL_TOTAL, LEVEL_SEX, LEVEL_POPULATION or LEVEL_CELL.
     floor
         k; 0 for an open dataset, where everything is told.
+    haploid_contig
+        Whether the variants are of X, Y or MT, where haploid people are to be reckoned with though counts do not show
+        them: half-called diploid people can hide them.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
         everything = np.broadcast_to(people > 0, counts.shape[:2])
         return Told(everything, everything)
     row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
-    row_genotypes = row_counts & _genotypes_pass(counts, people, floor)
+    row_genotypes = row_counts & _genotypes_pass(counts, people, floor, haploid_contig)
     told_counts, told_genotypes = np.zeros_like(row_counts), np.zeros_like(row_counts)
     rows_of = {int(level): np.flatnonzero((levels == level) & (people > 0)) for level in np.unique(levels)}
     for rows in rows_of.values():
@@ -67,11 +70,14 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     for level, rows in rows_of.items():
         if level != LEVEL_TOTAL and rows.size:
             withheld = told_counts[:, rows[0]] & ~told_genotypes[:, rows[0]]
-            total &= ~withheld | _loose(counts[:, 0], counts[:, rows], people[0], floor)
+            diploid = ~_haploid(counts[:, 0], people[0], haploid_contig)
+            total &= ~withheld | (diploid & _loose(counts[:, 0], counts[:, rows], floor))
     return Told(told_counts, told_genotypes & total[:, None])
 
 
-def tell_parts(first: IntArray, second: IntArray, first_people: int, second_people: int, *, floor: int) -> tuple[bool, bool]:
+def tell_parts(
+    first: IntArray, second: IntArray, people: tuple[int, int], *, floor: int, haploid_contig: bool = False
+) -> tuple[bool, bool]:
     """Whether one dataset's counts may be told in two parts, and whether their genotypes may: (counts, genotypes).
 
     Each part is (6,) counts. People who are in two datasets make such parts of the later one: those already
@@ -79,9 +85,10 @@ def tell_parts(first: IntArray, second: IntArray, first_people: int, second_peop
     """
     told = tell_frequencies(
         np.stack([first + second, first, second])[None],
-        np.array([first_people + second_people, first_people, second_people]),
+        np.array([sum(people), *people]),
         np.array([LEVEL_TOTAL, LEVEL_SEX, LEVEL_SEX]),
         floor=floor,
+        haploid_contig=haploid_contig,
     )
     return bool(told.counts[0, 1:].all()), bool(told.genotypes[0, 1:].all())
 
@@ -112,15 +119,12 @@ def non_carriers(counts: IntArray, people: IntArray) -> IntArray:
     return np.asarray(people - counts[..., MISSING] - counts[..., HET] - counts[..., HOM] - counts[..., HEMI])
 
 
-def _loose(total: IntArray, rows: IntArray, people: int, floor: int) -> BoolArray:
+def _loose(total: IntArray, rows: IntArray, floor: int) -> BoolArray:
     """(variants,) bool: whether a level's withheld genotypes stay open though its AC and AN and the total's het are told.
 
-    Among diploid people het has AC's parity and is at most the copies of either allele; the rows' het sum up to the
-    total's. That leaves each row an interval of het, and of hom = (AC - het) / 2; none may lie within 1 … k - 1. Where
-    anybody is haploid the sum is not of one kind, and the level does not count as loose.
+    For diploid people only. Het has AC's parity and is at most the copies of either allele; the rows' het sum up to the
+    total's. That leaves each row an interval of het, and of hom = (AC - het) / 2; none may lie within 1 … k - 1.
     """
-    n_called = people - total[:, MISSING]
-    diploid = (total[:, HEMI] == 0) & (2 * n_called <= total[:, AN])
     copies, others = rows[..., AC], rows[..., AN] - rows[..., AC]
     low, high = copies % 2, np.minimum(copies, others)
     het = total[:, HET, None]
@@ -128,14 +132,21 @@ def _loose(total: IntArray, rows: IntArray, people: int, floor: int) -> BoolArra
     most = np.minimum(high, het - (low.sum(axis=1, keepdims=True) - low))
     pinned = (least >= 1) & (most < floor)
     pinned |= ((copies - most) // 2 >= 1) & ((copies - least) // 2 < floor)
-    return np.asarray(diploid & ~pinned.any(axis=1))
+    return np.asarray(~pinned.any(axis=1))
 
 
-def _genotypes_pass(counts: IntArray, people: IntArray, floor: int) -> BoolArray:
+def _genotypes_pass(counts: IntArray, people: IntArray, floor: int, haploid_contig: bool) -> BoolArray:
     """Whether each genotype count that can occur reaches the floor; without haploid (diploid) people it cannot occur."""
     het, hom, hemi = counts[..., HET], counts[..., HOM], counts[..., HEMI]
     called = people - counts[..., MISSING]
-    haploid = (hemi > 0) | (2 * called > counts[..., AN])  # a fully called diploid person adds two to AN, a haploid one
+    haploid = _haploid(counts, people, haploid_contig)
     diploid = (het + hom > 0) | (counts[..., AN] > called)
     diploid_pass = ~diploid | ((het >= floor) & (hom >= floor))
     return np.asarray(diploid_pass & (~haploid | (hemi >= floor)))
+
+
+def _haploid(counts: IntArray, people: IntArray, haploid_contig: bool) -> BoolArray:
+    """Whether anybody is, or may be, haploid. A fully called diploid person adds two to AN, a haploid or half-called one."""
+    called = people - counts[..., MISSING]
+    hidden = counts[..., MISSING] if haploid_contig else 0  # each missing person may be half-called
+    return np.asarray((counts[..., HEMI] > 0) | (2 * called + hidden > counts[..., AN]))
