@@ -13,7 +13,7 @@ from cohelix.core.genome import Assembly
 from cohelix.genotypes import kernels
 from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.genotypes.model import Cohort, EncodedBatch, Strings
-from cohelix.genotypes.store import open_store
+from cohelix.genotypes.store import GenotypeStore, open_store
 from cohelix.genotypes.writer import StoreWriter
 from cohelix.testing.store_suite import (
     SAMPLE_COUNTS,
@@ -42,6 +42,11 @@ class TestHybridStore(StoreSuite):
 
 class TestManyShards(StoreSuite):
     """Where rows of one position, and long deletions, reach over the borders of shards."""
+
+    @pytest.fixture(scope="class", params=[33, 500])
+    @classmethod
+    def pair(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[GenotypeStore, NaiveStore]:
+        return cls._both(int(request.param), tmp_path_factory.mktemp("shards") / "store")
 
     @classmethod
     def make_store(cls, folder: Path, batches: Sequence[EncodedBatch], samples: Sequence[str]) -> HybridStore:
