@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cohelix.bank.answers import Term
 from cohelix.beacon.granularity import DEFAULT, SCHEMAS, EntryType
 from cohelix.wire.beacon import API_VERSION
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
+
+if TYPE_CHECKING:
+    from cohelix.bank.answers import Term
 
 _MODEL: Final = "https://raw.githubusercontent.com/ga4gh-beacon/beacon-v2/main/models/json/beacon-v2-default-model/"
 _FRAMEWORK: Final = "https://raw.githubusercontent.com/ga4gh-beacon/beacon-v2/main/framework/json/"

@@ -51,6 +51,7 @@ def make_hub(folder: Path, *, url: str, name: str | None = None) -> HubSettings:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty: a hub gets a folder of its own")
+    folder.chmod(0o700)  # who is a member is for the hub to tell
     create_identity(folder)
     lines = [
         f"format = {settings.format}",
