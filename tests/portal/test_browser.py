@@ -135,6 +135,22 @@ def test_a_snippet_can_be_copied(browser: Browser, url: str) -> None:
     context.close()
 
 
+def test_a_word_while_members_are_asked(page: Page, stage: Any) -> None:
+    page.goto("/")
+    stage.script["GB"]["frequency"] = 30.0  # late: the deadline here is half a second
+    page.fill("#q", "22-50313359-G-A")
+    page.evaluate(
+        """() => addEventListener('pagehide', () =>
+            sessionStorage.setItem('word', document.querySelector('main form button').textContent))"""
+    )
+    page.press("#q", "Enter")
+    page.wait_for_url("**/variant/**")
+    assert page.evaluate("sessionStorage.getItem('word')") == "Asking…"
+    assert page.get_by_text("GB United Kingdom did not answer in time").is_visible()
+    page.go_back()
+    assert page.locator("main form button").inner_text() == "Ask"
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_phone_scrolls_tables_not_pages(page: Page, path: str) -> None:
     page.set_viewport_size(PHONE)

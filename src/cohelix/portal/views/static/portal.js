@@ -1,4 +1,4 @@
-// What the pages gain with JavaScript: a button that copies a snippet. Everything else works without it.
+// What the pages gain with JavaScript: a button that copies a snippet, and a word while members are asked. All works without it.
 
 for (const code of document.querySelectorAll("[data-copy]")) {
   const button = document.createElement("button");
@@ -13,4 +13,10 @@ for (const code of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { button.textContent = code.dataset.copy; }, 2000);
   });
   code.after(button, status);
+}
+
+for (const button of document.querySelectorAll("button[data-busy]")) {
+  const idle = button.textContent;
+  button.form.addEventListener("submit", () => { button.textContent = button.dataset.busy; });
+  window.addEventListener("pageshow", () => { button.textContent = idle; });
 }
