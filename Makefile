@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+PROOFS := counts beacon crash malformed
 SOURCES := src tests scripts benchmarks validation
 
 .PHONY: help demo test check bench prove pins runtime tools
@@ -37,7 +38,7 @@ bench: ## benchmarks at full size with the referee beside them; writes benchmark
 prove: ## every acceptance figure at full volume (hours); writes validation/
 	@$(PYTHON) scripts/make_venv.py test bench
 	@$(PYTHON) scripts/make_referees.py
-	@exec $(BIN)/python -m validation $(ARGS)
+	@for proof in $(PROOFS); do echo "proof: $$proof"; $(BIN)/python -m validation.$$proof $(ARGS); done
 
 pins: ## write constraints.txt anew from the newest versions that the dependencies allow
 	@$(PYTHON) scripts/make_pins.py
