@@ -70,6 +70,8 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     for level, rows in rows_of.items():
         if level != LEVEL_TOTAL and rows.size:
             withheld = told_counts[:, rows[0]] & ~told_genotypes[:, rows[0]]
+            if not withheld.any():
+                continue
             diploid = ~_haploid(counts[:, 0], people[0], haploid_contig)
             total &= ~withheld | (diploid & _loose(counts[:, 0], counts[:, rows], floor))
     return Told(told_counts, told_genotypes & total[:, None])
