@@ -420,9 +420,12 @@ def _bcf() -> Iterator[Case]:
     yield case("gt-float", bcf_record(calls=b"\x11\x03\x15" + b"\0" * 8), says="GT is not stored as integers")
     two = struct.pack("<iiiIHHI", 0, 999, 1, 0x7F800001, 0, 2, 2 << 24 | 2)
     yield case("gt-twice", bcf_record(fixed=two, calls=(GT_CALLS + b"\2\2\2\2") * 2), says="GT twice")
-    for i, raw in enumerate([b"\2\6\2\2", b"\2\2\x7f\2", b"\6\x81\2\2"]):
+    for i, raw in enumerate(
+        [b"\2\6\2\2", b"\2\2\x7f\2", b"\6\x81\2\2", b"\xff\2\2\2", b"\2\2\2\xff", b"\x82\x81\2\2", b"\2\x88\2\2"]
+    ):
         yield case(f"gt-allele-{i}", bcf_record(calls=GT_CALLS + raw), says="a genotype names an allele")
     yield case("gt-allele-int16", bcf_record(calls=b"\x11\x03\x22" + struct.pack("<4h", 2, 2, 600, 2)), says="names an allele")
+    yield case("gt-negative-int16", bcf_record(calls=b"\x11\x03\x22" + struct.pack("<4h", 2, 2, -5, 2)), says="names an allele")
     yield case("gt-triploid", bcf_record(calls=b"\x11\x03\x31\2\2\2\2\2\4"), says="more than two alleles")
     later = bcf_record(position=10, calls=GT_CALLS + b"\2\2\2\2")
     yield case("unsorted", whole, later, place=f"record 2 (byte offset {start + len(whole)})", says="not sorted")

@@ -11,7 +11,9 @@ import pytest
 
 from cohelix.core.errors import AssemblyMismatch, BadFile
 from cohelix.core.genome import Assembly
+from cohelix.genotypes.hybrid_store import INDEX_NAME
 from cohelix.genotypes.load import load_genotypes
+from cohelix.genotypes.scan import compile_kernels
 
 _spec = importlib.util.spec_from_file_location("malformed", Path(__file__).with_name("malformed.py"))
 assert _spec is not None and _spec.loader is not None
@@ -22,13 +24,19 @@ _spec.loader.exec_module(malformed)
 CASES = list(malformed.cases())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """The kernels are compiled before the clock of a case starts."""
+    compile_kernels()
+
+
 def test_there_are_many_cases_of_different_names() -> None:
     names = [case.name for case in CASES]
     assert len(names) == len(set(names)) > 200
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(30, func_only=True)
 def test_a_malformed_file_is_refused_with_its_place(case, tmp_path: Path) -> None:
     paths, reference = malformed.write(case, tmp_path)
     with pytest.raises(BadFile) as refusal:
@@ -38,7 +46,7 @@ def test_a_malformed_file_is_refused_with_its_place(case, tmp_path: Path) -> Non
     assert case.place in error.detail.replace(str(tmp_path) + "/", ""), error.detail
     assert case.says in error.detail, error.detail
     assert error.expected and "expected" in error.detail
-    assert not (tmp_path / "store" / "index.json").exists()
+    assert not (tmp_path / "store" / INDEX_NAME).exists()
 
 
 def test_the_file_that_the_cases_start_from_is_taken(tmp_path: Path) -> None:

@@ -1196,8 +1196,11 @@ def _bcf_pair(buf: Any, p: Any, sample: Any, k: Any, n_alts: Any, scratch: Any, 
     """Note the int8 pair at p."""
     none, end = -(np.int64(1) << 40), -(np.int64(2) << 40)
     one, two = np.int64(np.int8(buf[p])), np.int64(np.int8(buf[p + 1]))
-    one = none if one < 0 else one
-    two = (end if two == -127 else none) if two < 0 else two
+    if one < -126 or two < -126:  # -128 is not called, -127 the end of the call
+        two = end if two == -127 or one == -127 else (none if two == -128 else two)
+        one = none if one < -126 else one
+    if (one < 0 and one != none) or (two < 0 and two != none and two != end):
+        return k, 15
     return _bcf_exception(one, two, sample, k, n_alts, scratch, state)
 
 
@@ -1263,6 +1266,9 @@ def _bcf_genotypes(buf: Any, p: Any, kind: Any, count: Any, n_alts: Any, setting
                 raw = _int32(buf, at)
             if raw == end_mark:
                 break
+            if raw < 0 and raw != end_mark - 1:  # the mark of a missing value is the one before
+                state[S_DETAIL] = sample
+                return k, 15
             if j == 0:
                 one = none if raw < 0 else raw
             elif j == 1:
