@@ -52,7 +52,7 @@ class Counts:
     people: int
     carriers: int  # at least one called ALT copy
     without: int  # fully called, and no copy
-    haploid: int  # fully called people with one allele at this site
+    haploid: int  # fully called people with one allele at this site, and on X, Y and MT those with nothing called
     diploid: int  # fully called people with two
 
     @property
@@ -121,7 +121,10 @@ def _genotype(text: str) -> tuple[int, int]:
     return first, second
 
 
-def count(alleles: np.ndarray, members: np.ndarray | None = None) -> Counts:
+SEXED = frozenset({"X", "Y", "MT"})  # contigs where some people have one copy
+
+
+def count(alleles: np.ndarray, members: np.ndarray | None = None, contig: str = "") -> Counts:
     """Rule 1 over a set of samples (boolean mask), person by person in words, array by array in NumPy."""
     own = alleles if members is None else alleles[members]
     first, second = own[:, 0], own[:, 1]
@@ -139,7 +142,7 @@ def count(alleles: np.ndarray, members: np.ndarray | None = None) -> Counts:
         people=len(own),
         carriers=int((copies > 0).sum()),
         without=int((complete & (copies == 0)).sum()),
-        haploid=int((complete & haploid).sum()),
+        haploid=int((complete & haploid).sum()) + (int((called == 0).sum()) if contig in SEXED else 0),
         diploid=int((complete & ~haploid).sum()),
     )
 
@@ -198,18 +201,18 @@ def levels(people: People) -> list[list[tuple[str, str]]]:
     ]
 
 
-def open_rows(alleles: np.ndarray, people: People) -> list[Row]:
+def open_rows(variant: NaiveVariant, people: People) -> list[Row]:
     """An open dataset's rows: everything exact, known groups only, the total first."""
     rows = []
     for (population, sex), mask in people.masks.items():
         if "?" in (population, sex) or not mask.any():
             continue
-        c = count(alleles, mask)
+        c = count(variant.alleles, mask)
         rows.append(Row(population, sex, c.ac, c.an, c.het, c.hom, c.hemi))
     return rows
 
 
-def floored_rows(alleles: np.ndarray, people: People, floor: int = FLOOR) -> list[Row]:
+def floored_rows(variant: NaiveVariant, people: People, floor: int = FLOOR) -> list[Row]:
     """A floored dataset's rows; none at all where even the total may not be told.
 
     A level of cells is told whole or not at all: whoever has the total and all cells but one has the last one too. So
@@ -217,10 +220,12 @@ def floored_rows(alleles: np.ndarray, people: People, floor: int = FLOOR) -> lis
     another: where {population x sex} is told, all three levels give their genotypes together or not at all; and the
     total gives its own only where they do not pin down what a told level withholds.
     """
-    total = count(alleles)
+    total = count(variant.alleles, None, variant.contig)
     if not tellable(total, floor):
         return []
-    by_sex, by_population, by_both = ({cell: count(alleles, people.masks[cell]) for cell in level} for level in levels(people))
+    by_sex, by_population, by_both = (
+        {cell: count(variant.alleles, people.masks[cell], variant.contig) for cell in level} for level in levels(people)
+    )
     told = [level for level in (by_sex, by_population, by_both) if level and all(tellable(c, floor) for c in level.values())]
     detailed = [all(detail_tellable(c, floor) for c in level.values()) for level in told]
     if by_both in told:

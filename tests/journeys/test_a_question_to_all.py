@@ -38,10 +38,10 @@ def test_every_member_answers_by_its_own_rule(town: Town) -> None:
         assert all(n["status"] == "answered" for n in answer["nodes"])
         parts = {d["id"]: d for n in answer["nodes"] for d in n["datasets"]}
         assert set(parts) == {"FI:cohort", "GB:cohort", "IT:cohort", "IT:b38"}
-        ours = naive.open_rows(variant.alleles, fi.people)
+        ours = naive.open_rows(variant, fi.people)
         assert parts["FI:cohort"]["status"] == "answered" and _told(parts["FI:cohort"]) == _rows(ours)
         assert parts["FI:cohort"]["populations"][0]["population"] == parts["FI:cohort"]["populations"][0]["sex"] == "all"
-        floored = naive.floored_rows(theirs[variant.key].alleles, gb.people)
+        floored = naive.floored_rows(theirs[variant.key], gb.people)
         assert parts["GB:cohort"]["status"] == ("answered" if floored else "below_floor")
         assert _told(parts["GB:cohort"]) == _rows(floored)
         assert parts["IT:cohort"]["status"] == "refused" and not parts["IT:cohort"]["populations"]
@@ -124,9 +124,7 @@ def test_a_region_lists_what_each_member_may_tell(town: Town, way: str) -> None:
         member = town.nodes[node]
         for v in member.variants():
             if v.contig == "22" and v.position < last and v.end > first - 1:
-                rows = (
-                    naive.open_rows(v.alleles, member.people) if node == "FI" else naive.floored_rows(v.alleles, member.people)
-                )
+                rows = naive.open_rows(v, member.people) if node == "FI" else naive.floored_rows(v, member.people)
                 if rows:
                     expected[v.text, f"{node}:cohort"] = _rows(rows)
     assert found == expected

@@ -63,9 +63,11 @@ class Oracle:
     def rows(self, number: int) -> list[Row]:
         """The rows of figures of one variant."""
         if number not in self._rows:
-            alleles = self.variants[number].alleles
-            rows = open_rows(alleles, self.people) if self.disclosure == "open" else None
-            self._rows[number] = floored_rows(alleles, self.people, self.floor) if rows is None else rows
+            variant = self.variants[number]
+            if self.disclosure == "open":
+                self._rows[number] = open_rows(variant, self.people)
+            else:
+                self._rows[number] = floored_rows(variant, self.people, self.floor)
         return self._rows[number]
 
 
