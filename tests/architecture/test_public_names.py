@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -46,8 +47,9 @@ def test_a_face_shows_what_is_listed(room: str) -> None:
     assert list(module.__all__) == sorted(module.__all__), "in alphabetical order"
     for name in module.__all__:
         assert hasattr(module, name)
-        documented = getattr(module, name).__doc__ if callable(getattr(module, name)) else "a constant"
-        assert documented, f"{room}.{name} does not say what it does"
+        offered = getattr(module, name)
+        if inspect.isclass(offered) or inspect.isfunction(offered):
+            assert offered.__doc__, f"{room}.{name} does not say what it does"
 
 
 @pytest.mark.parametrize("room", sorted(BY_MODULE))

@@ -69,6 +69,8 @@ def _exact(
 ) -> tuple[Question, dict[str, Any]]:
     while True:
         v = rng.choice(variants)
+        if rng.random() < 0.4 and len(v.ref) == len(v.alt):
+            continue  # more indels than their share
         contig, position, ref, alt = v.key
         if "<" in alt or alt in ("*", "."):
             continue
@@ -137,7 +139,7 @@ def _narrow(
         low = rng.choice((1, 2, length_of(like)))
         asked, words = replace(asked, min_length=low), {**words, "variantMinLength": low}
     if rng.random() < 0.15:
-        high = rng.choice((1, 3, length_of(like), 1000))
+        high = max(asked.min_length or 0, rng.choice((1, 3, length_of(like), 1000)))  # below the minimum is a 400
         asked, words = replace(asked, max_length=high), {**words, "variantMaxLength": high}
     return asked, words
 
