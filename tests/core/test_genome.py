@@ -70,6 +70,7 @@ def test_a_refseq_accession_tells_its_assembly_unless_both_have_it() -> None:
     assert assembly_of_refseq("NC_000022.10") is Assembly.GRCH37
     assert assembly_of_refseq("NC_000022.11") is Assembly.GRCH38
     assert assembly_of_refseq("NC_012920.1") is None
+    assert assembly_of_refseq("") is None
 
 
 def test_assemblies_have_their_common_names() -> None:

@@ -82,7 +82,7 @@ def plain_contig(name: str) -> str:
 
 def assembly_of_refseq(accession: str) -> Assembly | None:
     """The assembly that a versioned RefSeq accession belongs to, or None if it is not one that tells (MT is in both)."""
-    found = {assembly for assembly in Assembly for row in _rows(assembly) if row.refseq == accession.upper()}
+    found = {assembly for assembly in Assembly for row in _rows(assembly) if accession and row.refseq == accession.upper()}
     return found.pop() if len(found) == 1 else None
 
 
