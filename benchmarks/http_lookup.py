@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from validation.processes import Served
-
 from benchmarks.measure import Row, Times, duration
 from benchmarks.scale import Scale
+from validation.processes import Served
 
 CONNECTIONS = 32
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cohelix.genotypes.export import write_region
-from validation.processes import COMMAND, cohelix, done
 
 from benchmarks import data
 from benchmarks.measure import Row, duration, folder_bytes, interleaved, size
 from benchmarks.scale import Scale
 from cohelix.core.genome import Region
+from cohelix.genotypes.export import write_region
 from cohelix.genotypes.store import GenotypeStore, open_store
+from validation.processes import COMMAND, cohelix, done
 
 MEMORY_MAX = 1 << 30
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pgenlib
-from cohelix.genotypes.counts import open_counts, write_counts
 
 from benchmarks import data
 from benchmarks.measure import Row, duration, each
 from benchmarks.scale import Scale
+from cohelix.genotypes.counts import open_counts, write_counts
 from cohelix.genotypes.model import Cohort
 from cohelix.genotypes.store import GenotypeStore, open_store
 

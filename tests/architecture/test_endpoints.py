@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from validation.processes import said
 
 from cohelix.hub import make_hub
 from cohelix.hub.app import create_app as create_hub
 from cohelix.node import init_node
 from cohelix.node.app import create_app as create_node
+from validation.processes import said
 
 OPERATIONS = {"/healthz", "/readyz", "/metrics", "/service-info"}
 BEACON = (

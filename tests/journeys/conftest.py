@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from validation.processes import inside
-from validation.town import Town, genotypes_text, open_town, split_cohort
 
 from validation import synthetic
+from validation.processes import inside
+from validation.town import Town, genotypes_text, open_town, split_cohort
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 import pytest
-from validation.town import Town
 
 import cohelix
 from validation import naive
+from validation.town import Town
 
 
 def _rows(rows: list[naive.Row]) -> dict[tuple[str, str], tuple[Any, ...]]:

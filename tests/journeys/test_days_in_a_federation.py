@@ -7,12 +7,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import cohelix
+from validation import naive, synthetic
 from validation.processes import done
 from validation.processes import said as command
 from validation.town import MemberNode, Served, Town, free_port
-
-import cohelix
-from validation import naive, synthetic
 
 
 def _well_known(town: Town) -> naive.NaiveVariant:

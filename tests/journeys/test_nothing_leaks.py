@@ -18,10 +18,10 @@ from typing import Any
 
 import httpx
 import pytest
-from validation.processes import cohelix, done, inside
-from validation.town import Served, free_port
 
 from validation import synthetic
+from validation.processes import cohelix, done, inside
+from validation.town import Served, free_port
 
 PEOPLE = 120
 _TIMES = re.compile(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+
 from validation.processes import inside
 
 REFEREES = {"bcftools": "bcftools", "plink2": "plink2", "tabix": "tabix"}

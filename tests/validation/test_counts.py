@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from validation.counts.compare import Group, compare, groups_of, new_node, read_counts
-from validation.processes import done
 
 from cohelix.core.errors import Unreachable
 from validation import naive, realdata, synthetic
+from validation.counts.compare import Group, compare, groups_of, new_node, read_counts
+from validation.processes import done
 
 SETS = realdata.genotype_sets()
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from validation.crash.kill import Experiment, run
-
 from validation import synthetic
+from validation.crash.kill import Experiment, run
 
 
 def test_a_killed_load_leaves_no_mixture(tmp_path: Path) -> None:

@@ -119,10 +119,9 @@ _MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 
 def load_broken(valid: dict[str, bytes], seed: int, folder: Path) -> Case:
     """Load one broken file in this process."""
-    from cohelix.genotypes.load import load_genotypes
-
     from cohelix.core.errors import BadFile, CohelixError
     from cohelix.core.genome import Assembly
+    from cohelix.genotypes.load import load_genotypes
 
     kind, data = broken(valid, seed)
     path = folder / f"broken{seed}.{kind.removesuffix('-raw')}"
