@@ -20,7 +20,7 @@ from cohelix.core.variant import parse_variant
 from cohelix.federation.questions import Federation
 from cohelix.federation.signing import Identity, check_request, sign_answer
 from cohelix.federation.transport import HttpTransport
-from cohelix.wire.federation import Member
+from cohelix.wire.federation import AskBeacon, Member, Road
 from cohelix.wire.frequency import FrequencyAnswer
 
 DEADLINE = 0.6
@@ -242,6 +242,29 @@ def test_a_false_member_is_named(cast: Cast, raw_server: object, what: str) -> N
     how, words = SIGNED[what]
     answer, elapsed = asyncio.run(ask(cast, raw_server, {"BAD": (cast.signing(**how), "http")}))
     check(answer, elapsed, {"BAD": ("faulty", words)})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "9" * 5000, "[" * 300 + "]" * 300, '"\\ud800"'])
+def test_a_beacons_document_that_is_not_json_is_no_answer(cast: Cast, raw_server: object, number: str) -> None:
+    async def run() -> dict[str, Road]:
+        reply = '{"status": 200, "document": {"info": %s}}'
+        async with AsyncExitStack() as servers:
+            members = []
+            for name, value in (("BAD", number), ("FI", "1.5")):
+                behaviour = cast.signing(lambda _, value=value: (reply % value).encode())
+                url = await servers.enter_async_context(raw_server(behaviour))
+                members.append(Member(id=name, state="active", url=url, key=cast.node.public))
+            transport = HttpTransport(cast.hub, private_addresses=True)
+            federation = Federation(Members(members), transport, deadline_seconds=DEADLINE)
+            question = AskBeacon(path="g_variants")
+            asked = await federation.beacon({"BAD": question, "FI": question}, lambda _, reply: reply.document)
+            await federation.close()
+            assert [one.answer for one in asked] == [None, {"info": 1.5}]
+            return {one.member.id: one.road for one in asked}
+
+    roads = asyncio.run(run())
+    assert (roads["BAD"].status, roads["FI"].status) == ("faulty", "answered")
+    assert "was not accepted" in (roads["BAD"].reason or "")
 
 
 def test_tls_garbage_and_a_stopped_member(cast: Cast, raw_server: object) -> None:

@@ -129,6 +129,9 @@ def test_datasets_and_members(federation: RunningFederation, client: httpx.Clien
         ("/api/v1/frequency/77-100-A-G?assembly=GRCh37", 400),
         ("/api/v1/frequency/22-99999999-A-G?assembly=GRCh37", 400),
         ("/api/v1/frequency/22-0-A-G?assembly=GRCh37", 400),
+        ("/api/v1/frequency/22-100-A-A?assembly=GRCh37", 400),  # no variant
+        ("/api/v1/frequency/NC_000022.11-20000100-A-G?assembly=GRCh37", 400),  # GRCh38's accession
+        ("/api/v1/region/NC_000022.11:1-9?assembly=GRCh37", 400),
         ("/api/v1/region/22:9-1?assembly=GRCh37", 400),
         ("/api/v1/region/22:1-9?assembly=GRCh37&limit=0", 400),
         ("/api/v1/region/22:1-9?assembly=GRCh37&limit=100000", 400),
@@ -143,6 +146,12 @@ def test_what_is_not_understood_is_a_problem(client: httpx.Client, path: str, st
     answer = client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
     assert answer.json()["type"].startswith("https://")
+
+
+def test_an_accession_of_the_assembly_is_its_contig(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/frequency/NC_000022.10-20000100-A-G", params=A)
+    assert answer.json()["variant"] == "22-20000100-A-G"
+    assert client.get("/api/v1/region/NC_000022.10:1-9", params=A).json()["region"] == "22:1-9"
 
 
 def test_symbolic_alleles_of_our_own_answers_may_be_asked(client: httpx.Client) -> None:

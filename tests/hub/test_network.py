@@ -164,6 +164,14 @@ def test_only_the_members_whose_datasets_are_named_are_asked(federation: Running
         ("GET", "g_variants/nonsense", {}, 400),
         ("POST", "g_variants", "not json", 400),
         ("POST", "g_variants", {"query": {"filters": "x"}}, 400),
+        ("POST", "g_variants?referenceName=22", {}, 400),
+        ("POST", "g_variants", '{"query": {"requestParameters": {"start": ' + "[" * 250 + "]" * 250 + "}}}", 400),
+        ("POST", "individuals", '{"query": {"requestParameters": ' + '{"g_variant": ' * 600 + "1" + "}" * 602, 400),
+        ("POST", "g_variants", '{"query": {"requestParameters": {"start": 1e400}}}', 400),
+        ("POST", "g_variants", " " * 2_000_000, 413),
+        ("PUT", "g_variants", {}, 405),
+        ("OPTIONS", "info", {}, 405),
+        ("DELETE", "", {}, 405),
     ],
 )
 def test_what_is_not_understood_is_a_beacon_error(
@@ -172,8 +180,10 @@ def test_what_is_not_understood_is_a_beacon_error(
     if method == "GET":
         answer = client.get(f"/beacon/v2/{path}", params=given)
     else:
-        answer = client.post(f"/beacon/v2/{path}", content=given if isinstance(given, str) else json.dumps(given))
+        content = given if isinstance(given, str) else json.dumps(given)
+        answer = client.request(method, f"/beacon/v2/{path}", content=content)
     assert answer.status_code == status, answer.text
+    assert answer.headers.get("allow") == ("GET, POST" if status == 405 else None)
     check(answer.json(), "beaconErrorResponse")
 
 

@@ -92,6 +92,7 @@ def running(script: Path) -> Iterator[Running]:
 def test_ready_is_said_once_and_a_signal_ends_cleanly(running: Running, number: signal.Signals) -> None:
     assert running.url.startswith("http://127.0.0.1:")
     assert httpx.get(running.url + "/healthz").json() == {"status": "ok"}
+    assert httpx.head(running.url + "/healthz").status_code == 200  # what load balancers ask with
     assert httpx.get(running.url + "/readyz").json() == {"status": "ready"}
     status, rest, err = running.stop(number)
     assert (status, rest) == (0, "")

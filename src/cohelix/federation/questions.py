@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
+import orjson
 import structlog
 
+from cohelix.core.errors import BadInput
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
 from cohelix.federation.answers import checked_datasets, checked_frequency, checked_region, merge_region, pool
@@ -119,7 +121,7 @@ class Federation:
         ]
 
         def checked(member: Member, body: bytes) -> Answer:
-            return read(member, BeaconReply.model_validate_json(body))
+            return read(member, _beacon_reply(body))
 
         async with aclosing(self._ask("beacon", bodies, checked)) as results:
             return tuple(sorted([one async for one in results], key=lambda one: one.member.id))
@@ -154,6 +156,15 @@ class Federation:
 
 def _frequency_message(key: VariantKey, assembly: Assembly) -> AskFrequency:
     return AskFrequency(variant=str(key), assembly=assembly)
+
+
+def _beacon_reply(body: bytes) -> BeaconReply:
+    """A Beacon's document has any shape, so no field's type refuses numbers that JSON does not have (NaN, 1e400)."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadInput("it is not JSON, or has a number that is none") from error
+    return BeaconReply.model_validate_json(body)
 
 
 def _read_frequency(member: Member, body: bytes) -> NodeFrequency:

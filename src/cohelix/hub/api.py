@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
@@ -11,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from cohelix.core.errors import BadQuestion, NotFound
 from cohelix.core.genes import find_gene
-from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly, parse_region
+from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, parse_region
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
@@ -22,6 +23,7 @@ _AssemblyText = Annotated[str, Query(alias="assembly", description="GRCh37 or GR
 _Limit = Annotated[int, Query(ge=1, le=REGION_LIMIT_MAX, description="Most variants on a page")]
 _After = Annotated[str | None, Query(max_length=10_000, description="`next` of the page before")]
 _STREAM = "text/event-stream"
+_ACCESSION = re.compile(r"NC_\d+\.\d+", re.IGNORECASE)
 
 
 def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
@@ -46,6 +48,7 @@ def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
     async def region(region: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None) -> Response:
         build = parse_assembly(assembly)
         place = parse_region(region)
+        _check_accession(_ACCESSION.match(region.strip()), build)
         _check_contig(place.contig, build)
         return _json(await federation.region(place, build, limit=limit, after=_cursor(after, place)))
 
@@ -76,10 +79,20 @@ def read_variant(text: str, assembly: Assembly) -> VariantKey:
     # Symbolic alleles come from our own answers only; whatever else is not bases gets the reader's own advice.
     symbolic = len(parts) == 3 and is_sequence(parts[1].upper()) and any(sign in parts[2] for sign in "<[]")
     key = variant_of_name(text.strip()) if symbolic else parse_variant(text)
+    _check_accession(_ACCESSION.match(text.strip()), assembly)
+    if key.ref == key.alt:
+        raise BadQuestion("REF and ALT are the same: that is no variant")
     length = _check_contig(key.contig, assembly)
     if length and key.end > length:
         raise BadQuestion(f"contig {key.contig} of {assembly} has {length} bases: {key.position + 1} is beyond its end")
     return key
+
+
+def _check_accession(found: re.Match[str] | None, assembly: Assembly) -> None:
+    """A RefSeq accession with its version belongs to one assembly, and assemblies never mix (rule 7)."""
+    own = assembly_of_refseq(found[0]) if found else None
+    if found and own not in (None, assembly):
+        raise BadQuestion(f"{found[0]} is of {own}, and the question is of {assembly}: nothing is lifted over")
 
 
 def _check_contig(name: str, assembly: Assembly) -> int:

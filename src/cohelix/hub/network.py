@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from cohelix import __version__
 from cohelix.beacon.about import About, endpoint_map, entry_types
 from cohelix.beacon.granularity import DEFAULT, EntryType, answer_meta, error_answer
-from cohelix.core.errors import BadInput, BadQuestion, CohelixError, NotFound, Unreachable
+from cohelix.core.errors import BadInput, BadQuestion, CohelixError, MethodNotAllowed, NotFound, TooLarge, Unreachable
 from cohelix.federation.fan_out import Asked
 from cohelix.federation.questions import Federation
 from cohelix.hub.services import beacon_id
@@ -62,6 +62,10 @@ class Network:
         root = path.strip("/").partition("/")[0]
         question = BeaconQuestion()
         try:
+            if method not in ("GET", "HEAD", "POST"):
+                raise MethodNotAllowed("ask with GET or POST")
+            if method == "POST" and pairs:
+                raise BadQuestion("a POST's question is in its body, not in the address")
             question = question_from_post(body) if method == "POST" else question_from_get(pairs)
             question = replace(question, limit=min(question.limit, _LIMIT_MAX))
             if root in _ENTRY:
@@ -69,6 +73,10 @@ class Network:
             return 200, await self._informational(path.strip("/"))
         except CohelixError as error:
             return error.status, error_answer(self._meta(question, root), error, None)
+
+    def refuse(self, error: CohelixError) -> dict[str, Any]:
+        """Beacon's body for an error that was met before the question was read."""
+        return error_answer(self._meta(BeaconQuestion(), ""), error, None)
 
     async def _informational(self, path: str) -> dict[str, Any]:
         tell = {
@@ -166,9 +174,12 @@ def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
 
     async def ask(request: Request) -> Response:
         path = cast(str, request.path_params.get("path", ""))
-        body = await request.body()
+        try:
+            body = await request.body()
+        except TooLarge as error:
+            return JSONResponse(network.refuse(error), error.status)
         status, document = await network.answer(request.method, path, request.query_params.multi_items(), body)
-        return JSONResponse(document, status)
+        return JSONResponse(document, status, {"allow": "GET, POST"} if status == 405 else None)
 
     for template, name in (("", "information"), ("/{path:path}", "question")):
         for method in ("GET", "POST"):
@@ -181,6 +192,8 @@ def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
                 summary="Beacon v2 of all members together",
                 response_model=None,
             )
+        other = ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
+        router.add_api_route(template, ask, methods=other, name=f"beacon {name}", include_in_schema=False)
     return router
 
 

@@ -67,6 +67,8 @@ def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | Non
     app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
     app.add_api_route("/readyz", readyz, methods=["GET"], summary="Questions can be answered", tags=["operations"])
     app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
+    for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
+        app.add_route(path, answer, methods=["HEAD"], include_in_schema=False)  # what load balancers ask with
     app.add_middleware(Telemetry, service=service, meters=meters)
 
 

@@ -227,9 +227,17 @@ def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
         for inner, content in entries:
             if inner in flat and flat[inner] != content:
                 raise BadQuestion(f"{inner} is given twice with different values")
+            if not _is_value(content):
+                raise BadQuestion(f"{inner[:40]!r} is a text, a number, or a list of them")
             if content is not None:
                 flat[inner] = content
     return flat
+
+
+def _is_value(content: object) -> bool:
+    """Whether a parameter's value is flat, as all of them are; a request may nest as deep as it likes."""
+    parts = content if isinstance(content, list) else (content,)
+    return not any(isinstance(part, list | dict) for part in parts)
 
 
 def _filter(wanted: object) -> BeaconFilter:
