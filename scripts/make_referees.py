@@ -5,6 +5,7 @@ python3 scripts/make_referees.py
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 import subprocess
@@ -18,11 +19,14 @@ REFEREES = {
     "tabix": "tabix",
     "plink2": "plink2",
     "chromium": "chromium",
+    "curl": "curl",  # the portal's snippets are run as a reader would run them
 }
+# Shared library and its package: the driver of Chromium, out of a wheel, is linked to it.
+LIBRARIES = {"atomic": "libatomic1"}
 
 
 def main() -> None:
-    missing = sorted({package for program, package in REFEREES.items() if shutil.which(program) is None})
+    missing = absent()
     if not missing:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -31,13 +35,20 @@ def main() -> None:
         for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
             if subprocess.run(["apt-get", "-qq", *words], env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
                 break
-        missing = sorted({package for program, package in REFEREES.items() if shutil.which(program) is None})
+        missing = absent()
     if missing:
         print(
             f"missing referees: {', '.join(missing)}. Tests that compare with them will fail and say so; "
             f"install them with: apt-get install {' '.join(missing)}",
             file=sys.stderr,
         )
+
+
+def absent() -> list[str]:
+    """The packages that are not there."""
+    programs = {package for program, package in REFEREES.items() if shutil.which(program) is None}
+    libraries = {package for library, package in LIBRARIES.items() if ctypes.util.find_library(library) is None}
+    return sorted(programs | libraries)
 
 
 if __name__ == "__main__":
