@@ -175,3 +175,10 @@ def test_a_question_that_cannot_be_meant_is_refused_in_words(town: Town, variant
     assert document["type"].endswith("problems/bad-question") and document["detail"]
     status, _ = town.command("frequency", variant, "--assembly", assembly)
     assert status == 2
+
+
+@pytest.mark.parametrize("name", ["FI", "XX:cohort", "cohort", ":", "FI:"])
+def test_a_dataset_that_nobody_has_is_refused_by_the_network(town: Town, name: str) -> None:
+    words = {"referenceName": "22", "start": "100", "referenceBases": "A", "alternateBases": "G", "assemblyId": "GRCh37"}
+    answer = town.client.get("/beacon/v2/g_variants", params={**words, "datasetIds": name})
+    assert answer.status_code in (400, 404) and answer.json()["error"]["errorMessage"]

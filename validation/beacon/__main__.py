@@ -34,7 +34,7 @@ def main(each: int = 5_000) -> int:
         "a floored (k = 5) dataset of the same people and variants; the whole answer (exists, totals, the variants of the",
         "page, every population's and sex's figures) is compared with a scan of all variants by `validation/naive.py`.",
         "",
-        "| data | variants | questions | of them with a hit | absent | indels in answers | kinds | different | p50 | p99 |",
+        "| data | variants | questions | with a hit | for absent ones | exact for an indel | kinds | different | p50 | p99 |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *(outcome.line() for outcome in outcomes),
         "",

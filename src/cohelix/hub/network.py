@@ -115,9 +115,9 @@ class Network:
     async def _entries(self, path: str, root: str, question: BeaconQuestion) -> tuple[int, dict[str, Any]]:
         members = [member.id for member in self._federation.active()]
         wanted = _datasets_of(path, root, question)
-        unknown = sorted({name.partition(":")[0] for name in wanted or ()} - set(members))
+        unknown = sorted(name for name in wanted or () if ":" not in name or name.partition(":")[0] not in members)
         if unknown:
-            raise BadQuestion(f"there is no active member {unknown[0][:80]!r}; a dataset is named MEMBER:DATASET")
+            raise BadQuestion(f"{unknown[0][:80]!r} is no dataset of an active member; it is named MEMBER:DATASET")
         questions = {}
         for member in members:
             own = None if wanted is None else sorted(name for name in wanted if name.startswith(f"{member}:"))
