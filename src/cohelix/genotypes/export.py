@@ -315,6 +315,16 @@ def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | 
     return buffer[:at].data
 
 
+def compile_kernels() -> None:
+    """Compile the kernels, or read them from Numba's cache; a first export otherwise waits for it (some seconds)."""
+    alleles, phased, out = np.zeros((1, 1, 2), np.int8), np.zeros((1, 1), np.uint8), np.empty(8, np.uint8)
+    nothing, joined = np.zeros(1, np.int64), np.empty((3, 1), np.int16)
+    _join(alleles, phased, nothing, nothing, joined)
+    _put_text(joined, out, 0)
+    _put_typed(joined, out, 0, 1)
+    _put_biallelic(alleles[0], phased[0], out, 0)
+
+
 @njit(nogil=True, cache=True)
 def _join(alleles: Any, phased: Any, rows: IntArray, numbers: IntArray, joined: Any) -> None:
     """Join a record's rows: per sample the first and second allele (-1 not called, -2 none) and whether phased."""
