@@ -106,6 +106,9 @@ def test_errors_are_the_houses_own(federation: RunningFederation) -> None:
             client.region("22:1-9", assembly="GRCh36")
         with pytest.raises(BadQuestion, match="referenceName"):
             client.beacon("g_variants", {"start": 5})
+        with pytest.raises(BadQuestion) as refused:
+            client.beacon("g_variants", body={"query": {"requestParameters": {"geneId": "A" * 2_000_000}}})
+        assert refused.value.detail == "a request's body may have 1048576 bytes"
     with pytest.raises(Unreachable):
         cohelix.connect("http://127.0.0.1:9").members()
     for address in ("hub.example", "ftp://hub.example", ""):

@@ -98,6 +98,14 @@ def test_what_is_not_understood_ends_with_2(run: Callable[..., Done], words: tup
     assert says in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_body_with_a_number_that_json_does_not_have_ends_with_2(run: Callable[..., Done], tmp_path: Path) -> None:
+    body = tmp_path / "question.json"
+    body.write_text('{"query": {"requestParameters": {"start": NaN}}}')
+    done = run("beacon", "g_variants", "--body", str(body))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "NaN" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_nobody_and_not_everybody(run: Callable[..., Done], tmp_path: Path) -> None:
     assert run("datasets", hub="http://127.0.0.1:9").returncode == 5
     words = ("frequency", "22-20000100-A-G", "--assembly", "GRCh37", "--json")

@@ -173,7 +173,7 @@ def beacon(
     question = None
     if body is not None:
         try:
-            question = json.loads(body.read_bytes())
+            question = json.loads(body.read_bytes(), parse_constant=_no_number)
         except (OSError, ValueError) as error:
             raise BadFile(str(body), "", f"it cannot be read: {error}", "a JSON document") from error
     with connect(hub, timeout_seconds=timeout) as client:
@@ -186,6 +186,11 @@ def beacon(
     roads = _roads(document)
     if roads:
         _finish(roads, strict=strict)
+
+
+def _no_number(word: str) -> float:
+    """Python's reader knows NaN and Infinity, JSON does not."""
+    raise ValueError(f"{word} is not a number of JSON")
 
 
 def _show_frequency(answer: FrequencyAnswer, *, sexes: bool) -> None:

@@ -429,7 +429,12 @@ def _problem(answer: httpx.Response) -> CohelixError:
     words = beacon_error.get("errorMessage") if isinstance(beacon_error, dict) else document.get("detail")
     slug = str(document.get("type", "")).rpartition("/")[2]
     by_status: dict[int, type[CohelixError]] = {400: BadQuestion, 403: NotPermitted, 404: NotFound, 503: Unreachable}
-    kind = _tree().get(slug) or by_status.get(answer.status_code, CohelixError)
+    other = BadQuestion if 400 <= answer.status_code < 500 else CohelixError
+    kind = _tree().get(slug) or by_status.get(answer.status_code, other)
+    title, _, rest = str(words or "").partition(": ")  # in Beacon's body the title is a part of the words
+    named = next((one for one in _tree().values() if one.title == title), None) if beacon_error else None
+    if named:
+        kind, words = named, rest
     detail = "; ".join([str(words or f"HTTP {answer.status_code}"), *map(str, document.get("errors") or ())])
     return kind(detail)
 
