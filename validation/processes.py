@@ -118,14 +118,14 @@ def _resident(pid: int) -> tuple[int, int]:
 
 
 def _descendants(pid: int) -> list[int]:
+    """Children, their children, and so on; whoever ends meanwhile is left out."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = [int(child) for child in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            found += [child, *_descendants(child)]
+    try:
+        children = [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+    except OSError:
+        return []
+    for child in children:
+        found += [child, *_descendants(child)]
     return found
 
 
