@@ -39,7 +39,7 @@ class BombOutcome:
 
 def _bgzf_block(data: bytes) -> bytes:
     """One BGZF block of at most 65,280 bytes."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     body = packer.compress(data) + packer.flush()
     head = struct.pack("<4BI2BH2BHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, len(body) + 25)
     return head + body + struct.pack("<II", zlib.crc32(data), len(data))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from validation.processes import Ended, cohelix, done
+from validation.processes import Ended, cohelix, done, said
 from validation.realdata import REPOSITORY
 
 SECONDS_MAX = 20.0
@@ -23,7 +24,7 @@ class Verdict:
     name: str
     status: int
     seconds: float
-    own_bytes: int
+    own_bytes: int  # 0 where it ran in this process
     faults: tuple[str, ...]
 
 
@@ -35,8 +36,12 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-def verdicts(scratch: Path) -> Iterator[Verdict]:
-    """Load every malformed file of the tests; the node keeps its one good version throughout."""
+def verdicts(scratch: Path, *, processes: int, seed: int = 1) -> Iterator[Verdict]:
+    """Load every malformed file of the tests; the node keeps its one good version throughout.
+
+    A seeded sample of `processes` of them is loaded by a process of its own, with its time and memory; the others run
+    the same command line in this process.
+    """
     genotypes = _module(REPOSITORY / "tests/genotypes/malformed.py")
     tables = _module(REPOSITORY / "tests/phenotypes/test_refusals.py")
     node, good = scratch / "node", scratch / "good.vcf"
@@ -44,25 +49,28 @@ def verdicts(scratch: Path) -> Iterator[Verdict]:
     good.write_bytes(genotypes.good())
     done("node", "load", node, "--dataset", "d", "--genotypes", good, "--assembly", "GRCh37")
     before = _published(node)
-    for number, case in enumerate(genotypes.cases()):
+    cases = list(genotypes.cases())
+    total = len(cases) + len(tables.TABLES)
+    apart = set(random.Random(seed).sample(range(total), min(processes, total)))
+    for number, case in enumerate(cases):
         folder = scratch / f"case{number}"
         folder.mkdir()
         files, reference = genotypes.write(case, folder)
         words = ["--reference", reference] if reference else []
-        ended = _load(node, files, *words)
+        ended = _load(number in apart, node, files, *words)
         yield _judge(f"genotypes: {case.name}", ended, [f.name for f in files], case.place)
         shutil.rmtree(folder)
-    for name, (content, place, _word) in tables.TABLES.items():
+    for number, (name, (content, place, _word)) in enumerate(tables.TABLES.items(), start=len(cases)):
         table = scratch / "people.table"
         table.write_bytes(content.encode() if isinstance(content, str) else content)
-        yield _judge(f"table: {name}", _load(node, [good], "--individuals", table), ["people.table"], place)
+        yield _judge(f"table: {name}", _load(number in apart, node, [good], "--individuals", table), ["people.table"], place)
     if _published(node) != before:
         yield Verdict("after all of them", 0, 0, 0, ("a refused load has published something",))
 
 
-def _load(node: Path, files: list[Path], *more: str | Path) -> Ended:
+def _load(apart: bool, node: Path, files: list[Path], *more: str | Path) -> Ended:
     words = ["node", "load", node, "--dataset", "d", "--genotypes", *files, "--assembly", "GRCh37", *more]
-    return cohelix(*words, seconds=SECONDS_MAX * 3)
+    return cohelix(*words, seconds=SECONDS_MAX * 3) if apart else said(*words)
 
 
 def _judge(name: str, ended: Ended, files: list[str], place: str) -> Verdict:
