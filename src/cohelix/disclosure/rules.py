@@ -54,7 +54,8 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     them only where AC, AN and its own het do not pin down those that a level withholds, and none is told without the total's.
     """
     if floor <= 0:
-        everything = np.broadcast_to(people > 0, counts.shape[:2])
+        everything = np.empty(counts.shape[:2], np.bool_)
+        everything[:] = people > 0
         return Told(everything, everything)
     row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
     row_genotypes = row_counts & _genotypes_pass(counts, people, floor, haploid_contig)

@@ -227,7 +227,7 @@ def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
         for inner, content in entries:
             if inner in flat and flat[inner] != content:
                 raise BadQuestion(f"{inner} is given twice with different values")
-            if not _is_value(content):
+            if isinstance(content, list | dict) and not _is_value(content):
                 raise BadQuestion(f"{inner[:40]!r} is a text, a number, or a list of them")
             if content is not None:
                 flat[inner] = content
