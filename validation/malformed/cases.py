@@ -58,7 +58,8 @@ def verdicts(scratch: Path, *, processes: int, seed: int = 1) -> Iterator[Verdic
         files, reference = genotypes.write(case, folder)
         words = ["--reference", reference] if reference else []
         ended = _load(number in apart, node, files, *words)
-        yield _judge(f"genotypes: {case.name}", ended, [f.name for f in files], case.place)
+        named = [path.name for path in (*files, reference) if path]
+        yield _judge(f"genotypes: {case.name}", ended, named, case.place)
         shutil.rmtree(folder)
     for number, (name, (content, place, _word)) in enumerate(tables.TABLES.items(), start=len(cases)):
         table = scratch / "people.table"
