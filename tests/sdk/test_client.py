@@ -135,6 +135,7 @@ def test_a_notebooks_view_is_escaped_and_fetches_nothing() -> None:
             "nodes": [{"node": "FI", "status": "answered", "elapsedMs": 1, "datasets": [dataset]}],
         }
     )
+    assert str(answer).startswith("22-1-A-<DEL> (GRCh37): no dataset answered\n") and "refused" in repr(answer)
     shown = answer._repr_html_()
     assert "&lt;script&gt;" in shown and "&lt;DEL&gt;" in shown
     for forbidden in ("<script", "<img", "<link", "<style", "url("):

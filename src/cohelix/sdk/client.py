@@ -44,7 +44,7 @@ _COUNTS: dict[str, Kind] = {
 }
 
 
-class Frequency(FrequencyAnswer, Tabular):
+class Frequency(Tabular, FrequencyAnswer):
     """The federation's counts of one variant; as a table one row for each node, dataset, population and sex.
 
     A node that did not answer, or a dataset that told nothing, has one row with its status and reason.
@@ -83,7 +83,7 @@ class Frequency(FrequencyAnswer, Tabular):
         return f"{question}: AC {counts.allele_count} / AN {counts.allele_number} in {', '.join(counts.nodes)}"
 
 
-class Variants(RegionAnswer, Tabular):
+class Variants(Tabular, RegionAnswer):
     """The federation's variants in a region; as a table one row for each variant, dataset, population and sex."""
 
     columns: ClassVar[dict[str, Kind]] = {"variant": "text", "node": "text", "dataset": "text", **_COUNTS}
@@ -101,11 +101,11 @@ class Variants(RegionAnswer, Tabular):
         return f"{self.region} ({self.assembly}): {len(self.variants)} variants{more}{names}"
 
 
-class GeneVariants(GeneAnswer, Variants):
+class GeneVariants(Variants, GeneAnswer):
     """The federation's variants of a gene's region."""
 
 
-class Datasets(DatasetsAnswer, Tabular):
+class Datasets(Tabular, DatasetsAnswer):
     """The federation's datasets; as a table one row for each, and one for each member that did not answer."""
 
     columns: ClassVar[dict[str, Kind]] = {
@@ -142,7 +142,7 @@ class Datasets(DatasetsAnswer, Tabular):
                 )
 
 
-class Members(MembersAnswer, Tabular):
+class Members(Tabular, MembersAnswer):
     """The federation's members, by id."""
 
     columns: ClassVar[dict[str, Kind]] = {

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from cohelix.core.errors import BadUsage
+
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "whole", "ratio", "yes or no"]
 _ROWS_SHOWN = 200
+_WIDTH = 200  # columns of text that a Python session shows
 
 
 class Tabular(ABC):
@@ -26,7 +29,7 @@ class Tabular(ABC):
         """One sequence for each row, in the order of `columns`."""
 
     def caption(self) -> str:
-        """A line above the table in a notebook."""
+        """A line above the table where it is shown."""
         return ""
 
     def to_arrow(self) -> pa.Table:
@@ -48,11 +51,25 @@ class Tabular(ABC):
 
     def to_pandas(self) -> pd.DataFrame:
         """A `pandas.DataFrame`; whole numbers stay whole (`Int64`) where some are null. Needs the extra `notebook`."""
-        import pandas as pd
         import pyarrow as pa
 
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise BadUsage("pandas is not installed: pip install pandas, or take to_polars() or to_arrow()") from error
         frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         return frame
+
+    def __str__(self) -> str:
+        """The line above the table, and the table as polars prints it: columns that hold something, first and last rows."""
+        import polars as pl
+
+        frame = self.to_polars()
+        frame = frame.select([column.name for column in frame if column.null_count() < len(column)])
+        with pl.Config(tbl_cols=-1, tbl_width_chars=_WIDTH, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
+            return "\n".join(filter(None, (self.caption(), str(frame))))
+
+    __repr__ = __str__  # a Python session shows the answer, as a notebook does
 
     def _repr_html_(self) -> str:
         """The table for a notebook: everything escaped, nothing fetched."""
