@@ -35,7 +35,7 @@ def _options(
     """Nothing to do before a command."""
 
 
-for _noun in (ask, node, node_serve, hub, demo):
+for _noun in (ask, node_serve, node, hub, demo):
     _noun.register(app)
 
 

@@ -50,7 +50,7 @@ def make_hub(folder: Path, *, url: str, name: str | None = None) -> HubSettings:
     settings = HubSettings(url=address, private_addresses=is_private(address), name=name or _NAME)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise Conflict(f"{folder} is not empty: a hub gets a folder of its own")
+        raise Conflict(f"{folder} is not empty: name a new or an empty folder")
     folder.chmod(0o700)  # who is a member is for the hub to tell
     create_identity(folder)
     lines = [

@@ -100,7 +100,7 @@ def init_node(folder: Path, *, node: str, name: str, country: str) -> NodeSettin
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise Conflict(f"{folder} is not empty: a node's folder begins empty")
+            raise Conflict(f"{folder} is not empty: name a new or an empty folder")
     except (FileExistsError, NotADirectoryError):
         raise Conflict(f"{folder} is a file: a node needs a folder of its own") from None
     # What will lie here is not for other users of the machine.
