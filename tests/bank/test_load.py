@@ -101,6 +101,16 @@ def test_versions_follow_each_other_and_a_serving_bank_sees_them(loaded, node):
     assert kept == ["000003", "000004"]
 
 
+@pytest.mark.parametrize(("columns", "disclosure", "warned"), [(1, "floored", True), (5, "floored", False), (1, "open", False)])
+def test_a_version_that_differs_by_few_people_is_warned_of(loaded, node, columns, disclosure, warned):
+    load(node, request(loaded, disclosure=disclosure))
+    lines = loaded.vcf.read_text().splitlines()
+    fewer = node.with_name("fewer.vcf")
+    fewer.write_text("".join(f"{line if line.startswith('##') else line.rsplit(chr(9), columns)[0]}\n" for line in lines))
+    report = load(node, request(loaded, genotypes=(fewer,), disclosure=disclosure))
+    assert any("the version before" in warning for warning in report.warnings) == warned
+
+
 def test_without_a_table_every_column_is_a_person_of_its_own(loaded, node):
     document = load(node, request(loaded, individuals=None, disclosure="open")).document()
     assert document["people"] is None

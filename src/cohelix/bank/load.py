@@ -11,7 +11,7 @@ import numpy as np
 from cohelix.bank.manifest import COUNTS, GENOTYPES, PEOPLE, REPORT_FILE, Manifest, checksums, write_manifest
 from cohelix.bank.people import Linkage, atoms_of, link, write_call_sets
 from cohelix.bank.publish import open_current, published, staging
-from cohelix.bank.report import LoadReport, people_warnings, write_report
+from cohelix.bank.report import LoadReport, people_warnings, version_warnings, write_report
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import LISTED_FILE, OpenVersion, listed_rows
 from cohelix.core.clock import Clock, SystemClock
@@ -109,7 +109,11 @@ def load(
             genotypes=genotypes,
             reading=reading,
             linkage=linkage,
-            warnings=(*genotypes.warnings, *people_warnings(people, linkage, _other_people(node, request.dataset))),
+            warnings=(
+                *genotypes.warnings,
+                *people_warnings(people, linkage, _other_people(node, request.dataset)),
+                *version_warnings(genotypes.samples, _version_before(node, request.dataset)),
+            ),
             started_at=clock.now(),
             seconds={
                 "people": people_read - started,
@@ -175,6 +179,16 @@ def _other_people(node: Path, dataset: DatasetId) -> dict[DatasetId, OpenVersion
             except CohelixError:
                 continue
     return others
+
+
+def _version_before(node: Path, dataset: DatasetId) -> OpenVersion | None:
+    """The version that this load replaces; None where there is none that can be opened."""
+    if dataset not in published(node):
+        return None
+    try:
+        return open_current(node, dataset)
+    except CohelixError:
+        return None
 
 
 def _nothing(_: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -164,6 +164,19 @@ def people_warnings(people: People, linkage: Linkage, others: Mapping[DatasetId,
                 f"{FREQUENCY_FLOOR} people tell of those few by subtraction"
             )
     return tuple(found)
+
+
+def version_warnings(samples: Sequence[str], before: OpenVersion | None) -> tuple[str, ...]:
+    """What the step from the version before tells; until releases are numbered (rule 4), batching is the operator's."""
+    if before is None or before.manifest.disclosure != "floored":
+        return ()
+    changed = len(set(samples) ^ set(before.store.info.samples))
+    if not 0 < changed < FREQUENCY_FLOOR:
+        return ()
+    return (
+        f"the version before has the same genotype columns but for {changed}: whoever asked it learns of those few people by "
+        f"subtraction; add and take out people in batches of at least {FREQUENCY_FLOOR}",
+    )
 
 
 def _listed(names: tuple[str, ...]) -> dict[str, Any]:
