@@ -22,6 +22,11 @@ FACES: dict[str, set[str]] = {
         *("Arrival", "Federation", "HttpTransport", "Identity", "JoinToken", "Registry", "Transport", "create_identity"),
         *("load_identity", "read_token"),
     },
+    "cohelix.genotypes": {
+        *("Calls", "Carriers", "Cohort", "CountTable", "DosageType", "EncodedBatch", "GenotypeReport", "LoadProgress"),
+        *("StoreInfo", "StoreWriter", "VariantTable", "encode_calls", "load_genotypes", "open_counts", "write_counts"),
+        "write_region",
+    },
     "cohelix.hub": {"HubSettings", "make_hub", "read_settings"},
     "cohelix.node": {"NodeSettings", "init_node", "read_settings"},
     "cohelix.phenotypes": {
@@ -31,8 +36,8 @@ FACES: dict[str, set[str]] = {
     "cohelix.sdk": {"AsyncClient", "Client", "Datasets", "Frequency", "GeneVariants", "Members", "Variants", "connect"},
     "cohelix.web": {"ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"},
 }
-# Rooms that are read module by module: shared nouns and documents, the stores that only the bank opens, commands, helpers.
-BY_MODULE = {"cohelix.cli", "cohelix.core", "cohelix.genotypes", "cohelix.testing", "cohelix.wire"}
+# Rooms that are read module by module: shared nouns and documents, commands, helpers.
+BY_MODULE = {"cohelix.cli", "cohelix.core", "cohelix.testing", "cohelix.wire"}
 ROOMS = {f"cohelix.{module.name}" for module in pkgutil.iter_modules(cohelix.__path__) if module.ispkg}
 
 

@@ -22,7 +22,7 @@ from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AN, tell_parts
-from cohelix.genotypes.model import Cohort
+from cohelix.genotypes import Cohort
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
 

@@ -19,9 +19,7 @@ from cohelix.core.errors import BadUsage, CohelixError
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.disclosure.rules import FREQUENCY_FLOOR, PEOPLE_FLOOR
-from cohelix.genotypes.counts import open_counts, write_counts
-from cohelix.genotypes.load import LoadProgress, load_genotypes
-from cohelix.genotypes.model import Cohort
+from cohelix.genotypes import Cohort, LoadProgress, load_genotypes, open_counts, write_counts
 from cohelix.genotypes.store import open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.store import write_people

@@ -15,8 +15,7 @@ from cohelix.core.arrays import BoolArray
 from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Region, known_contig
 from cohelix.core.ids import DatasetId
-from cohelix.genotypes.export import write_region
-from cohelix.genotypes.model import Cohort
+from cohelix.genotypes import Cohort, write_region
 
 HEADER = ("contig", "pos", "ref", "alt", "an", "ac", "het", "hom", "hemi", "missing")
 _BLOCK_ROWS = 16_384

@@ -16,7 +16,7 @@ from cohelix.bank.version import OpenVersion
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.disclosure.rules import FREQUENCY_FLOOR
-from cohelix.genotypes.load import GenotypeReport
+from cohelix.genotypes import GenotypeReport
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.table import TableReading
 from cohelix.wire.dataset import Disclosure

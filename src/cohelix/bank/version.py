@@ -14,7 +14,7 @@ from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
 from cohelix.disclosure.rules import AC, tell_frequencies
-from cohelix.genotypes.counts import CountTable, open_counts
+from cohelix.genotypes import CountTable, open_counts
 from cohelix.genotypes.store import GenotypeStore, open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.store import read_people_store

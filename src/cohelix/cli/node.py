@@ -20,7 +20,7 @@ from cohelix.cli.groups import add_group, node_app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cohelix.genotypes.load import LoadProgress
+    from cohelix.genotypes import LoadProgress
 
 _PLAIN_LINE_SECONDS = 10.0  # how often a load says how far it is where there is no terminal
 

@@ -1,1 +1,30 @@
-"""Variants by samples: sources, the store, and counts for any group of people."""
+"""Variants by samples: sources, the store, and counts for any group of people.
+
+Stores are opened by `genotypes.store`, which the bank alone may import.
+"""
+
+from cohelix.genotypes.counts import CountTable, open_counts, write_counts
+from cohelix.genotypes.encode import encode_calls
+from cohelix.genotypes.export import write_region
+from cohelix.genotypes.load import GenotypeReport, LoadProgress, load_genotypes
+from cohelix.genotypes.model import Calls, Carriers, Cohort, DosageType, EncodedBatch, StoreInfo, VariantTable
+from cohelix.genotypes.writer import StoreWriter
+
+__all__ = [
+    "Calls",
+    "Carriers",
+    "Cohort",
+    "CountTable",
+    "DosageType",
+    "EncodedBatch",
+    "GenotypeReport",
+    "LoadProgress",
+    "StoreInfo",
+    "StoreWriter",
+    "VariantTable",
+    "encode_calls",
+    "load_genotypes",
+    "open_counts",
+    "write_counts",
+    "write_region",
+]

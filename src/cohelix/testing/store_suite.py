@@ -27,8 +27,7 @@ from cohelix.core.arrays import AlleleArray, AlleleCounts, BoolArray, FloatArray
 from cohelix.core.errors import ShapeMismatch
 from cohelix.core.genome import Assembly, Region, contig_order
 from cohelix.core.variant import VariantKey, trim
-from cohelix.genotypes.encode import encode_calls
-from cohelix.genotypes.model import Calls, Carriers, Cohort, DosageType, EncodedBatch, StoreInfo, VariantTable
+from cohelix.genotypes import Calls, Carriers, Cohort, DosageType, EncodedBatch, StoreInfo, VariantTable, encode_calls
 from cohelix.genotypes.store import GenotypeStore
 
 # Around the words of 32 and 64, dense at 1, sparse at 500; at 40,000 a listed sample no longer fits 16 bits.
