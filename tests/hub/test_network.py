@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from cohelix.core.errors import BadInput
 from cohelix.federation.registry import Registry as Members
+from cohelix.hub.network import read_entries
 from cohelix.testing.federation import RunningFederation, simulated_federation
+from cohelix.wire.federation import BeaconReply, Member
 
 SHARED = Path(os.environ.get("COHELIX_SHARED", Path(__file__).parents[3] / "shared"))
 SCHEMAS = SHARED / "vectors" / "beacon-v2-schemas"
@@ -185,6 +188,40 @@ def test_what_is_not_understood_is_a_beacon_error(
     assert answer.status_code == status, answer.text
     assert answer.headers.get("allow") == ("GET, POST" if status == 405 else None)
     check(answer.json(), "beaconErrorResponse")
+
+
+SET = {"id": "FI:a", "setType": "dataset", "exists": True, "resultsCount": 1, "results": [{}]}
+LIES: dict[str, dict[str, Any]] = {
+    "another member's dataset": {"sets": [{**SET, "id": "GB:a"}]},
+    "a dataset without a name": {"sets": [{**SET, "id": "FI:"}]},
+    "a dataset twice": {"sets": [SET, SET]},
+    "a negative count": {"sets": [{**SET, "resultsCount": -1}]},
+    "a count that is no number": {"sets": [{**SET, "resultsCount": True}]},
+    "there, and none of it": {"sets": [{**SET, "resultsCount": 0}]},
+    "not there, and one of it": {"sets": [{**SET, "exists": False}]},
+    "no results": {"sets": [{**SET, "results": None}]},
+    "results that are none": {"sets": [{**SET, "results": [1]}]},
+    "no total": {"summary": {"exists": True}},
+    "a negative total": {"summary": {"exists": True, "numTotalResults": -1}},
+    "an unknown granularity": {"granularity": "all"},
+}
+
+
+def _reply(
+    sets: Sequence[object] = (SET,),
+    summary: Mapping[str, object] = {"exists": True, "numTotalResults": 1},
+    granularity: str = "record",
+) -> BeaconReply:
+    meta = {"returnedGranularity": granularity}
+    return BeaconReply(status=200, document={"meta": meta, "responseSummary": summary, "response": {"resultSets": list(sets)}})
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_members_result_sets_are_checked(lie: str) -> None:
+    member = Member(id="FI", state="active")
+    assert read_entries(member, _reply()).total == 1
+    with pytest.raises(BadInput):
+        read_entries(member, _reply(**LIES[lie]))
 
 
 @pytest.fixture

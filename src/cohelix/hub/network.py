@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -34,7 +34,7 @@ _ENTRY: Mapping[str, EntryType] = {"g_variants": "genomicVariant", "individuals"
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """What one member's Beacon told, checked for its form; `refusal` where it did not take the question."""
 
     granularity: Granularity = "boolean"
@@ -123,7 +123,7 @@ class Network:
             own = None if wanted is None else sorted(name for name in wanted if name.startswith(f"{member}:"))
             if own is None or own:
                 questions[member] = AskBeacon(path=path, body=_forwarded(question, None if "/" in path else own))
-        asked = await self._federation.beacon(questions, _read_entries)
+        asked = await self._federation.beacon(questions, read_entries)
         told = [one.answer for one in asked if one.answer]
         parts = [part for part in told if part.refusal is None]
         if not told:
@@ -134,7 +134,7 @@ class Network:
         return 200, self._merged(root, question, parts, asked)
 
     def _merged(
-        self, root: str, question: BeaconQuestion, parts: Sequence[_Part], asked: Sequence[Asked[_Part]]
+        self, root: str, question: BeaconQuestion, parts: Sequence[Part], asked: Sequence[Asked[Part]]
     ) -> dict[str, Any]:
         granularity = min((part.granularity for part in parts), key=_RANK.__getitem__)
         meta = self._meta(question, root, granularity)
@@ -234,14 +234,14 @@ def _filter_fields(wanted: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((name, getattr(wanted, name)) for name in ("id", "operator", "value", "scope"))
 
 
-def _road(one: Asked[_Part]) -> dict[str, Any]:
+def _road(one: Asked[Part]) -> dict[str, Any]:
     road: dict[str, Any] = one.road.model_dump()
     if one.answer and one.answer.refusal:
         road["reason"] = one.answer.refusal[1]
     return road
 
 
-def _read_entries(member: Member, reply: BeaconReply) -> _Part:
+def read_entries(member: Member, reply: BeaconReply) -> Part:
     """A member's answer to a question about entries; `BadInput` if it is not one, or speaks of others' datasets."""
     if reply.status != 200:
         return _refusal(reply)
@@ -252,19 +252,26 @@ def _read_entries(member: Member, reply: BeaconReply) -> _Part:
         raise BadInput("it is not a Beacon's answer")
     if not (total is None or (_whole(total) and exists == (total > 0))):
         raise BadInput("its count and its answer contradict each other")
+    if total is None and granularity != "boolean":
+        raise BadInput("its count is missing")
     response, info = _object(document.get("response")), _object(document.get("info"))
     sets, collections = _objects(response.get("resultSets")), _objects(response.get("collections"))
     lines = _objects(info.get("datasets"))
     for one in sets:
-        if one.get("setType") != "dataset" or not isinstance(one.get("exists"), bool) or not _whole(one.get("resultsCount")):
+        count, results = one.get("resultsCount"), one.get("results")
+        if one.get("setType") != "dataset" or not _whole(count) or one.get("exists") is not (count > 0) or results is None:
             raise BadInput("a result set is not one")
-        _objects(one.get("results"))
+        _objects(results)
+    for named in (sets, collections, lines):
+        if len({str(one.get("id")) for one in named}) != len(named):
+            raise BadInput("a dataset is named twice")
     for one in (*sets, *collections, *lines):
         name = one.get("id")
-        if not isinstance(name, str) or not name.startswith(f"{member.id}:") or not name.isprintable():
+        own = f"{member.id}:"
+        if not isinstance(name, str) or not name.startswith(own) or name == own or not name.isprintable():
             raise BadInput("a dataset is not its own")
     echoed = meta.get("receivedRequestSummary")
-    return _Part(
+    return Part(
         granularity=cast(Granularity, granularity),
         exists=exists,
         total=total,
@@ -275,7 +282,7 @@ def _read_entries(member: Member, reply: BeaconReply) -> _Part:
     )
 
 
-def _read_terms(_member: Member, reply: BeaconReply) -> _Part:
+def _read_terms(_member: Member, reply: BeaconReply) -> Part:
     if reply.status != 200:
         return _refusal(reply)
     response = _object(reply.document.get("response"))
@@ -284,15 +291,15 @@ def _read_terms(_member: Member, reply: BeaconReply) -> _Part:
         raise BadInput("a filtering term has no id")
     if any(not _texts(one.get("values", [])) or not _texts(one.get("scopes", [])) for one in terms):
         raise BadInput("a filtering term's values are not texts")
-    return _Part(terms=terms, resources=resources)
+    return Part(terms=terms, resources=resources)
 
 
-def _refusal(reply: BeaconReply) -> _Part:
+def _refusal(reply: BeaconReply) -> Part:
     words = _object(reply.document.get("error")).get("errorMessage")
     if not 400 <= reply.status < 600 or not isinstance(words, str):
         raise BadInput("it is not a Beacon's answer")
     shown = "".join(sign for sign in words[:500] if sign.isprintable())
-    return _Part(refusal=(min(reply.status, 500), shown))
+    return Part(refusal=(min(reply.status, 500), shown))
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -315,5 +322,5 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
