@@ -17,20 +17,18 @@ from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_cont
 from cohelix.core.variant import VariantKey, trim
 
 # Beacon v2 default model, genomicVariations/requestParameters.json; `datasetIds` from the framework's documentation.
-_NAMES: Final = frozenset(
-    {
-        "assemblyId",
-        "referenceName",
-        "start",
-        "end",
-        "referenceBases",
-        "alternateBases",
-        "variantType",
-        "geneId",
-        "variantMinLength",
-        "variantMaxLength",
-        "datasetIds",
-    }
+VARIANT_PARAMETERS: Final = (
+    "assemblyId",
+    "referenceName",
+    "start",
+    "end",
+    "referenceBases",
+    "alternateBases",
+    "variantType",
+    "geneId",
+    "variantMinLength",
+    "variantMaxLength",
+    "datasetIds",
 )
 _OTHER_SPELLINGS: Final[Mapping[str, str]] = {"geneid": "geneId", "datasets": "datasetIds"}
 _NOT_ANSWERED: Final = frozenset({"aminoacidChange", "genomicAlleleShortForm", "allele", "mateName"})
@@ -236,7 +234,7 @@ def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
         plain = _OTHER_SPELLINGS.get(name, name)
         if plain in _NOT_ANSWERED:
             raise NotSupported(f"{name} is not supported: ask by position, or by geneId")
-        if plain not in _NAMES:
+        if plain not in VARIANT_PARAMETERS:
             raise BadQuestion(f"{name[:40]!r} is not a request parameter of this Beacon")
         if plain in given:
             raise BadQuestion(f"{plain} is given twice")

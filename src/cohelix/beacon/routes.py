@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cohelix.beacon.beacon import Beacon, Reply
+from cohelix.beacon.query import VARIANT_PARAMETERS
 from cohelix.core.errors import BadQuestion, TooLarge
 from cohelix.web import name_route, request_id
 
@@ -85,9 +86,9 @@ def openapi_paths() -> dict[str, Any]:
     for path, summary in described.items():
         paths[PREFIX + path] = {"get": _operation(summary, [])}
     for path, summary, names in (
-        ("/g_variants", "Variants by sequence, range, bracket or gene", _VARIANT_PARAMETERS),
+        ("/g_variants", "Variants by sequence, range, bracket or gene", VARIANT_PARAMETERS),
         ("/g_variants/{id}", "One variant by its variantInternalId", ()),
-        ("/individuals", "Counts of people", ("filters", *_VARIANT_PARAMETERS)),
+        ("/individuals", "Counts of people", ("filters", *VARIANT_PARAMETERS)),
         ("/datasets", "The datasets", ("datasetIds",)),
         ("/datasets/{id}", "One dataset", ()),
     ):
@@ -100,19 +101,6 @@ def openapi_paths() -> dict[str, Any]:
     return paths
 
 
-_VARIANT_PARAMETERS: Final = (
-    "assemblyId",
-    "referenceName",
-    "start",
-    "end",
-    "referenceBases",
-    "alternateBases",
-    "variantType",
-    "geneId",
-    "variantMinLength",
-    "variantMaxLength",
-    "datasetIds",
-)
 _COMMON_PARAMETERS: Final = (
     "requestedGranularity",
     "includeResultsetResponses",

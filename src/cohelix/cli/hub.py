@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cohelix.cli.groups import add_group, hub_app, node_app
+from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, certificate_pair
 
 if TYPE_CHECKING:
     from cohelix.wire.federation import Member, MemberState
@@ -101,30 +102,23 @@ def suspend(folder: _Folder, member: _MemberId, as_json: _Json = False) -> None:
 def serve(
     folder: _Folder,
     *,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    certificate: Annotated[
-        Path | None, typer.Option("--tls-certificate", exists=True, dir_okay=False, help="PEM chain; serves HTTPS.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option("--tls-key", exists=True, dir_okay=False, help="PEM private key of the certificate.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    certificate: Certificate = None,
+    key: CertificateKey = None,
+    as_json: Json = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; prints `ready http://HOST:PORT` when it answers."""
-    from cohelix.core.errors import BadUsage
     from cohelix.hub import read_settings
 
     del as_json
-    if (certificate is None) != (key is None):
-        raise BadUsage("give --tls-certificate and --tls-key together")
+    pair = certificate_pair(certificate, key)
     read_settings(folder)  # a mistake in them is told before anything heavy is loaded
 
     from cohelix import web
     from cohelix.hub.app import create_app
 
-    tls = web.Tls(certificate, key) if certificate and key else None
-    web.serve(create_app(folder), host, port, tls=tls)
+    web.serve(create_app(folder), host, port, tls=web.Tls(*pair) if pair else None)
 
 
 def join(

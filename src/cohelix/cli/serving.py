@@ -1,0 +1,29 @@
+"""What `cohelix node serve` and `cohelix hub serve` share: where they listen, and their certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 for every one.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-certificate", exists=True, dir_okay=False, help="PEM chain; serves HTTPS.")
+]
+CertificateKey = Annotated[
+    Path | None, typer.Option("--tls-key", exists=True, dir_okay=False, help="PEM private key of the certificate.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")]
+
+
+def certificate_pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Both files, or None for plain HTTP; `BadUsage` where one is given without the other."""
+    from cohelix.core.errors import BadUsage
+
+    if certificate and key:
+        return certificate, key
+    if certificate or key:
+        raise BadUsage("give --tls-certificate and --tls-key together")
+    return None
