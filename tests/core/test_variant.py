@@ -18,7 +18,7 @@ def test_every_usual_spelling_names_the_same_variant(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "22", "22-50313359-G", "22-0-G-A", "22-x-G-A", "22-5-Z-A", "22-5-G-", "22-99999999999-A-G"]
+    "text", ["", "22", "22-50313359-G", "22-0-G-A", "22-x-G-A", "22-5-Z-A", "22-5-G-", "22-99999999999-A-G", "22-٥-A-G"]
 )
 def test_other_texts_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(BadQuestion, match=r"22-50313359-G-A|counts from 1"):

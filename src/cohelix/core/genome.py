@@ -52,7 +52,7 @@ _ASSEMBLY_NAMES = {
 _ANALYSIS_SET = re.compile(
     r"hs37d5|hs38d1|NC_007605(\.1)?|EBV|phix|NC_001422(\.1)?|HLA-.+|(Un_)?[A-Z]{2,4}\d{6,9}(v\d+)?(\.\d+)?_decoy", re.IGNORECASE
 )
-_REGION = re.compile(r"(?P<contig>[A-Za-z0-9_.*-]+?):(?P<start>[\d,]{1,14})-(?P<end>[\d,]{1,14})")
+_REGION = re.compile(r"(?P<contig>[A-Za-z0-9_.*-]+?):(?P<start>[0-9,]{1,14})-(?P<end>[0-9,]{1,14})")
 # hg19's own chrM (NC_001807) is another sequence than GRCh37's MT (NC_012920).
 HG19_CHR_M_LENGTH = 16_571
 

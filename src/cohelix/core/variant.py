@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cohelix.core.errors import BadQuestion
 
 _BASES = re.compile(r"[ACGTN]+")
-_TEXT = re.compile(r"(?P<contig>[A-Za-z0-9_.*]+?)[-:](?P<position>\d{1,10})[-:](?P<ref>[A-Za-z]+)[-:>](?P<alt>[A-Za-z]+|\*)")
+_TEXT = re.compile(r"(?P<contig>[A-Za-z0-9_.*]+?)[-:](?P<position>[0-9]{1,10})[-:](?P<ref>[A-Za-z]+)[-:>](?P<alt>[A-Za-z]+|\*)")
 
 
 class VariantKey(NamedTuple):
