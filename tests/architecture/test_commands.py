@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,13 +64,14 @@ def test_unknown_words_are_a_usage_error() -> None:
 
 
 def test_the_command_line_starts_fast() -> None:
-    """Heavy imports stay inside the commands: asking for help takes well below a second."""
+    """Heavy imports stay inside the commands: asking for help takes well below a second, of processor time at that."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "cohelix.cli.main", "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0, seconds  # 0.4 s on a quiet machine
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.6, seconds  # other work on the machine does not count; 0.2 to 0.3 s are usual
 
 
 def test_help_loads_no_heavy_package() -> None:
