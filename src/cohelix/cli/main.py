@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -10,6 +11,11 @@ import typer
 from cohelix import __version__
 from cohelix.cli import ask, demo, hub, node, node_serve
 from cohelix.core.errors import CohelixError
+
+# What the machine refuses, and its keeper can mend; any other error of the system is a fault of ours, with its traceback.
+_REFUSED_BY_SYSTEM = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+)
 
 app = typer.Typer(
     name="cohelix",
@@ -46,6 +52,12 @@ def main() -> None:
     except CohelixError as error:
         typer.echo(f"{error.title}: {error.detail}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_SYSTEM:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"The system refused: {where}{error.strerror}", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

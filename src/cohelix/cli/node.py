@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -104,6 +105,7 @@ def load(
     from cohelix.bank.load import LoadRequest
     from cohelix.bank.load import load as load_dataset
     from cohelix.bank.report import write_report
+    from cohelix.core.errors import BadUsage
     from cohelix.core.genome import parse_assembly
 
     _check_node(folder)
@@ -121,10 +123,14 @@ def load(
         simulated=simulated,
         open_release_note=open_release_note,
     )
-    with _progress() as (on_progress, on_stage):
+    with _stoppable(), _progress() as (on_progress, on_stage):
         done = load_dataset(folder, request, progress=on_progress, stage=on_stage)
     if report is not None:
-        write_report(done, report)
+        try:
+            write_report(done, report)
+        except OSError as error:
+            problem = f"{report} cannot be written ({error.strerror})"
+            raise BadUsage(f"{problem}; version {done.version} of {done.dataset} is published and keeps its report") from None
     typer.echo(json.dumps(done.document(), ensure_ascii=False) if as_json else done.text())
 
 
@@ -220,6 +226,8 @@ def _check_writable(path: Path | None) -> None:
 
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise BadUsage(f"{path} cannot be written: it is a folder, or its folder is not there")
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise BadUsage(f"{path} cannot be written: this user may not")
 
 
 @contextmanager
@@ -237,6 +245,26 @@ def _opened_for_writing(path: Path) -> Iterator[Any]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the work tidily: what it has made so far is removed, and a line says so."""
+    caught = signal.SIGINT
+
+    def stop(number: int, _: object) -> None:
+        nonlocal caught
+        caught = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("The load was stopped; the node answers from what is published.", err=True)
+        raise typer.Exit(128 + caught) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ class Reference:
             If a contig's length is not the assembly's.
         """
         self.path, self.assembly = path, assembly
+        if not path.is_file():
+            problem = "it is a folder, a pipe or a device" if path.exists() else "there is no such file"
+            raise BadFile(str(path), "", problem, "an uncompressed FASTA file")
         with path.open("rb") as file:
             start = file.read(2)
         if start[:2] == b"\x1f\x8b":

@@ -63,7 +63,8 @@ def open_source(path: Path, pool: ThreadPoolExecutor) -> Source:
         Where it is neither VCF nor BCF, or its header is not as it should be.
     """
     if not path.is_file():
-        raise BadFile(str(path), "", "there is no such file", "a VCF, VCF.gz or BCF file")
+        problem = "it is a folder, a pipe or a device" if path.exists() else "there is no such file"
+        raise BadFile(str(path), "", problem, "a VCF, VCF.gz or BCF file")
     content = b""
     for piece in pieces(path, pool, 0, lambda _: None):
         content += piece

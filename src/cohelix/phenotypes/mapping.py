@@ -108,6 +108,8 @@ def read_mapping(path: Path) -> Mapping:
         With the line of the key that is unknown, repeated or of the wrong form.
     """
     name = str(path)
+    if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe waits for its writer
+        raise BadFile(name, "", "it is a pipe or a device", _EXPECTED)
     try:
         if path.stat().st_size > _BYTES_MAX:
             raise BadFile(name, "", f"larger than {_BYTES_MAX} bytes", _EXPECTED)

@@ -45,6 +45,8 @@ class Table:
 
     def __init__(self, path: Path, separator: str | None = None) -> None:
         self.path = path
+        if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe waits for its writer
+            raise BadFile(str(path), "", "it is a pipe or a device, which can be read once only", _EXPECTED)
         try:
             with path.open("rb") as file:
                 magic = file.read(4)
