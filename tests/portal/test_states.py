@@ -106,10 +106,10 @@ def test_home_does_not_wait_for_a_slow_member(
     stage: Any, make_app: Callable[..., FastAPI], serve: Callable[..., Any], read: Callable[..., Any]
 ) -> None:
     stage.script["GB"]["datasets"] = 30.0
-    with serve(make_app(stage, deadline_seconds=3.0)) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with serve(make_app(stage, deadline_seconds=8.0)) as url, httpx.Client(base_url=url, timeout=20) as client:
         start = time.perf_counter()
         home = read(client.get("/"))
-        assert time.perf_counter() - start < 2.0
+        assert time.perf_counter() - start < 4.0  # half the deadline; 0.2 s on a quiet machine
         assert "GB no answer yet United Kingdom" in home.text
 
 
