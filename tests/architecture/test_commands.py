@@ -71,7 +71,7 @@ def test_the_command_line_starts_fast() -> None:
         subprocess.run([sys.executable, "-m", "cohelix.cli.main", "--help"], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.6, seconds  # other work on the machine does not count; 0.2 to 0.3 s are usual
+    assert min(seconds) < 0.6, seconds  # other work on the machine does not count; 0.28 s were measured
 
 
 def test_help_loads_no_heavy_package() -> None:

@@ -109,7 +109,7 @@ def test_home_does_not_wait_for_a_slow_member(
     with serve(make_app(stage, deadline_seconds=8.0)) as url, httpx.Client(base_url=url, timeout=20) as client:
         start = time.perf_counter()
         home = read(client.get("/"))
-        assert time.perf_counter() - start < 4.0  # half the deadline; 0.2 s on a quiet machine
+        assert time.perf_counter() - start < 4.0  # half the deadline: it did not wait for it
         assert "GB no answer yet United Kingdom" in home.text
 
 
