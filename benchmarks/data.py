@@ -53,7 +53,7 @@ def simulated(scale: Scale, seed: int = 1) -> CohortFiles:
     """The cohort of this scale, where it is not cached made by msprime: European-like, phased, biallelic SNVs.
 
     The small scale is drawn at random instead, so that the test run needs no msprime. The full scale
-    takes about two minutes; its demography is that of `simulate_cohort.py` of the shared tools.
+    takes about two minutes; its demography is Tennessen and others' (2012) European deme with recent growth.
     """
     folder = cache_folder() / f"cohort-{scale.people}x{scale.bases}-{seed}"
     stem = folder / "cohort"
