@@ -19,7 +19,7 @@ from cohelix.genotypes.writer import StoreWriter
 
 START = 16_000_000
 # Carriers per variant and how many variants have them, of 103,562 among 100,000 European-like simulated people
-# (storage.md, section 3, "Bytes by carrier count, 100k").
+# (Tennessen and others' demography of 2012 by msprime, 2 Mb).
 SPECTRUM = (
     (1, 1, 36_939),
     (2, 5, 34_433),
