@@ -525,8 +525,10 @@ def test_many_alleles_that_nobody_is_called_for_stay_in_bounded_memory(tmp_path:
 def test_progress_is_told_and_ends_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "x.vcf"
     path.write_text(vcf([f"S{i}" for i in range(60)], random_lines(1, 60)))
+    again = tmp_path / "again.vcf"
+    again.write_bytes(path.read_bytes())
     told = []
-    load_genotypes([path, path], tmp_path / "store", assembly=Assembly.GRCH37, progress=told.append)
+    load_genotypes([path, again], tmp_path / "store", assembly=Assembly.GRCH37, progress=told.append)
     assert told[-1].bytes_done == told[-1].bytes_total == 2 * path.stat().st_size
     assert told[-1].records == 480
 
@@ -534,3 +536,10 @@ def test_progress_is_told_and_ends_at_the_end(tmp_path: Path) -> None:
 def test_no_file_is_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="there is no such file"):
         load(tmp_path / "absent.vcf", tmp_path / "store")
+
+
+def test_a_file_given_twice_is_a_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "x.vcf"
+    path.write_text(vcf(["A"], ["1\t100\t.\tC\tT\t.\t.\t.\tGT\t0/1"]))
+    with pytest.raises(BadFile, match="given twice; expected each genotype file once"):
+        load_genotypes([path, tmp_path / "." / "x.vcf"], tmp_path / "store", assembly=Assembly.GRCH37)

@@ -143,6 +143,7 @@ def load_genotypes(
     """
     if not files:
         raise BadUsage("no genotype file was given")
+    _each_once(files)
     n_threads = max(
         1, min(THREADS_MAX, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     )
@@ -183,6 +184,15 @@ def load_genotypes(
         contigs=info.contigs,
         warnings=tuple(warnings),
     )
+
+
+def _each_once(files: Sequence[Path]) -> None:
+    """Refuse a file that is given twice: its records would all stand twice."""
+    seen: set[Path] = set()
+    for path in files:
+        if path.resolve() in seen:
+            raise BadFile(str(path), "", "the file is given twice", "each genotype file once")
+        seen.add(path.resolve())
 
 
 def _same_samples(sources: Sequence[Source]) -> None:
