@@ -31,6 +31,11 @@ def main() -> int:
         for name, (pieces, expected) in bombs.bombs(BOMB_BYTES).items():
             exploded.append(bombs.try_bomb(name, pieces, expected, Path(folder)))
             print(exploded[-1], file=sys.stderr, flush=True)
+    return _write(judged, mutated, exploded, time.perf_counter() - start)
+
+
+def _write(judged: list[cases.Verdict], mutated: list[fuzz.Case], exploded: list[bombs.BombOutcome], seconds: float) -> int:
+    wrong = [case for case in mutated if case.outcome not in ("loaded", "refused")]
     kinds = Counter((case.kind, case.outcome) for case in mutated)
     lines = [
         "# Malformed files",
@@ -67,7 +72,7 @@ def main() -> int:
             for b in exploded
         ),
         "",
-        f"{time.perf_counter() - start:.0f} s.",
+        f"{seconds:.0f} s.",
     ]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
     record = {
