@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from validation.processes import COMMAND, done
+from validation.processes import COMMAND, cohelix, done
 
 DATASET = "cohort"
 
@@ -29,12 +30,22 @@ class Aftermath:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file under a version, the load report (the only place for times) left out."""
+    """sha256 of every file under a version, the load report (the only place for times) left out.
+
+    Of the manifest, everything but the version's own number: a load over a published version makes the next one.
+    """
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "report.json"
     }
+
+
+def _content(path: Path) -> bytes:
+    if path.name != "manifest.json":
+        return path.read_bytes()
+    manifest = json.loads(path.read_bytes())
+    return json.dumps({name: value for name, value in manifest.items() if name != "version"}, sort_keys=True).encode()
 
 
 def versions(node: Path) -> list[Path]:
@@ -67,10 +78,14 @@ class Experiment:
         self.old_answer = counts(self.before, scratch / "old.tsv")
         undisturbed = scratch / "undisturbed"
         shutil.copytree(self.before, undisturbed)
-        self.seconds = done(*load_words(undisturbed, new, people)).seconds
+        done(*load_words(undisturbed, new, people))
         self.new_answer = counts(undisturbed, scratch / "new.tsv")
         self.new_digests = file_digests(versions(undisturbed)[-1])
         assert self.old_answer != self.new_answer
+        again = scratch / "again"
+        shutil.copytree(self.before, again)
+        self.seconds = cohelix(*load_words(again, new, people)).seconds
+        assert file_digests(versions(again)[-1]) == self.new_digests
 
     def kill_at(self, moment: float, number: int) -> Aftermath:
         """Load the new version over a copy of the node, kill it after `moment` seconds, and look."""
@@ -89,8 +104,7 @@ class Experiment:
             killed = True
         version = self._version(node)
         done(*load_words(node, self.new, self.people))
-        equal = file_digests(versions(node)[-1]) == self._expected(node)
-        answer = counts(node, self.scratch / "after.tsv") == self.new_answer
+        equal = file_digests(versions(node)[-1]) == self.new_digests
         left = sorted(p.name for p in (node / "datasets" / DATASET / "versions").iterdir())
         staging_gone = all(name.isdigit() for name in left) and not [
             p
@@ -98,7 +112,7 @@ class Experiment:
             if p.name.startswith((".", "staging", "tmp")) and p.is_dir() and any(p.iterdir())
         ]
         shutil.rmtree(node)
-        return Aftermath(round(moment, 3), killed, version, equal and answer, staging_gone)
+        return Aftermath(round(moment, 3), killed, version, equal, staging_gone)
 
     def _version(self, node: Path) -> str:
         answer = counts(node, self.scratch / "now.tsv")
@@ -107,13 +121,6 @@ class Experiment:
         if answer != self.new_answer:
             return "a mixture"
         return "new" if file_digests(versions(node)[-1]) == self.new_digests else "new, with other bytes"
-
-    def _expected(self, node: Path) -> dict[str, str]:
-        """The undisturbed digests; where the killed load had published, the next version differs in its manifest's number."""
-        found, expected = file_digests(versions(node)[-1]), dict(self.new_digests)
-        if len(versions(node)) > 2:
-            expected["manifest.json"] = found.get("manifest.json", "")
-        return expected
 
 
 def run(experiment: Experiment, times: int, seed: int) -> list[Aftermath]:
