@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from cohelix.core.variant import VariantKey
+from cohelix.phenotypes.model import TermKind
 from cohelix.wire.frequency import DatasetStatus, PopulationCounts
 
-TermKind = Literal["sex", "population", "country", "age", "birth_year", "measurement", "disease", "phenotype"]
+# What a criterion's field may be: columns of everybody, measurements, and the kinds of codes.
+FieldKind = Literal["sex", "population", "country", "age", "birth_year", "measurement"] | TermKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,6 @@ class Term(NamedTuple):
     or the field's name (of a measurement, age, birth_year); `label` a text for people, with the unit.
     """
 
-    kind: TermKind
+    kind: FieldKind
     id: str
     label: str

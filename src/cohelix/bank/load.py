@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from cohelix.phenotypes.store import write_people
 from cohelix.phenotypes.table import TableReading, read_people
 from cohelix.wire.dataset import AbsentMeans, Disclosure, Floors
 
+FilterPolicy = Literal["keep", "pass"]
+QualityPolicy = Literal["off", "report", "enforce"]
 FIRST_RELEASE = 1  # a version's first numbered release: everybody of it (rule 4 of the interface)
 
 
@@ -36,11 +39,21 @@ class LoadRequest:
     Attributes
     ----------
     genotypes
-        VCF, VCF.gz or BCF files, all with the same sample columns.
-    individuals, mapping
-        A table of people, or a folder of tables, and its YAML mapping; None where there is none.
+        VCF, VCF.gz, BCF, PLINK 1 or PLINK 2 files, all with the same sample columns; or a MAF; or sites with counts and
+        no person (a VCF without samples, or Parquet). May be empty where phenopackets name the variants.
+    individuals, mapping, concepts
+        A table of people, a folder of tables, phenopackets or OMOP tables, and a YAML mapping; OMOP's concept map.
     reference
         FASTA for left-alignment and reference checks; None for neither.
+    min_gq, min_dp, filter_policy
+        Calls below these (FORMAT GQ, DP) become missing, and are counted; `pass` does so with every call of a record
+        whose FILTER is neither `PASS` nor `.`, `keep` takes them.
+    lift_over
+        A chain file from the other build to `assembly`: positions are moved, and what is lost is listed.
+    annotations
+        Sites VCF files with VEP's CSQ, SnpEff's ANN or ClinVar's CLNSIG, beside what the genotype files carry.
+    quality, thresholds
+        Whether the quality gate only reports, or also refuses and leaves out; its thresholds (YAML).
     simulated, open_release_note
         What pages show beside every number: that the people do not exist; why the data may be open.
     """
@@ -50,7 +63,15 @@ class LoadRequest:
     assembly: Assembly
     individuals: Path | None = None
     mapping: Path | None = None
+    concepts: Path | None = None
     reference: Path | None = None
+    min_gq: int | None = None
+    min_dp: int | None = None
+    filter_policy: FilterPolicy = "keep"
+    lift_over: Path | None = None
+    annotations: tuple[Path, ...] = ()
+    quality: QualityPolicy = "report"
+    thresholds: Path | None = None
     disclosure: Disclosure = "floored"
     absent_means: AbsentMeans = "not_assessed"
     title: str | None = None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
-from cohelix.wire.dataset import AbsentMeans, Disclosure, Floors
+from cohelix.wire.dataset import AbsentMeans, Content, Disclosure, Floors
 
 MANIFEST_FILE, REPORT_FILE = "manifest.json", "report.json"
 GENOTYPES, COUNTS, PEOPLE = "genotypes", "counts", "people"
@@ -50,6 +50,7 @@ class Manifest(BaseModel):
     disclosure: Disclosure
     floors: Floors
     absent_means: AbsentMeans
+    content: Content = "germline"
     simulated: bool
     open_release_note: str | None
     n_individuals: int

@@ -6,19 +6,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cohelix.core.genome import Region
+from cohelix.core.reported import Origin
 from cohelix.core.variant import VariantKey
 
 Operator = Literal["=", "!", "<", ">", "<=", ">="]
+Similarity = Literal["exact", "high", "medium", "low"]
 
 
 @dataclass(frozen=True, slots=True)
 class VariantQuery:
-    """Which variants of one contig are meant; every criterion given must hold.
+    """Which variants are meant; every criterion given must hold.
 
     Attributes
     ----------
     contig
-        Our contig name.
+        Our contig name; None for any, where annotations name the variant.
     start
         0-based trimmed position in [start[0], start[1]); None for no criterion. An exact position p is (p, p + 1).
     end
@@ -43,27 +45,58 @@ class VariantQuery:
     variant_type: str | None = None
     min_length: int | None = None
     max_length: int | None = None
+    gene: str | None = None
+    amino_acid: str | None = None
+    hgvs: str | None = None
+    consequence: str | None = None
+    significance: str | None = None
+    mate_contig: str | None = None
+    origin: Origin | None = None
 
     @property
     def exact(self) -> VariantKey | None:
         """The one variant that is meant, where position, REF and ALT are all spelled out; else None."""
-        if self.start is None or self.start[1] != self.start[0] + 1 or not self.ref or not self.alt:
+        if self.contig is None or self.start is None or self.start[1] != self.start[0] + 1 or not self.ref or not self.alt:
             return None
         if "N" in self.ref or "N" in self.alt or self.variant_type or self.end or self.overlaps:
             return None
         if self.min_length is not None or self.max_length is not None:
+            return None
+        if (
+            self.gene
+            or self.amino_acid
+            or self.hgvs
+            or self.consequence
+            or self.significance
+            or self.mate_contig
+            or self.origin
+        ):
             return None
         return VariantKey(self.contig, self.start[0], self.ref, self.alt)
 
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One condition on a person. `field` is sex, population, country, age, birth_year, disease, phenotype, or the
-    name of a measurement; codes (`HP:0001250`) are matched as written by the data holder."""
+    """One condition on a person.
+
+    Attributes
+    ----------
+    field
+        sex, population, country, age, birth_year, a kind of term (`phenotypes.model.TermKind`), or the name of a
+        measurement. A biosample's kind is met by people with such a biosample.
+    operator, value
+        A word may hold `%`, which stands for any text.
+    descendants
+        Whether a code is met by its descendants in the dataset's ontologies, too.
+    similarity
+        How close another code of the same ontology may be; `exact` is the code itself (and its descendants).
+    """
 
     field: str
     operator: Operator
     value: str | float
+    descendants: bool = True
+    similarity: Similarity = "exact"
 
 
 @dataclass(frozen=True, slots=True)

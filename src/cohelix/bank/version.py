@@ -37,6 +37,7 @@ class OpenVersion:
     `listed` (2, ceil(variants / 8)) uint8, one bit a row, least significant first: whether the public may know that the
     variant is there, and whether it was, moreover, observed (AC > 0). Later rows of one key, rows without an ALT, and what
     is below the floor are not listed. `atom_columns` are the counted sample indexes of each of the manifest's atoms.
+    `released` (people,) bool: who is in the public release; the people of the tables first, then columns without a person.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class OpenVersion:
     layout: Layout
     listed: ByteArray
     atom_columns: tuple[IntArray, ...]
+    released: BoolArray
 
     @classmethod
     def open(cls, folder: Path) -> OpenVersion:
@@ -74,6 +76,7 @@ class OpenVersion:
             Layout.of(manifest.atoms),
             listed,
             tuple(columns for _, columns in atoms),
+            np.ones(call_sets.n_people, np.bool_),
         )
 
     def is_listed(self, rows: IntArray, *, observed: bool) -> BoolArray:

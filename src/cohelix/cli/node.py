@@ -41,6 +41,17 @@ class _AbsentMeans(StrEnum):
     HOM_REF = "hom_ref"
 
 
+class _FilterPolicy(StrEnum):
+    KEEP = "keep"
+    PASS = "pass"
+
+
+class _Quality(StrEnum):
+    OFF = "off"
+    REPORT = "report"
+    ENFORCE = "enforce"
+
+
 class _Sex(StrEnum):
     MALE = "male"
     FEMALE = "female"
@@ -76,16 +87,42 @@ def load(
     folder: _Folder,
     dataset: _Dataset,
     *,
-    genotypes: Annotated[
-        list[Path], typer.Option("--genotypes", metavar="FILE…", help="VCF, VCF.gz or BCF files with the same samples.")
-    ],
     assembly: Annotated[str, typer.Option("--assembly", metavar="GRCh37|GRCh38", help="The files' genome build.")],
+    genotypes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--genotypes",
+            metavar="FILE…",
+            help="VCF, BCF, bed or pgen files with the same samples; a MAF; or sites with counts. None for phenopackets alone.",
+        ),
+    ] = None,
     individuals: Annotated[
-        Path | None, typer.Option("--individuals", metavar="FILE_OR_DIR", help="Table of people: TSV, CSV or Parquet.")
+        Path | None, typer.Option("--individuals", metavar="FILE_OR_DIR", help="People: table, phenopackets or OMOP tables.")
     ] = None,
     mapping: Annotated[Path | None, typer.Option("--mapping", metavar="YAML", help="What the table's columns mean.")] = None,
+    concepts: Annotated[
+        Path | None, typer.Option("--concepts", metavar="FILE", help="Concept map of OMOP tables: concept_id to code.")
+    ] = None,
     reference: Annotated[
         Path | None, typer.Option("--reference", metavar="FASTA", help="Reference sequence, to left-align indels.")
+    ] = None,
+    min_gq: Annotated[int | None, typer.Option("--min-gq", help="Calls with a lower GQ become missing.")] = None,
+    min_dp: Annotated[int | None, typer.Option("--min-dp", help="Calls with a lower DP become missing.")] = None,
+    filter_policy: Annotated[
+        _FilterPolicy, typer.Option("--filter", help="Take records that fail FILTER, or make their calls missing.")
+    ] = _FilterPolicy.KEEP,
+    lift_over: Annotated[
+        Path | None,
+        typer.Option("--lift-over", metavar="CHAIN", help="Move positions from the other build; losses are listed."),
+    ] = None,
+    annotations: Annotated[
+        list[Path] | None, typer.Option("--annotations", metavar="FILE", help="Sites VCF with CSQ, ANN or CLNSIG; may repeat.")
+    ] = None,
+    quality: Annotated[
+        _Quality, typer.Option("--quality", help="The quality gate: leave it, report, or also exclude and refuse.")
+    ] = _Quality.REPORT,
+    thresholds: Annotated[
+        Path | None, typer.Option("--thresholds", metavar="YAML", help="Thresholds of the quality gate.")
     ] = None,
     disclosure: Annotated[
         _Disclosure, typer.Option("--disclosure", help="What the public may know: exact, above the floor, or nothing.")
@@ -112,11 +149,19 @@ def load(
     _check_writable(report)
     request = LoadRequest(
         dataset=_dataset(dataset),
-        genotypes=tuple(genotypes),
+        genotypes=tuple(genotypes or ()),
         assembly=parse_assembly(assembly),
         individuals=individuals,
         mapping=mapping,
+        concepts=concepts,
         reference=reference,
+        min_gq=min_gq,
+        min_dp=min_dp,
+        filter_policy=filter_policy.value,
+        lift_over=lift_over,
+        annotations=tuple(annotations or ()),
+        quality=quality.value,
+        thresholds=thresholds,
         disclosure=disclosure.value,
         absent_means=absent_means.value,
         title=title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, NamedTuple
@@ -10,7 +11,25 @@ import numpy as np
 
 from cohelix.core.arrays import BoolArray, ByteArray, FloatArray, IntArray
 
-TermKind = Literal["disease", "phenotype"]
+# Codes of people. `gene` is the symbol of a gene that an interpretation names; an `excluded_…` term says that it was
+# looked for and is not there, and is never counted as present.
+PersonTermKind = Literal[
+    "disease",
+    "phenotype",
+    "excluded_disease",
+    "excluded_phenotype",
+    "disease_stage",
+    "treatment",
+    "procedure",
+    "exposure",
+    "ethnicity",
+    "vital_status",
+    "gene",
+]
+# Codes of biosamples: `TermPeople.people` then holds biosample numbers.
+BiosampleTermKind = Literal["tissue", "sample_type", "histology", "tumour_grade", "tumour_stage"]
+TermKind = PersonTermKind | BiosampleTermKind
+BIOSAMPLE_KINDS: frozenset[str] = frozenset({"tissue", "sample_type", "histology", "tumour_grade", "tumour_stage"})
 
 
 class SexCode(IntEnum):
@@ -51,6 +70,17 @@ class Measurement(NamedTuple):
     values: FloatArray
 
 
+class Documents(NamedTuple):
+    """What a record-level answer shows, one JSON document each, in the order of people and of biosamples.
+
+    They are of Beacon v2's default schemas (individual, biosample), ids included, and hold what the columns and terms
+    cannot: onsets, severities, stages, treatments, pedigrees, interpretations.
+    """
+
+    individuals: Sequence[bytes]
+    biosamples: Sequence[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class People:
     """The people of a dataset, numbered 0… in the order in which the tables name them, and their biosamples.
@@ -77,6 +107,8 @@ class People:
         (biosamples,) False for a tumour, whose calls never count as the person's germline.
     preferred
         (biosamples,) True where the table marks this one as the one that counts.
+    documents
+        Where the source says more than columns and terms hold (phenopackets, OMOP); None for plain tables.
     """
 
     individual_ids: tuple[str, ...]
@@ -91,6 +123,7 @@ class People:
     biosample_person: IntArray
     germline: BoolArray
     preferred: BoolArray
+    documents: Documents | None = None
 
     def __len__(self) -> int:
         return len(self.individual_ids)

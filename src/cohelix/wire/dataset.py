@@ -8,6 +8,9 @@ from cohelix.wire.frequency import Wire
 
 Disclosure = Literal["open", "floored", "closed"]
 AbsentMeans = Literal["not_assessed", "hom_ref"]
+# germline: call sets called at every record. somatic: tumours, with or without their normals. reported: only variants
+# that case reports name, so who does not carry one is unknown. aggregate: counts of groups, no person.
+Content = Literal["germline", "somatic", "reported", "aggregate"]
 
 
 class Floors(Wire):
@@ -30,6 +33,7 @@ class DatasetRecord(Wire):
     disclosure: Disclosure
     floors: Floors
     absent_means: AbsentMeans
+    content: Content = "germline"
     version: int
     release: int
     n_individuals: int | None = None
