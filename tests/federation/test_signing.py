@@ -183,6 +183,19 @@ def test_a_nonce_is_spent_once_and_then_forgotten(make_identity: Callable[[str],
     cache.spend(fresh())
 
 
+def test_processes_of_one_server_and_a_restart_share_the_nonces(
+    make_identity: Callable[[str], Identity], clock: object, tmp_path: Path
+) -> None:
+    hub = make_identity("hub")
+    one, other = (NonceCache(tmp_path / "nonces.sqlite", clock=clock) for _ in range(2))
+    signed = sign_request(hub, method="POST", url=URL, body=BODY, clock=clock)
+    checked = check_request(signed, method="POST", url=URL, body=BODY, keys=[hub.public], clock=clock)
+    one.spend(checked)
+    for cache in (other, NonceCache(tmp_path / "nonces.sqlite", clock=clock)):
+        with pytest.raises(NotAuthentic, match="already"):
+            cache.spend(checked)
+
+
 @given(st.text(max_size=300), st.text(max_size=120))
 def test_what_a_stranger_writes_is_refused_in_words(signature_input: str, signature: str) -> None:
     headers = {"signature-input": "cohelix=" + signature_input, "signature": "cohelix=" + signature}

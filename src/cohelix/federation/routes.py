@@ -24,6 +24,7 @@ from cohelix.federation.answers import variant_of_name
 from cohelix.federation.joining import read_pinned
 from cohelix.federation.registry import Registry
 from cohelix.federation.signing import (
+    NONCES_FILE,
     Identity,
     NonceCache,
     PublicKey,
@@ -108,11 +109,11 @@ def node_router(
 
 
 def hub_router(
-    registry: Registry, identity: Identity, *, hub_url: str, private_addresses: bool, clock: Clock | None = None
+    registry: Registry, identity: Identity, folder: Path, *, hub_url: str, private_addresses: bool, clock: Clock | None = None
 ) -> APIRouter:
-    """The hub's endpoint for joining: `POST /federation/v1/join`."""
+    """The hub's endpoint for joining, for the hub in a folder: `POST /federation/v1/join`."""
     clock = clock or SystemClock()
-    nonces = NonceCache(clock=clock)
+    nonces = NonceCache(folder / NONCES_FILE, clock=clock)
     router = APIRouter(prefix=PATH, tags=["federation"])
 
     async def join(request: Request) -> Response:
@@ -147,7 +148,7 @@ class _Door:
         self._folder = folder
         self._clock = clock
         self._identity = load_identity(folder)
-        self._nonces = NonceCache(clock=clock)
+        self._nonces = NonceCache(folder / NONCES_FILE, clock=clock)
         self._read_of: tuple[int, int] | None = None
         self._pinned: PinnedHub | None = None
 

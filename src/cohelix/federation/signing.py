@@ -13,6 +13,8 @@ import hashlib
 import os
 import re
 import secrets
+import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ PublicKey = NewType("PublicKey", str)  # the 32 raw bytes, base64url without pad
 TOLERANCE_SECONDS = 60  # between two members' clocks; interface and threat T19 of the security note
 LABEL = "cohelix"
 _KEY_FILE = "key.pem"
+NONCES_FILE = "nonces.sqlite"  # in the folder of a node or hub
 # A signature input longer than this is no message of ours (ours has about 250 characters).
 _INPUT_CHARACTERS_MAX = 1024
 _PARAMETER = re.compile(r';(?P<name>[a-z*][a-z0-9_.*-]*)=(?:(?P<number>-?\d{1,15})|"(?P<text>[\x20\x21\x23-\x5b\x5d-\x7e]*)")')
@@ -229,27 +232,43 @@ def signature_of(headers: Mapping[str, str]) -> str:
 class NonceCache:
     """Nonces of accepted requests for as long as their signatures hold, so that none is accepted twice.
 
-    Only nonces of requests with a good signature are kept, so that a stranger cannot fill it. It is held in memory:
-    after a restart a request of the last minute could be sent again, which only asks the same question again.
+    Only nonces of requests with a good signature are kept, so that a stranger cannot fill it. Worker processes of one
+    server share it through a file, which also outlives a restart.
+
+    Parameters
+    ----------
+    path
+        The file; None keeps the nonces in memory.
+    size_max
+        Most nonces that are remembered at a time.
     """
 
-    def __init__(self, *, size_max: int = 200_000, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, size_max: int = 200_000, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._size_max = size_max
-        self._forget_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+        # Losing the last nonces with the machine's power is bearable; waiting for the disk with every question is not.
+        self._nonces = sqlite3.connect(path or ":memory:", timeout=5.0, isolation_level=None, check_same_thread=False)
+        self._nonces.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+            "CREATE TABLE IF NOT EXISTS nonces (number INTEGER PRIMARY KEY, nonce TEXT UNIQUE, forget_at REAL NOT NULL);"
+            "CREATE INDEX IF NOT EXISTS by_time ON nonces (forget_at)"
+        )
 
     def spend(self, signed: Signed) -> None:
         """Mark a nonce as used; `NotAuthentic` if it was, or if more requests came than can be remembered."""
         now = self._clock.now().timestamp()
-        if signed.nonce in self._forget_at:
-            raise NotAuthentic("this request was already answered once")
-        for nonce in list(self._forget_at):  # in order of arrival: stops at the first that is still needed
-            if self._forget_at[nonce] > now:
-                break
-            del self._forget_at[nonce]
-        if len(self._forget_at) >= self._size_max:
-            raise NotAuthentic("too many requests within two minutes to tell replays from new ones")
-        self._forget_at[signed.nonce] = now + 2 * TOLERANCE_SECONDS + 1
+        with self._lock, self._nonces as nonces:
+            nonces.execute("BEGIN IMMEDIATE")
+            nonces.execute("DELETE FROM nonces WHERE forget_at <= ?", (now,))
+            if nonces.execute("SELECT 1 FROM nonces WHERE nonce = ?", (signed.nonce,)).fetchone():
+                raise NotAuthentic("this request was already answered once")
+            # Numbers are consecutive and forgotten in order, so their span is their count, found without counting.
+            (span,) = nonces.execute("SELECT max(number) - (SELECT min(number) FROM nonces) + 1 FROM nonces").fetchone()
+            if (span or 0) >= self._size_max:
+                raise NotAuthentic("too many requests within two minutes to tell replays from new ones")
+            forget_at = now + 2 * TOLERANCE_SECONDS + 1
+            nonces.execute("INSERT INTO nonces (nonce, forget_at) VALUES (?, ?)", (signed.nonce, forget_at))
 
 
 def _request_values(method: str, url: str, content_type: str, digest: str) -> list[tuple[str, str]]:

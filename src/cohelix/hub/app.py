@@ -42,7 +42,9 @@ def create_app(folder: Path) -> FastAPI:
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(app, service="hub")
-    app.include_router(hub_router(registry, identity, hub_url=settings.url, private_addresses=settings.private_addresses))
+    app.include_router(
+        hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
+    )
     app.include_router(api_router(federation, hub_url=settings.url))
     app.include_router(network_router(federation, settings))
     app.include_router(services_router(federation, settings))
