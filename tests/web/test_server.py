@@ -8,7 +8,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 APP = """
+import asyncio
+import os
 import sys
 from pathlib import Path
 from fastapi import FastAPI
@@ -31,6 +35,15 @@ from cohelix.core.errors import NotPermitted, Damaged
 def make() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None)
     web.install(app, service="node")
+
+    @app.get("/slow")
+    async def slow() -> dict[str, int]:
+        await asyncio.sleep(2)
+        return {"worker": os.getpid()}
+
+    @app.get("/end")
+    async def end() -> None:
+        os.kill(os.getpid(), 9)
 
     @app.get("/double/{number}")
     async def double(number: int) -> dict[str, int]:
@@ -51,8 +64,8 @@ def make() -> FastAPI:
     return app
 
 if __name__ == "__main__":
-    tls = web.Tls(Path(sys.argv[2]), Path(sys.argv[3])) if len(sys.argv) > 2 else None
-    web.serve(make(), "127.0.0.1", int(sys.argv[1]), tls=tls)
+    tls = web.Tls(Path(sys.argv[2]), Path(sys.argv[3])) if len(sys.argv) > 3 else None
+    web.serve(make, "127.0.0.1", int(sys.argv[1]), tls=tls, workers=int(sys.argv[2]) if len(sys.argv) == 3 else 1)
 """
 
 
@@ -95,6 +108,45 @@ def test_ready_is_said_once_and_a_signal_ends_cleanly(running: Running, number: 
     assert httpx.head(running.url + "/healthz").status_code == 200  # what load balancers ask with
     assert httpx.get(running.url + "/readyz").json() == {"status": "ready"}
     status, rest, err = running.stop(number)
+    assert (status, rest) == (0, "")
+    assert "Traceback" not in err
+
+
+def test_a_busy_server_sheds_what_it_cannot_take_and_recovers(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COHELIX_REQUESTS_RUNNING_MAX", "3")
+    server = Running(script)
+    with ThreadPoolExecutor(12) as askers:
+        answers = list(askers.map(lambda _: httpx.get(server.url + "/slow", timeout=20), range(12)))
+        shed = [answer for answer in answers if answer.status_code == 503]
+        assert [answer.status_code for answer in answers].count(200) == 3
+        assert len(shed) == 9
+        assert {answer.headers["retry-after"] for answer in shed} == {"1"}
+        assert shed[0].json()["type"].endswith("/problems/overloaded")
+        # Who watches the server is answered while it is busy, and everybody when it no longer is.
+        busy = [askers.submit(httpx.get, server.url + "/slow", timeout=20) for _ in range(3)]
+        while "cohelix_requests_running 4.0" not in (figures := httpx.get(server.url + "/metrics").text):
+            assert "cohelix_requests_running" in figures
+        assert httpx.get(server.url + "/readyz").status_code == 200
+        assert [one.result().status_code for one in busy] == [200] * 3
+    assert httpx.get(server.url + "/double/4").json() == {"twice": 8}
+    assert server.stop()[0] == 0
+
+
+def test_workers_share_the_port_and_their_figures_and_are_replaced(script: Path) -> None:
+    server = Running(script, "2")
+    with ThreadPoolExecutor(16) as askers:
+        answers = list(askers.map(lambda _: httpx.get(server.url + "/slow", timeout=20).json()["worker"], range(16)))
+    assert len(set(answers)) == 2
+    assert server.process.pid not in answers
+    told = httpx.get(server.url + "/metrics").text
+    assert 'cohelix_requests_total{method="GET",route="/slow",service="node",status="200"} 16.0' in told
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(server.url + "/end")
+    ended = time.monotonic()
+    with ThreadPoolExecutor(16) as askers:
+        while len(set(askers.map(lambda _: httpx.get(server.url + "/slow", timeout=20).json()["worker"], range(16)))) < 2:
+            assert time.monotonic() - ended < 60
+    status, rest, err = server.stop()
     assert (status, rest) == (0, "")
     assert "Traceback" not in err
 

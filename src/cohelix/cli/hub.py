@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,7 +119,7 @@ def serve(
     from cohelix import web
     from cohelix.hub.app import create_app
 
-    web.serve(create_app(folder), host, port, tls=web.Tls(*pair) if pair else None)
+    web.serve(partial(create_app, folder), host, port, tls=web.Tls(*pair) if pair else None)
 
 
 def join(

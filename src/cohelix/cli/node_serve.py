@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cohelix.cli.groups import add_group, node_app
-from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, certificate_pair
+from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, Workers, certificate_pair
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +46,7 @@ def serve(
     port: Port = 8080,
     certificate: Certificate = None,
     key: CertificateKey = None,
+    workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
     """Answer questions until SIGTERM or Ctrl-C; prints 'ready http://HOST:PORT' when it answers."""
@@ -57,4 +59,4 @@ def serve(
     from cohelix import web
     from cohelix.node.app import create_app
 
-    web.serve(create_app(folder), host, port, tls=web.Tls(*pair) if pair else None)
+    web.serve(partial(create_app, folder), host, port, tls=web.Tls(*pair) if pair else None, workers=workers)

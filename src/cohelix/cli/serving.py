@@ -15,6 +15,7 @@ Certificate = Annotated[
 CertificateKey = Annotated[
     Path | None, typer.Option("--tls-key", exists=True, dir_okay=False, help="PEM private key of the certificate.")
 ]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that answer; they share the mapped data.")]
 Json = Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")]
 
 

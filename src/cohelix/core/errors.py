@@ -15,6 +15,7 @@ CohelixError                 any failure; our own fault where no kind below name
 ├── NotFound                 nothing of that name (exit 2, HTTP 404)
 ├── Conflict                 the state of things forbids it now (exit 2, HTTP 409)
 ├── Damaged                  a stored file is not what was written (exit 1, HTTP 500)
+├── Overloaded               the server has no room for one more question (HTTP 503)
 └── Unreachable              nobody answered (exit 5, HTTP 503)
 """
 
@@ -128,6 +129,12 @@ class Damaged(CohelixError):
     """A stored file fails its checksum or its structure; nothing is answered from it."""
 
     slug, title, status = "damaged", "A stored file is damaged", 500
+
+
+class Overloaded(CohelixError):
+    """More questions run than the server takes at a time; the same question may be asked again in a moment."""
+
+    slug, title, status = "overloaded", "The server is busy", 503
 
 
 class Unreachable(CohelixError):

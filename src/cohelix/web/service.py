@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from uvicorn.supervisors import Multiprocess
 
 from cohelix.core.errors import BadUsage, Conflict
 from cohelix.web.problem import install_problems
-from cohelix.web.telemetry import Meters, Telemetry, configure_logs
+from cohelix.web.telemetry import SHARED_FIGURES_VARIABLE, Meters, Telemetry, configure_logs
 
 ServiceKind = Literal["node", "hub"]
 # Connections that still answer when the server is told to stop get this long.
 DRAIN_SECONDS: Final = 3
+# A worker that is not ready after so long is taken for stuck.
+START_SECONDS: Final = 120
 # How long a scan on another thread may keep the interpreter before a short question gets its turn; Python's own 5 ms
 # would be most of the time that such a question takes.
 _SWITCH_SECONDS: Final = 0.001
@@ -62,7 +69,7 @@ def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | Non
         )
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(meters.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
     app.add_api_route("/readyz", readyz, methods=["GET"], summary="Questions can be answered", tags=["operations"])
@@ -72,11 +79,19 @@ def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | Non
     app.add_middleware(Telemetry, service=service, meters=meters)
 
 
-def serve(app: FastAPI, host: str, port: int, *, tls: Tls | None = None) -> None:
+def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | None = None, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT, then end cleanly.
 
     Prints one line `ready http://HOST:PORT` on standard output when the first question would be answered; port 0
     takes a free one.
+
+    Parameters
+    ----------
+    make_app
+        Makes the app; with several workers it is called in each, so it must be picklable.
+    workers
+        Processes that answer. They share the listening socket and, through the page cache, the mapped stores; one that
+        dies is replaced.
 
     Raises
     ------
@@ -85,10 +100,23 @@ def serve(app: FastAPI, host: str, port: int, *, tls: Tls | None = None) -> None
     BadUsage
         If the address is none of this machine.
     """
-    listener = _listen(host, port)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    config = uvicorn.Config(
+    with closing(_listen(host, port)) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        address = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
+        if workers == 1:
+            _Server(_config(_Maker(make_app)(), tls), address).run([listener])
+            return
+        with TemporaryDirectory(prefix="cohelix-figures-") as figures:
+            os.environ[SHARED_FIGURES_VARIABLE] = figures
+            config = _config(_Maker(make_app), tls)
+            config.workers = workers
+            _Workers(config, [listener], address).run()
+
+
+def _config(app: Callable[..., Any], tls: Tls | None) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        factory=isinstance(app, _Maker),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
         ws="none",
@@ -101,12 +129,21 @@ def serve(app: FastAPI, host: str, port: int, *, tls: Tls | None = None) -> None
         ssl_certfile=str(tls.certificate) if tls else None,
         ssl_keyfile=str(tls.key) if tls else None,
     )
-    shown = f"[{host}]" if ":" in host else host
-    server = _Server(config, f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}")
-    try:
-        server.run([listener])
-    finally:
-        listener.close()
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes an app, and readies its process for many short questions."""
+
+    make_app: Callable[[], FastAPI]
+
+    def __call__(self) -> FastAPI:
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        app = self.make_app()
+        # What stands at the start stays: the collector need not look at it again while questions are answered.
+        gc.collect()
+        gc.freeze()
+        return app
 
 
 class _Server(uvicorn.Server):
@@ -119,9 +156,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and not self.should_exit:
-            # What stands at the start stays: the collector need not look at it again while questions are answered.
-            gc.collect()
-            gc.freeze()
             print(f"ready {self._address}", flush=True)
 
     @contextmanager
@@ -135,6 +169,25 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class _Workers(Multiprocess):
+    """Uvicorn's keeper of worker processes, which says when all of them are ready."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], address: str) -> None:
+        super().__init__(config, sockets)
+        self._address = address
+
+    def init_processes(self) -> None:
+        super().init_processes()
+        if all(process.wait_until_ready(START_SECONDS, self.should_exit) for process in self.processes):
+            print(f"ready {self._address}", flush=True)
+
+    def keep_subprocess_alive(self) -> None:
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # its running requests are no more
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -151,5 +204,4 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise Conflict(f"cannot listen on {host} port {port}: {error}; give another --port, or 0 for a free one") from error
     listener.setblocking(False)
-    listener.set_inheritable(False)
     return listener

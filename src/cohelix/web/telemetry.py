@@ -13,16 +13,23 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cohelix.core.errors import BadUsage, TooLarge
+from cohelix.core.errors import BadUsage, CohelixError, Overloaded, TooLarge
 from cohelix.web.labels import label, route_of
 from cohelix.web.problem import internal_problem, problem_response
 from cohelix.wire.problem import problem_of
 
 # Largest request body that is read; a Beacon query or a federation message is a few kilobytes.
 BODY_BYTES_MAX: Final = 1 << 20
+# Requests that one process works on at a time. Exact questions take well under a millisecond and never stand in line;
+# what fills this are long scans, and more of them would only make each answer later than its asker waits.
+RUNNING_MAX: Final = 128
+RUNNING_VARIABLE: Final = "COHELIX_REQUESTS_RUNNING_MAX"
+# Where worker processes of one server leave their figures for each other: prometheus_client's own variable.
+SHARED_FIGURES_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 # Seconds; the promise is 2 ms at the median and 10 ms at the 99th percentile.
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -55,6 +62,8 @@ class Telemetry:
         self._app = app
         self._meters = meters
         self._log = structlog.get_logger().bind(service=service)
+        self._running_max = _running_max()
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,16 +74,20 @@ class Telemetry:
         structlog.contextvars.bind_contextvars(request_id=identifier)
         exchange = _Exchange(identifier, scope, receive, send)
         began = time.perf_counter()
+        self._running += 1
         self._meters.running.inc()
         try:
+            if self._running > self._running_max and scope["path"] not in _QUIET_ROUTES:
+                raise Overloaded(f"{self._running_max} questions are being answered; ask again in a second")
             await self._app(scope, exchange.receive, exchange.send)
-        except TooLarge as error:
+        except (Overloaded, TooLarge) as error:
             await exchange.fail(scope, error)
         except Exception as error:
             self._log.exception("request failed", route=route_of(scope), error=type(error).__name__)
             await exchange.fail(scope, None)
         finally:
             seconds = time.perf_counter() - began
+            self._running -= 1
             self._meters.running.dec()
             self._note(scope, exchange.status, seconds)
 
@@ -98,8 +111,18 @@ class Meters:
         self._seconds = Histogram(
             "cohelix_request_seconds", "Time to answer.", labels[:3], buckets=_BUCKETS, registry=self.registry
         )
-        self.running = Gauge("cohelix_requests_running", "Requests being answered.", registry=self.registry)
+        self.running = Gauge(
+            "cohelix_requests_running", "Requests being answered.", registry=self.registry, multiprocess_mode="livesum"
+        )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def text(self) -> bytes:
+        """The figures as Prometheus reads them; of a server of several processes, their sums."""
+        if SHARED_FIGURES_VARIABLE not in os.environ:
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
         """Note one request; `route` is a template, so that the number of series is bounded."""
@@ -154,16 +177,24 @@ class _Exchange:
             ]
         await self._send(message)
 
-    async def fail(self, scope: Scope, error: TooLarge | None) -> None:
+    async def fail(self, scope: Scope, error: CohelixError | None) -> None:
         """Answer with a problem document; where the response had begun, let the server cut the connection."""
         if self.started:
             raise _CutShort("the response failed after it had begun")
         problem = problem_of(error, self._id) if error else internal_problem(self._id)
-        await problem_response(problem)(scope, self._receive, self.send)
+        headers = {"Retry-After": "1"} if isinstance(error, Overloaded) else None
+        await problem_response(problem, headers)(scope, self._receive, self.send)
 
 
 class _CutShort(RuntimeError):
     """Tells the server that a response cannot be completed."""
+
+
+def _running_max() -> int:
+    text = os.environ.get(RUNNING_VARIABLE, str(RUNNING_MAX))
+    if not text.isdigit() or int(text) < 1:
+        raise BadUsage(f"{RUNNING_VARIABLE} is a number of requests, 1 or more, not {text!r}")
+    return int(text)
 
 
 def _announced_length(scope: Scope) -> int:
