@@ -59,8 +59,8 @@ class Header:
     reference: str = field(default="")
 
 
-def parse_header(path: Path, text: bytes) -> Header:
-    """Parse the lines up to and with the `#CHROM` line.
+def parse_header(path: Path, text: bytes, *, sites: bool = False) -> Header:
+    """Parse the lines up to and with the `#CHROM` line; with `sites`, a file without sample columns will do.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def parse_header(path: Path, text: bytes) -> Header:
             if taken.setdefault(at, found["ID"]) != found["ID"]:
                 raise BadFile(str(path), f"line {number}", f"two keys share IDX={at}", "one number for each key")
             keys[found["ID"]], next_key = at, max(next_key, at + 1)
-    samples = _samples(path, len(lines), lines[-1])
+    samples = _samples(path, len(lines), lines[-1], sites=sites)
     return Header(samples, contigs, keys, len(lines), " ".join(reference))
 
 
@@ -118,7 +118,7 @@ def _number(path: Path, line: int, name: str, text: str | None) -> int | None:
     return int(text)
 
 
-def _samples(path: Path, number: int, line: str) -> tuple[str, ...]:
+def _samples(path: Path, number: int, line: str, *, sites: bool) -> tuple[str, ...]:
     where = f"line {number}"
     if not line.startswith("#CHROM"):
         raise BadFile(str(path), where, "the header has no #CHROM line", "the line of column names before the records")
@@ -126,6 +126,8 @@ def _samples(path: Path, number: int, line: str) -> tuple[str, ...]:
     if columns[:8] != _COLUMNS:
         raise BadFile(str(path), where, "the column names are not VCF's", f"{' '.join(_COLUMNS)} separated by tabs")
     if len(columns) <= 9:
+        if sites:
+            return ()
         raise BadFile(str(path), where, "the file has no sample columns", "genotypes: FORMAT and one column for each sample")
     if columns[8] != "FORMAT":
         raise BadFile(str(path), where, "the ninth column is not FORMAT", "FORMAT, then one column for each sample")

@@ -54,8 +54,8 @@ class Block(NamedTuple):
         return buffer
 
 
-def open_source(path: Path, pool: ThreadPoolExecutor) -> Source:
-    """Read a file's header.
+def open_source(path: Path, pool: ThreadPoolExecutor, *, sites: bool = False) -> Source:
+    """Read a file's header; with `sites`, a file without sample columns will do.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def open_source(path: Path, pool: ThreadPoolExecutor) -> Source:
     content = b""
     for piece in pieces(path, pool, 0, lambda _: None):
         content += piece
-        found = _header(path, content)
+        found = _header(path, content, sites=sites)
         if found is not None:
             return found
         if len(content) > HEADER_BYTES:
@@ -77,7 +77,7 @@ def open_source(path: Path, pool: ThreadPoolExecutor) -> Source:
         raise BadFile(str(path), "byte 0", "the file is empty", "a header and records")
     if content[:3] == b"BCF":
         raise BadFile(str(path), "header", "the file ends within its header", "the whole file")
-    found = _header(path, content + b"\n")  # a header line without line end: no record follows
+    found = _header(path, content + b"\n", sites=sites)  # a header line without line end: no record follows
     if found is None:
         raise BadFile(str(path), "header", "the header has no #CHROM line", "the line of column names before the records")
     raise BadFile(str(path), f"line {found.header.n_lines}", "the file has no record", "at least one record")
@@ -168,7 +168,7 @@ def _records(source: Source, stream: Iterator[bytes]) -> Iterator[Block]:
         raise refuse(20, at, 0)
 
 
-def _header(path: Path, content: bytes) -> Source | None:
+def _header(path: Path, content: bytes, *, sites: bool) -> Source | None:
     """The parsed header, or None where more of the file is needed."""
     if content[:3] == b"BCF":
         if len(content) < 9:
@@ -180,7 +180,7 @@ def _header(path: Path, content: bytes) -> Source | None:
             raise BadFile(str(path), "byte offset 5", f"the header claims {length} bytes", f"at most {HEADER_BYTES >> 20} MiB")
         if len(content) < 9 + length:
             return None
-        return Source(path, "bcf", parse_header(path, content[9 : 9 + length].rstrip(b"\0")), 9 + length)
+        return Source(path, "bcf", parse_header(path, content[9 : 9 + length].rstrip(b"\0"), sites=sites), 9 + length)
     if not content.startswith(b"##fileformat=VCF"[: len(content)]):
         raise BadFile(str(path), "byte 0", "the file is neither VCF nor BCF", "VCF (plain or gzip), or BCF")
     at = 0
@@ -189,5 +189,5 @@ def _header(path: Path, content: bytes) -> Source | None:
         if end < 0:
             return None
         if not content.startswith(b"##", at):
-            return Source(path, "vcf", parse_header(path, content[: end + 1]), end + 1)
+            return Source(path, "vcf", parse_header(path, content[: end + 1], sites=sites), end + 1)
         at = end + 1
