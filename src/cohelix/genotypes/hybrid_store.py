@@ -295,6 +295,10 @@ class HybridStore:
 
     # ---- rows and names
 
+    def shard_rows(self) -> list[range]:
+        """The rows of each shard, in order."""
+        return [range(first, last) for first, last in pairwise(self._first_rows)]
+
     def contig_rows(self, contig: str) -> range:
         """All rows of a contig; empty where it has none."""
         shards = self._of_contig.get(contig)
