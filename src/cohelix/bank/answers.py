@@ -26,13 +26,16 @@ class FoundVariant:
     id
         The source's id (an rsID, say); empty where it had none.
     populations
-        Rows of counts, the total first.
+        Rows of counts, the total first; none where the dataset has no frequencies.
+    row
+        Its row in the version that it was found in.
     """
 
     key: VariantKey
     end: int
     id: str
     populations: tuple[PopulationCounts, ...]
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,19 @@ class PeopleCount:
     status: DatasetStatus
     reason: str | None
     count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """A page of individuals, biosamples, runs or analyses, in the dataset's order; `total` counts all that meet the question.
+
+    `documents` are JSON of Beacon's default schemas; a floored dataset gives none, and its `total` is in safe form.
+    """
+
+    total: int
+    documents: tuple[bytes, ...] = ()
+    status: DatasetStatus = "answered"
+    reason: str | None = None
 
 
 class Term(NamedTuple):

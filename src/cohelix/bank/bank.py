@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from cohelix.bank.answers import PeopleCount
 from cohelix.bank.people import Register
@@ -17,9 +18,9 @@ from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
 from cohelix.core.arrays import IntArray
-from cohelix.core.errors import NotFound
+from cohelix.core.errors import Damaged, NotFound
 from cohelix.core.genome import Assembly, Region
-from cohelix.core.ids import DatasetId, NodeId
+from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AN, tell_parts
 from cohelix.genotypes import Cohort
@@ -27,12 +28,16 @@ from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
 
 
+DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
+
+
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What is published now, taken over in one step."""
+    """What is published now, taken over in one step; `damaged` says of the datasets that cannot be opened what is wrong."""
 
     marks: dict[DatasetId, tuple[int, int]]
     versions: dict[DatasetId, OpenVersion]
+    damaged: dict[DatasetId, str]
     views: dict[DatasetId, DatasetView]
     register: Register
     shared: dict[tuple[DatasetId, ...], dict[DatasetId, tuple[Cohort, Cohort] | None]]
@@ -44,23 +49,24 @@ class Bank:
     def __init__(self, folder: Path, node: NodeId) -> None:
         self._folder, self._node = folder, node
         self._lock = threading.Lock()
-        self._opened = _Opened({}, {}, {}, Register({}), {})
+        self._opened = _Opened({}, {}, {}, {}, Register({}), {})
 
     @classmethod
     def open(cls, folder: Path, node: NodeId) -> Bank:
-        """The bank in a node's folder, with what is published now.
-
-        Raises
-        ------
-        Damaged
-            If a published version cannot be read.
-        """
+        """The bank in a node's folder, with what is published now; `damaged` names what could not be opened."""
         bank = cls(folder, node)
         bank.refresh()
         return bank
 
+    def is_current(self) -> bool:
+        """Whether nothing was published since the last refresh: a look at one pointer for each dataset."""
+        return published(self._folder) == self._opened.marks
+
     def refresh(self) -> None:
-        """Take over newly published versions; without any, a look at one pointer for each dataset."""
+        """Take over newly published versions. It may take long: servers call it on a thread, after `is_current`.
+
+        A dataset that cannot be opened stops nobody: it answers `not_assessed`, and the others answer as before.
+        """
         marks = published(self._folder)
         if marks == self._opened.marks:
             return
@@ -68,13 +74,32 @@ class Bank:
             before = self._opened
             if marks == before.marks:
                 return
-            versions = {
-                dataset: before.versions[dataset] if before.marks.get(dataset) == mark else open_current(self._folder, dataset)
-                for dataset, mark in marks.items()
-            }
+            versions: dict[DatasetId, OpenVersion] = {}
+            damaged: dict[DatasetId, str] = {}
+            for dataset, mark in marks.items():
+                same = before.marks.get(dataset) == mark
+                if same and dataset in before.versions:
+                    versions[dataset] = before.versions[dataset]
+                elif same:
+                    damaged[dataset] = before.damaged[dataset]
+                else:
+                    try:
+                        versions[dataset] = open_current(self._folder, dataset)
+                    except (Damaged, NotFound, OSError) as error:
+                        damaged[dataset] = str(error)
+                        structlog.get_logger().error("dataset cannot be opened", dataset=dataset, problem=str(error))
             register = Register({dataset: (version.people, version.call_sets) for dataset, version in versions.items()})
-            views = {dataset: DatasetView(version, self._node) for dataset, version in versions.items()}
-            self._opened = _Opened(marks, versions, views, register, {})
+            views = {
+                dataset: before.views[dataset]
+                if versions[dataset] is before.versions.get(dataset)
+                else DatasetView(version, self._node)
+                for dataset, version in versions.items()
+            }
+            self._opened = _Opened(marks, versions, damaged, views, register, {})
+
+    def damaged(self) -> dict[DatasetId, str]:
+        """The datasets that are published and cannot be opened, each with what is wrong, for the operator."""
+        return dict(self._opened.damaged)
 
     def datasets(self) -> tuple[DatasetRecord, ...]:
         """The records of all datasets, by id."""
@@ -91,7 +116,12 @@ class Bank:
         """Every dataset's counts of an allele, and their sum over the node's people."""
         opened = self._opened
         answers = {dataset: view.frequency(key, groups, assembly=assembly) for dataset, view in opened.views.items()}
-        return NodeFrequency(node=self._node, datasets=tuple(answers.values()), pooled=self._pooled(opened, key, answers))
+        silent = tuple(
+            DatasetFrequency(id=federation_dataset_id(self._node, dataset), status="not_assessed", reason=DAMAGED)
+            for dataset in opened.damaged
+        )
+        pooled = self._pooled(opened, key, answers)
+        return NodeFrequency(node=self._node, datasets=(*answers.values(), *silent), pooled=pooled)
 
     def region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None = None) -> NodeRegion:
         """The first `limit` variants after `after` that overlap a region and may be told, in each dataset that has them."""
@@ -113,6 +143,10 @@ class Bank:
                     variants=tuple(variant_frequency(found) for found in page.items if found.key in given),
                 )
                 for dataset, page in pages.items()
+            )
+            + tuple(
+                DatasetRegion(id=federation_dataset_id(self._node, dataset), status="not_assessed", reason=DAMAGED)
+                for dataset in self._opened.damaged
             ),
             more=len(keys) > limit,
         )

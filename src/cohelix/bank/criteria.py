@@ -40,6 +40,19 @@ def people_meeting(people: People, criteria: Iterable[Criterion]) -> BoolArray:
     return meeting
 
 
+def biosamples_meeting(people: People, criteria: Iterable[Criterion]) -> BoolArray:
+    """(biosamples,) bool: which of the tables' biosamples meet every criterion, all of them on kinds of biosample terms."""
+    meeting = np.ones(len(people.biosample_ids), np.bool_)
+    for criterion in criteria:
+        _need_equality(criterion)
+        having = np.zeros(len(meeting), np.bool_)
+        for term, whom in people.terms:
+            if term.kind == criterion.field and term.code == str(criterion.value):
+                having[whom] = True
+        meeting &= having == (criterion.operator == "=")
+    return meeting
+
+
 def assessed(people: People, criterion: Criterion) -> bool:
     """Whether the dataset holds anything about the criterion's field."""
     field = criterion.field

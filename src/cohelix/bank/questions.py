@@ -100,11 +100,24 @@ class Criterion:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """Entries named by their ids; None for any. `call_set` is a genotype column's name."""
+
+    individual: str | None = None
+    biosample: str | None = None
+    call_set: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PeopleQuery:
-    """A set of people: all criteria hold, and, where given, the person carries a variant that the query describes."""
+    """A set of people: all criteria hold, and, where given, the person carries a variant that the query describes.
+
+    `chosen` narrows it to one person, or to the person of one biosample or call set.
+    """
 
     criteria: tuple[Criterion, ...] = ()
     carries: VariantQuery | None = None
+    chosen: Chosen = Chosen()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cohelix.bank.answers import FoundVariant, PeopleCount, Term, VariantPage
-from cohelix.bank.criteria import FLOORED_FIELDS, assessed, filtering_terms, people_meeting
+from cohelix.bank.answers import EntryPage, FoundVariant, PeopleCount, Term, VariantPage
+from cohelix.bank.criteria import FLOORED_FIELDS, assessed, biosamples_meeting, filtering_terms, people_meeting
+from cohelix.bank.entries import Entries, EntryKind
 from cohelix.bank.matching import Name, candidate_rows, first_row_from, matches, needs_names, read_names
-from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
+from cohelix.bank.questions import Chosen, Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.errors import NotSupported
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies
+from cohelix.genotypes import Cohort
+from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, VariantFrequency
 
 NO_GROUPS = Groups()
 REFUSED = "this dataset is closed: it answers nothing without a visa"
+NO_PEOPLE = "the dataset holds counts of groups, and no people"
+PEOPLE_ONLY = "a floored dataset tells of no single person: it counts people at /individuals, and variants at /g_variants"
+_AMONG_ROWS_MAX = 2_000_000  # rows that a question about some people's variants may scan
 _BLOCK_ROWS = 4_096
 _GROUPS_KEPT = 64  # nearly every question is of no groups
 
@@ -51,6 +59,7 @@ class DatasetView:
         self._manifest = version.manifest
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
         self.record = _record(version, self._id)
+        self._entries = Entries(version, self._id)
         self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
 
     @property
@@ -106,14 +115,18 @@ class DatasetView:
         after: VariantKey | None = None,
         assembly: Assembly | None = None,
         observed: bool = False,
+        among: PeopleQuery | None = None,
     ) -> VariantPage:
         """A page of the variants that meet the query and may be told, ascending by position, REF and ALT.
+
+        With `among`, those that a genotype column of these people (or of the one biosample or call set) has; only open
+        datasets tell that.
 
         `skip` counts variants; with `after` (of the same contig) the page starts behind that variant, and `total` is of
         those from its position on. A site with AC 0 is a variant of an open dataset, unless `observed`. People are counted
         for variants of the page only, so the work is bounded by the region's rows and the page.
         """
-        unanswered = self._unanswered(groups, assembly)
+        unanswered = self._unanswered(groups, assembly) or (self._without_people(among) if among else None)
         if unanswered:
             return VariantPage(0, (), *unanswered)
         store = self._version.store
@@ -121,6 +134,8 @@ class DatasetView:
         if after is not None:
             rows = rows[rows >= first_row_from(store, after.contig, after.position)]
         rows = self._tellable(rows, groups, observed=observed)
+        if among is not None:
+            rows = self._rows_among(rows, among)
         if needs_names(query):
             names = [name for name in read_names(store, rows) if matches(query, name)]
             total, page = len(names), _sorted_page(names, skip, limit, after)
@@ -138,45 +153,126 @@ class DatasetView:
 
     def count_people(self, query: PeopleQuery) -> PeopleCount:
         """How many people meet the question; on a floored dataset in tens, and by sex, origin and disease only."""
-        unanswered = self._unanswered(NO_GROUPS, None)
+        unanswered = self._unanswered(NO_GROUPS, None) or self._without_people(query)
         if unanswered:
             return PeopleCount(*unanswered, None)
-        people, floor = self._version.people, self._manifest.floors.people
-        floored = self._manifest.disclosure == "floored"
-        if floored and (query.carries is not None or any(item.field not in FLOORED_FIELDS for item in query.criteria)):
-            return PeopleCount(
-                "refused", "a floored dataset counts people by sex, population, country and disease code only", None
-            )
-        unknown = next((item.field for item in query.criteria if not assessed(people, item)), None)
-        if unknown and not floored:
-            return PeopleCount("not_assessed", f"the dataset holds no {unknown} of anybody", None)
-        count = int(self.people_meeting(query).sum())
-        told = tell_count(count, self._version.call_sets.n_people, floor=floor, asked=bool(query.criteria))
+        floor, everybody = self._manifest.floors.people, int(self._version.released.sum())
+        told = tell_count(int(self.people_meeting(query).sum()), everybody, floor=floor, asked=bool(query.criteria))
         if told is None:
             return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
         return PeopleCount("answered", None, told)
 
+    def entries(self, kind: EntryKind, query: PeopleQuery, *, skip: int = 0, limit: int = 0) -> EntryPage:
+        """A page of the individuals, biosamples, runs or analyses of the people meant; of a floored dataset a count of people.
+
+        Criteria on biosamples choose people with such a biosample, and of biosamples, runs and analyses those alone.
+        """
+        if self._is_floored:
+            said = self.count_people(query) if kind == "individual" and query.chosen == Chosen() else None
+            if said is None:
+                return EntryPage(0, (), "refused", REFUSED if self._manifest.disclosure == "closed" else PEOPLE_ONLY)
+            return EntryPage(said.count or 0, (), said.status, said.reason)
+        unanswered = self._without_people(query)
+        if unanswered:
+            return EntryPage(0, (), *unanswered)
+        numbers = np.flatnonzero(self._meeting(kind, query))
+        return EntryPage(len(numbers), self._entries.documents(kind, numbers[skip : skip + limit]))
+
+    def knows(self, chosen: Chosen) -> bool:
+        """Whether an open dataset has the entry of these ids in its release; of all others nobody learns it."""
+        if self._is_floored:
+            return False
+        person = self._entries.person_chosen(chosen)
+        return person is not None and person >= 0 and bool(self._version.released[person])
+
     def people_meeting(self, query: PeopleQuery) -> BoolArray:
         """(people,) bool, for the bank alone: who meets the criteria and carries what is asked for, by people number.
 
-        The dataset's registered people come first, then its columns without a person, of whom nothing is known.
+        The dataset's registered people come first, then its columns without a person, of whom nothing is known. People
+        who are not in the public release meet nothing.
         """
         version = self._version
         meeting = np.zeros(version.call_sets.n_people, np.bool_)
         registered = version.call_sets.n_registered
         meeting[:registered] = people_meeting(version.people, query.criteria)
         meeting[registered:] = not query.criteria
+        meeting &= version.released
+        person = self._entries.person_chosen(query.chosen)
+        if person is not None:
+            meeting &= np.arange(len(meeting)) == person
         if query.carries is None:
             return meeting
-        rows = self._tellable(candidate_rows(version.store, query.carries), NO_GROUPS, observed=True)
-        if needs_names(query.carries):
-            rows = np.array([name.row for name in read_names(version.store, rows) if matches(query.carries, name)], np.int64)
+        carriers = np.zeros(len(meeting), np.bool_)
+        carriers[version.call_sets.person[self._columns_carrying(query.carries) & version.call_sets.counted]] = True
+        return np.asarray(meeting & carriers)
+
+    def _columns_carrying(self, query: VariantQuery) -> BoolArray:
+        """(columns,) bool: genotype columns with a variant that the query describes and the public may know of."""
+        version = self._version
+        rows = self._tellable(candidate_rows(version.store, query), NO_GROUPS, observed=True)
+        if needs_names(query):
+            rows = np.array([name.row for name in read_names(version.store, rows) if matches(query, name)], np.int64)
         carrying = np.zeros(len(version.call_sets.names), np.bool_)
         for row in rows.tolist():
             carrying[version.store.carriers(row).sample_index] = True
-        carriers = np.zeros(len(meeting), np.bool_)
-        carriers[version.call_sets.person[carrying & version.call_sets.counted]] = True
-        return np.asarray(meeting & carriers)
+        return carrying
+
+    def _meeting(self, kind: EntryKind, query: PeopleQuery) -> BoolArray:
+        """Which people, biosamples or columns (by kind) an open dataset's question means."""
+        if kind == "individual":
+            return self.people_meeting(query)
+        entries, version = self._entries, self._version
+        of_biosamples = tuple(item for item in query.criteria if item.field in BIOSAMPLE_KINDS)
+        of_people = tuple(item for item in query.criteria if item.field not in BIOSAMPLE_KINDS)
+        people = self.people_meeting(replace(query, criteria=of_people, carries=None))
+        meeting = people[entries.biosample_person]
+        if of_biosamples:
+            registered = len(version.people.biosample_ids)
+            meeting[:registered] &= biosamples_meeting(version.people, of_biosamples)
+            meeting[registered:] = False
+        number = entries.biosample_chosen(query.chosen)
+        if number is not None:
+            meeting &= np.arange(len(meeting)) == number
+        carrying = None if query.carries is None else self._columns_carrying(query.carries)
+        if kind == "biosample":
+            if carrying is not None:
+                with_call = np.zeros(len(meeting), np.bool_)
+                with_call[entries.column_biosample[carrying]] = True
+                meeting &= with_call
+            return np.asarray(meeting)
+        columns = meeting[entries.column_biosample]
+        if query.chosen.call_set is not None:
+            columns &= np.arange(len(columns)) == (entries.column_named(query.chosen.call_set) or 0)
+        return np.asarray(columns if carrying is None else columns & carrying)
+
+    def _rows_among(self, rows: IntArray, among: PeopleQuery) -> IntArray:
+        """Those of the rows whose ALT some genotype column of the people meant has."""
+        if len(rows) > _AMONG_ROWS_MAX:
+            raise NotSupported(
+                f"variants of chosen people are looked for among at most {_AMONG_ROWS_MAX:,} variants: name a region or a gene"
+            )
+        columns = self._meeting("run", among)
+        if not len(rows) or not columns.any():
+            return rows[:0]
+        counts = self._version.store.allele_counts(rows, Cohort.of(len(columns), columns))
+        return rows[counts.ac > 0]
+
+    def _without_people(self, query: PeopleQuery) -> tuple[DatasetStatus, str] | None:
+        """Why the dataset says nothing of these people; None where it may answer."""
+        disclosure = self._manifest.disclosure
+        if disclosure == "closed":
+            return "refused", REFUSED
+        if self._manifest.content == "aggregate":
+            return "not_assessed", NO_PEOPLE
+        if disclosure == "floored":
+            if query.chosen != Chosen():
+                return "refused", PEOPLE_ONLY
+            if query.carries is not None or any(item.field not in FLOORED_FIELDS for item in query.criteria):
+                return "refused", "a floored dataset counts people by sex, population, country and disease code only"
+            return None
+        people = self._version.people
+        unknown = next((item.field for item in query.criteria if not assessed(people, item)), None)
+        return ("not_assessed", f"the dataset holds no {unknown} of anybody") if unknown else None
 
     def filtering_terms(self) -> tuple[Term, ...]:
         """What the dataset's people can be asked about: of a floored one, words that enough people share."""
@@ -277,7 +373,7 @@ class DatasetView:
         for block, counts, told in self._told(rows):
             for index, row in enumerate(block.tolist()):
                 by_row[row] = layout.documents(counts[index], told.counts[index], told.genotypes[index], shown)
-        return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row]) for name in names)
+        return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row], name.row) for name in names)
 
 
 def without_alt(cells: IntArray) -> IntArray:

@@ -23,24 +23,48 @@ _ECHO_ITEMS_MAX: Final = 100
 _ECHO_LENGTH_MAX: Final = 1000
 # The names under which clients nest parameters of an entry type; the first is the published one.
 VARIANT_NESTS: Final = ("g_variant", "g_variants", "genomicVariant", "genomicVariation")
+_NESTS: Final = frozenset(
+    {
+        *VARIANT_NESTS,
+        *("analysis", "analyses", "biosample", "biosamples", "cohort", "cohorts", "dataset"),
+        *("individual", "individuals", "run", "runs"),
+    }
+)
 
 _Value = TypeVar("_Value")
 Granularity = Literal["boolean", "count", "record"]
 Include = Literal["ALL", "HIT", "MISS", "NONE"]
 FilterOperator = Literal["=", "!", "<", ">", "<=", ">="]
+Similarity = Literal["exact", "high", "medium", "low"]
 _GRANULARITIES: Final[Mapping[str, Granularity]] = {"boolean": "boolean", "count": "count", "record": "record"}
 _INCLUDES: Final[Mapping[str, Include]] = {"ALL": "ALL", "HIT": "HIT", "MISS": "MISS", "NONE": "NONE"}
-_OPERATORS: Final[Mapping[str, FilterOperator]] = {"=": "=", "!": "!", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
+# `!=` is what the GDI user portal writes for `!`.
+_OPERATORS: Final[Mapping[str, FilterOperator]] = {"=": "=", "!": "!", "!=": "!", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
+_SIMILARITIES: Final[Mapping[str, Similarity]] = {"exact": "exact", "high": "high", "medium": "medium", "low": "low"}
 
 
 @dataclass(frozen=True, slots=True)
 class BeaconFilter:
-    """One filter of a request, in any of the three forms: ontology, alphanumeric, custom."""
+    """One filter of a request, in any of the three forms: ontology, alphanumeric, custom.
+
+    `descendants` and `similarity` are of ontology terms, with the specification's defaults.
+    """
 
     id: str
     operator: FilterOperator | None = None
     value: str | None = None
     scope: str | None = None
+    descendants: bool = True
+    similarity: Similarity = "exact"
+
+    def document(self) -> dict[str, Any]:
+        """The filter as a request writes it."""
+        written: dict[str, Any] = {"id": self.id, "operator": self.operator, "value": self.value, "scope": self.scope}
+        if not self.descendants:
+            written["includeDescendantTerms"] = False
+        if self.similarity != "exact":
+            written["similarity"] = self.similarity
+        return {name: value for name, value in written.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +229,8 @@ def _question(meta: Mapping[str, Any], query: Mapping[str, Any]) -> BeaconQuesti
     limit = _within(pagination.get("limit"), "limit", LIMIT_DEFAULT, LIMIT_MAX)
     version = meta.get("apiVersion")
     return BeaconQuestion(
-        parameters=_flat(_object(query.get("requestParameters"), "requestParameters")),
-        filters=tuple(_filter(wanted) for wanted in _list(query.get("filters"), "filters")),
+        parameters=_flat(_parameters(query.get("requestParameters"))),
+        filters=tuple(read_filter(wanted) for wanted in _list(query.get("filters"), "filters")),
         granularity=None if granularity is None else _one_of(granularity, _GRANULARITIES, "requestedGranularity"),
         skip=_within(pagination.get("skip"), "skip", 0, _SKIP_MAX),
         limit=limit or LIMIT_MAX,
@@ -217,13 +241,22 @@ def _question(meta: Mapping[str, Any], query: Mapping[str, Any]) -> BeaconQuesti
     )
 
 
+def _parameters(given: object) -> Mapping[str, Any]:
+    """The parameters: an object, or a list that holds one, as the GDI user portal sends it."""
+    if isinstance(given, list):
+        if len(given) > 1:
+            raise NotSupported("requestParameters is one object: several at once are not supported")
+        given = given[0] if given else None
+    return _object(given, "requestParameters")
+
+
 def _flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters out of their entry type's nest, or as they are: official requests nest them, nearly all clients do not."""
     flat: dict[str, Any] = {}
     for name, value in parameters.items():
         if name == "$schema":
             continue
-        entries = value.items() if name in VARIANT_NESTS and isinstance(value, dict) else ((name, value),)
+        entries = value.items() if name in _NESTS and isinstance(value, dict) else ((name, value),)
         for inner, content in entries:
             if inner in flat and flat[inner] != content:
                 raise BadQuestion(f"{inner} is given twice with different values")
@@ -240,20 +273,26 @@ def _is_value(content: object) -> bool:
     return not any(isinstance(part, list | dict) for part in parts)
 
 
-def _filter(wanted: object) -> BeaconFilter:
+def read_filter(wanted: object) -> BeaconFilter:
+    """One filter of a request, or of a saved query.
+
+    Raises
+    ------
+    BadQuestion
+        With the filter's id, if a part of it is unknown or malformed.
+    """
     if isinstance(wanted, str):
         wanted = {"id": wanted}
     document = _object(wanted, "a filter")
     unknown = set(document) - {"id", "operator", "value", "scope", "includeDescendantTerms", "similarity"}
     if unknown:
-        raise BadQuestion(f"{sorted(unknown)[0]!r} is not a part of a filter")
+        raise BadQuestion(f"{str(sorted(unknown, key=str)[0])[:40]!r} is not a part of a filter")
     identifier, operator, value, scope = (document.get(name) for name in ("id", "operator", "value", "scope"))
     if not isinstance(identifier, str) or not identifier.strip():
         raise BadQuestion("a filter needs an id")
-    if document.get("similarity") not in (None, "exact"):
-        raise NotSupported(f"filter {identifier}: only exact matches are supported, not similar terms")
-    if document.get("includeDescendantTerms") not in (None, False):
-        raise NotSupported(f"filter {identifier}: codes are matched as written; send includeDescendantTerms: false")
+    descendants, similarity = document.get("includeDescendantTerms"), document.get("similarity")
+    if not isinstance(descendants, bool | None):
+        raise BadQuestion(f"filter {identifier}: includeDescendantTerms is true or false")
     if scope is not None and not isinstance(scope, str):
         raise BadQuestion(f"filter {identifier}: the scope is one entry type")
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
@@ -263,6 +302,8 @@ def _filter(wanted: object) -> BeaconFilter:
         None if operator is None else _one_of(operator, _OPERATORS, f"the operator of filter {identifier}"),
         None if value is None else str(value).strip(),
         scope,
+        descendants is not False,
+        "exact" if similarity is None else _one_of(similarity, _SIMILARITIES, f"the similarity of filter {identifier}"),
     )
 
 
