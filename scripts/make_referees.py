@@ -17,6 +17,7 @@ REFEREES = {
     "samtools": "samtools",
     "bgzip": "tabix",
     "tabix": "tabix",
+    "plink1.9": "plink1.9",  # sex from X: plink2 has another check
     "plink2": "plink2",
     "chromium": "chromium",
     "curl": "curl",  # the portal's snippets are run as a reader would run them

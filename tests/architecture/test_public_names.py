@@ -34,6 +34,10 @@ FACES: dict[str, set[str]] = {
     },
     "cohelix.portal": set(),
     "cohelix.sdk": {"AsyncClient", "Client", "Datasets", "Frequency", "GeneVariants", "Members", "Variants", "connect"},
+    "cohelix.stats": {
+        *("Components", "GenotypePlanes", "RelatedPairs", "contamination_estimates", "fit_components", "group_distances"),
+        *("hwe_p_values", "inbreeding", "project", "related_pairs", "robust_z"),
+    },
     "cohelix.web": {"ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"},
 }
 # Rooms that are read module by module: shared nouns and documents, commands, helpers.

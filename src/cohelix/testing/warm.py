@@ -5,7 +5,7 @@ python -m cohelix.testing.warm
 
 from __future__ import annotations
 
-from cohelix.genotypes import export, kernels, scan
+from cohelix.genotypes import depths, export, kernels, quality, scan
 
 
 def warm() -> None:
@@ -13,6 +13,7 @@ def warm() -> None:
     kernels.warm()
     scan.compile_kernels()
     export.compile_kernels()
+    assert depths and quality  # compiled by their import
 
 
 if __name__ == "__main__":
