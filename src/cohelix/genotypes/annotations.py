@@ -1,0 +1,225 @@
+"""What a variant means: gene, consequence, names in HGVS, clinical significance; kept by row, found by any of them.
+
+A folder holds `annotations.arrow`, the entries in order of row, and one index file for each thing that may be asked
+for: pairs (value in lower case, row), ascending. All are Arrow files without compression, and are memory-mapped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
+
+from cohelix.core.arrays import IntArray
+from cohelix.core.errors import Damaged
+from cohelix.genotypes.hgvs import amino_acid_short_form
+
+ENTRIES_FILE = "annotations.arrow"
+_SPILL_ENTRIES = 200_000
+_LISTS: Final = "&/|,;"  # what separates several values of one field
+
+
+class Annotation(NamedTuple):
+    """One thing that a source says of a variant; empty where it says nothing.
+
+    Attributes
+    ----------
+    gene, gene_id
+        Symbol, and the source's id of the gene (`ENSG…`, or NCBI's number).
+    consequence
+        Terms of the Sequence Ontology, joined by `&`.
+    hgvs_c, hgvs_p, hgvs_g
+        Names on a transcript, a protein, the genome.
+    amino_acid
+        Short form of the change in the protein, `V600E`.
+    significance, condition
+        Clinical significance and the conditions that it is about, as the source words them.
+    source
+        `VEP`, `SnpEff`, `ClinVar`, or whose word it is.
+    """
+
+    gene: str = ""
+    gene_id: str = ""
+    consequence: str = ""
+    hgvs_c: str = ""
+    hgvs_p: str = ""
+    hgvs_g: str = ""
+    amino_acid: str = ""
+    significance: str = ""
+    condition: str = ""
+    source: str = ""
+
+
+FIELDS: Final = Annotation._fields
+_INDEXES: Final = ("gene", "hgvs", "amino_acid", "consequence", "significance")
+_SCHEMA: Final = {"row": pl.Int64, **dict.fromkeys(FIELDS, pl.String)}
+
+
+class Annotations:
+    """The annotations of a store's rows. Safe for many threads."""
+
+    def __init__(self, entries: pa.Table, indexes: dict[str, pa.Table]) -> None:
+        self._entries, self._indexes = entries, indexes
+
+    @classmethod
+    def open(cls, folder: Path) -> Annotations:
+        """Map a folder that `write_annotations` wrote; raises `Damaged` where a file is missing or broken."""
+        return cls(_mapped(folder / ENTRIES_FILE), {name: _mapped(folder / _index_file(name)) for name in _INDEXES})
+
+    @classmethod
+    def none(cls) -> Annotations:
+        """Of a store without annotations."""
+        empty = pl.DataFrame(schema=_SCHEMA).to_arrow()
+        return cls(empty, dict.fromkeys(_INDEXES, pl.DataFrame(schema=_INDEX_SCHEMA).to_arrow()))
+
+    def __len__(self) -> int:
+        return int(self._entries.num_rows)
+
+    def of(self, row: int) -> tuple[Annotation, ...]:
+        """What is said of a row, in the order of the sources."""
+        start, stop = np.searchsorted(self._rows, [row, row + 1])
+        return tuple(Annotation(*entry.values()) for entry in self._texts.slice(start, stop - start).to_pylist())
+
+    def rows_of(
+        self,
+        *,
+        gene: str | None = None,
+        hgvs: str | None = None,
+        amino_acid: str | None = None,
+        consequence: str | None = None,
+        significance: str | None = None,
+    ) -> IntArray:
+        """Rows of which all that is given is said, in any letter case, ascending int64; none of it means no row.
+
+        `gene` is a symbol or an id; `hgvs` a whole name, or one without its transcript (`c.1799T>A`) or with the gene's
+        symbol instead (`BRAF:p.Val600Glu`); `amino_acid` a short form, also as `p.V600E` or `p.Val600Glu`;
+        `consequence` and `significance` one term. Gene and amino acid need not be of one entry.
+        """
+        asked = {
+            "gene": gene,
+            "hgvs": hgvs,
+            "amino_acid": amino_acid_short_form(amino_acid) if amino_acid else amino_acid,
+            "consequence": consequence,
+            "significance": significance,
+        }
+        found: IntArray | None = None
+        for name, value in asked.items():
+            if value is not None:
+                rows = self._find(name, _normal(value))
+                found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
+        return np.empty(0, np.int64) if found is None else found
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """All values of an index (`gene`, `consequence`, …) in lower case, ascending: what filtering terms are made of."""
+        return tuple(self._indexes[name]["value"].unique().to_pylist())
+
+    @cached_property
+    def _rows(self) -> IntArray:
+        return np.asarray(self._entries["row"].to_numpy(), np.int64)
+
+    @cached_property
+    def _texts(self) -> pa.Table:
+        return self._entries.select(list(FIELDS))
+
+    def _find(self, name: str, value: str) -> IntArray:
+        index = self._indexes[name]
+        values = index["value"]
+        start = _first(values, lambda text: text >= value)
+        stop = _first(values, lambda text: text > value)
+        return np.asarray(index["row"].slice(start, stop - start).to_numpy(), np.int64)
+
+
+def write_annotations(entries: Iterable[tuple[int, Annotation]], folder: Path) -> int:
+    """Write what is said of rows of a store, in any order, into an empty or new folder; returns how many entries.
+
+    Memory is bounded: entries go to the disk in pieces and are sorted there. The same entry of a row is kept once.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = folder / "pieces"
+    pieces.mkdir()
+    try:
+        stream = iter(entries)
+        number = 0
+        while piece := list(islice(stream, _SPILL_ENTRIES)):
+            columns: dict[str, Any] = {"row": [row for row, _ in piece]}
+            columns |= dict(zip(FIELDS, zip(*(entry for _, entry in piece), strict=True), strict=True))
+            pl.DataFrame(columns, schema=_SCHEMA).unique(maintain_order=True).write_ipc(pieces / f"{number:06d}.arrow")
+            number += 1
+        if not number:
+            pl.DataFrame(schema=_SCHEMA).write_ipc(pieces / "000000.arrow")
+        _sorted_files(pl.scan_ipc(pieces / "*.arrow"), folder)
+    finally:
+        shutil.rmtree(pieces)
+    return int(_mapped(folder / ENTRIES_FILE).num_rows)
+
+
+def _sorted_files(entries: pl.LazyFrame, folder: Path) -> None:
+    entries.sort("row", maintain_order=True).sink_ipc(folder / ENTRIES_FILE, compression="uncompressed")
+    whole = pl.scan_ipc(folder / ENTRIES_FILE)
+    symbol = pl.col("gene") + ":"
+    sources: dict[str, list[pl.Expr]] = {
+        "gene": [pl.col("gene"), pl.col("gene_id"), pl.col("gene_id").str.replace(r"\.\d+$", "")],
+        "hgvs": [
+            expression
+            for name in ("hgvs_c", "hgvs_p", "hgvs_g")
+            for bare in (pl.col(name).str.replace(r"^.*:", ""),)
+            for expression in (pl.col(name), *((bare, symbol + bare) if name != "hgvs_g" else ()))
+        ],
+        "amino_acid": [pl.col("amino_acid")],
+        "consequence": [pl.col("consequence")],
+        "significance": [pl.col("significance")],
+    }
+    for name, expressions in sources.items():
+        split = name in ("consequence", "significance")
+        pairs = pl.concat([_pairs(whole, expression, split=split) for expression in expressions])
+        pairs.unique().sort("value", "row").sink_ipc(folder / _index_file(name), compression="uncompressed")
+
+
+def _pairs(entries: pl.LazyFrame, expression: pl.Expr, *, split: bool) -> pl.LazyFrame:
+    pairs = entries.select(value=expression.str.to_lowercase().str.replace_all("_", " "), row=pl.col("row"))
+    if split:
+        whole = pairs
+        parts = pairs.with_columns(pl.col("value").str.replace_all(f"[{_LISTS}]", "&").str.split("&")).explode("value")
+        pairs = pl.concat([whole, parts])
+    value = pl.col("value").str.strip_chars()
+    return pairs.with_columns(value).filter((pl.col("value") != "") & ~pl.col("value").str.ends_with(":"))
+
+
+_INDEX_SCHEMA: Final = {"value": pl.String, "row": pl.Int64}
+
+
+def _normal(value: str) -> str:
+    """A value as the indexes spell it: in lower case, `_` as a space."""
+    return value.strip().lower().replace("_", " ")
+
+
+def _index_file(name: str) -> str:
+    return f"by_{name}.arrow"
+
+
+def _mapped(path: Path) -> pa.Table:
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise Damaged(f"{path.name}: cannot be read ({error})") from None
+
+
+def _first(values: pa.ChunkedArray, holds: Any) -> int:
+    """The first place of ascending values where `holds` is true."""
+    low, high = 0, len(values)
+    while low < high:
+        middle = (low + high) // 2
+        if holds(values[middle].as_py()):
+            high = middle
+        else:
+            low = middle + 1
+    return low
