@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from cohelix.core.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from cohelix.phenotypes.terms import TermIndex
 
 # Codes of people. `gene` is the symbol of a gene that an interpretation names; an `excluded_…` term says that it was
 # looked for and is not there, and is never counted as present.
@@ -100,7 +101,7 @@ class People:
     measurements
         In the order of the tables.
     terms
-        Ascending by kind and code.
+        Ascending by kind and code; what a source says directly, without what follows from an ontology.
     biosample_ids, biosample_person
         (biosamples,) ids, and int64 people numbers.
     germline
@@ -109,26 +110,29 @@ class People:
         (biosamples,) True where the table marks this one as the one that counts.
     documents
         Where the source says more than columns and terms hold (phenopackets, OMOP); None for plain tables.
+    index
+        Of stored people, the bitmaps of words and terms, closed over descendants; None of people just read.
     """
 
-    individual_ids: tuple[str, ...]
+    individual_ids: Sequence[str]
     sex: ByteArray
-    population: tuple[str, ...]
-    country: tuple[str, ...]
+    population: Sequence[str]
+    country: Sequence[str]
     birth_year: IntArray
     age: FloatArray
     measurements: tuple[Measurement, ...]
-    terms: tuple[TermPeople, ...]
-    biosample_ids: tuple[str, ...]
+    terms: Sequence[TermPeople]
+    biosample_ids: Sequence[str]
     biosample_person: IntArray
     germline: BoolArray
     preferred: BoolArray
     documents: Documents | None = None
+    index: TermIndex | None = None
 
     def __len__(self) -> int:
         return len(self.individual_ids)
 
-    def origins(self) -> tuple[str, ...]:
+    def origins(self) -> Sequence[str]:
         """The label by which frequencies are grouped: the population, or the country where no population is given at all."""
         return self.population if any(self.population) else self.country
 

@@ -39,7 +39,7 @@ FORMAT_VERSION = "1"
 Level = Literal["high", "medium", "low"]
 # Beacon v2 names three levels and defines none. Ours are of Lin's similarity (Lin 1998, Proc ICML 15:296) on the intrinsic
 # information content of Seco et al. 2004 (Proc ECAI 16:1089), the same for every ontology. To "seizure", "focal seizure" is
-# high, "status epilepticus" medium, "abnormality of the nervous system" low.
+# high (0.95), "status epilepticus" medium (0.77), "atypical behaviour" low (0.59).
 SIMILARITY_LEAST: Mapping[Level, float] = {"high": 0.8, "medium": 0.65, "low": 0.5}
 # Spellings of one prefix as seen in data; the right-hand side is ours.
 _PREFIXES: Mapping[str, str] = {
@@ -60,6 +60,7 @@ _PREFIXES: Mapping[str, str] = {
     "SCTID": "SNOMED",
 }
 _UNDERSCORED = re.compile(r"([A-Za-z][A-Za-z0-9-]*)_([A-Za-z]?\d[\w.]*)")  # the local name of an OBO IRI
+_PREFIX = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,31}")  # also the name of the ontology's file
 RowArray = npt.NDArray[np.int32]
 
 
@@ -249,7 +250,7 @@ class Ontologies:
 
     def __init__(self, folder: Path | None, *, with_hpo: bool = False) -> None:
         self._folder, self._with_hpo = folder, with_hpo
-        self._opened: dict[str, Ontology | None] = {}
+        self._opened: dict[str, Ontology] = {}
         self._current: dict[str, str] = {}
         self.replaced: dict[str, str] = {}
         self.unknown: set[str] = set()
@@ -273,7 +274,10 @@ class Ontologies:
         """The ontology of a prefix (in any spelling), or None."""
         wanted = prefix_of(f"{prefix}:")
         if wanted not in self._opened:
-            self._opened[wanted] = self._open(wanted)
+            found = self._open(wanted)
+            if found is None:
+                return None
+            self._opened[wanted] = found
         return self._opened[wanted]
 
     def holding(self, code: str) -> Ontology | None:
@@ -284,11 +288,23 @@ class Ontologies:
         found = [one for one in map(self.get, self.prefixes()) if one is not None and one.state(code) != "unknown"]
         return found[0] if len(found) == 1 else None
 
-    def current(self, code: str) -> str:
+    def meaning(self, code: str) -> str:
         """The code in use today; the code itself, in our spelling of its prefix, where nothing better is known."""
+        plain = canonical(code)
+        ontology = self.holding(plain)
+        return plain if ontology is None else ontology.current(plain) or plain
+
+    def current(self, code: str) -> str:
+        """As `meaning`, for the codes of a load: remembers what was replaced and what is unknown."""
         known = self._current.get(code)
         if known is None:
-            known = self._current[code] = self._bring_up_to_date(code)
+            plain, known = canonical(code), self.meaning(code)
+            self._current[code] = known
+            ontology = self.holding(plain)
+            if ontology is not None and ontology.current(plain) is None:
+                self.unknown.add(plain)
+            elif ontology is not None and ontology.state(plain) == "replaced":
+                self.replaced[plain] = known
         return known
 
     def label(self, code: str) -> str:
@@ -297,28 +313,15 @@ class Ontologies:
         return "" if ontology is None else ontology.label(code)
 
     def keep(self, folder: Path, codes: Iterable[str]) -> None:
-        """Copy the ontologies that speak of these codes into a new folder, so that a stored dataset keeps its own."""
-        folder.mkdir(parents=True, exist_ok=True)
-        prefixes = {one.prefix for one in map(self.holding, sorted({*codes})) if one is not None}
+        """Copy the ontologies that speak of these codes into a folder, so that a stored dataset keeps its own."""
+        prefixes = {one.prefix for one in map(self.holding, {*codes}) if one is not None}
         for prefix in sorted(prefixes):
             assert self._folder is not None  # it holds the ontology that was found
+            folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._folder / (prefix + _SUFFIX), folder / (prefix + _SUFFIX))
 
-    def _bring_up_to_date(self, code: str) -> str:
-        plain = canonical(code)
-        ontology = self.holding(plain)
-        if ontology is None:
-            return plain
-        found = ontology.current(plain)
-        if found is None:
-            self.unknown.add(plain)
-            return plain
-        if ontology.state(plain) == "replaced":
-            self.replaced[plain] = found
-        return found
-
     def _open(self, prefix: str) -> Ontology | None:
-        if self._folder is None or "/" in prefix:
+        if self._folder is None or not _PREFIX.fullmatch(prefix):
             return None
         path = self._folder / (prefix + _SUFFIX)
         if self._with_hpo and prefix == "HP":
