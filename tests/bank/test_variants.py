@@ -45,7 +45,8 @@ def spelled(pattern, allele):
 
 
 def length(key):
-    return key.end - key.position if not is_sequence(key.alt) else abs(len(key.alt) - len(key.ref)) or len(key.ref)
+    # A symbolic ALT's POS is the base before it, so that nothing but that base is 0 long.
+    return key.end - key.position - 1 if not is_sequence(key.alt) else abs(len(key.alt) - len(key.ref)) or len(key.ref)
 
 
 def meets(query, key):

@@ -7,29 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from cohelix.bank.manifest import COUNTS, GENOTYPES, PEOPLE, REPORT_FILE, Manifest, checksums, write_manifest
-from cohelix.bank.people import Linkage, atoms_of, link, write_call_sets
+from cohelix.bank.calls import are_lists, load_lists, note_cases, with_tumours
+from cohelix.bank.making import Declaration, complete_version
+from cohelix.bank.manifest import GENOTYPES, REPORT_FILE
+from cohelix.bank.people import link
 from cohelix.bank.publish import open_current, published, staging
-from cohelix.bank.report import LoadReport, people_warnings, version_warnings, write_report
-from cohelix.bank.rows import Layout
-from cohelix.bank.version import LISTED_FILE, OpenVersion, listed_rows
+from cohelix.bank.report import LoadReport, people_warnings, release_warnings, write_report
+from cohelix.bank.version import OpenVersion
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
-from cohelix.disclosure.rules import FREQUENCY_FLOOR, PEOPLE_FLOOR
-from cohelix.genotypes import Cohort, LoadProgress, load_genotypes, open_counts, write_counts
-from cohelix.genotypes.store import open_store
+from cohelix.genotypes import LoadProgress, load_genotypes
 from cohelix.phenotypes.model import People
-from cohelix.phenotypes.store import write_people
 from cohelix.phenotypes.table import TableReading, read_people
-from cohelix.wire.dataset import AbsentMeans, Disclosure, Floors
+from cohelix.wire.dataset import AbsentMeans, Disclosure
 
 FilterPolicy = Literal["keep", "pass"]
 QualityPolicy = Literal["off", "report", "enforce"]
-FIRST_RELEASE = 1  # a version's first numbered release: everybody of it (rule 4 of the interface)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +103,36 @@ def load(
         people = reading.people if reading is not None else People.nobody()
         people_read = clock.monotonic()
         begin("genotypes")
-        genotypes = load_genotypes(
-            request.genotypes,
-            place.folder / GENOTYPES,
-            assembly=request.assembly,
-            reference=request.reference,
-            progress=progress,
-        )
+        if are_lists(request.genotypes):
+            reported = getattr(reading, "reported", ())
+            calls = load_lists(
+                request.genotypes, reported, place.folder, assembly=request.assembly, reference=request.reference
+            )
+        else:
+            genotypes = load_genotypes(
+                request.genotypes,
+                place.folder / GENOTYPES,
+                assembly=request.assembly,
+                reference=request.reference,
+                progress=progress,
+            )
+            passing = request.filter_policy == "pass"
+            calls = note_cases(request.genotypes, genotypes, people, place.folder, passing_only=passing)
+        genotypes, people = calls.report, with_tumours(people, calls.tumours)
         genotypes_read = clock.monotonic()
         begin("counts")
-        linkage = link(genotypes.samples, people)
-        _write_parts(place.folder, request, people, linkage, place.number)
+        linkage = link(genotypes.samples, people, calls.tumours)
+        declared = Declaration(
+            request.dataset,
+            request.title or request.dataset,
+            request.assembly,
+            request.disclosure,
+            request.absent_means,
+            calls.content,
+            request.simulated,
+            request.open_release_note,
+        )
+        planned = complete_version(place, declared, people, linkage.call_sets, why="load", now=clock.now())
         report = LoadReport(
             dataset=request.dataset,
             version=place.number,
@@ -131,7 +145,7 @@ def load(
             warnings=(
                 *genotypes.warnings,
                 *people_warnings(people, linkage, _other_people(node, request.dataset)),
-                *version_warnings(genotypes.samples, _version_before(node, request.dataset)),
+                *release_warnings(planned),
             ),
             started_at=clock.now(),
             seconds={
@@ -144,42 +158,6 @@ def load(
         begin("publish")
         place.publish()
     return report
-
-
-def _write_parts(folder: Path, request: LoadRequest, people: People, linkage: Linkage, number: int) -> None:
-    """Everything of a version that follows from its genotypes and people: counts, columns of people, the manifest."""
-    store = open_store(folder / GENOTYPES)
-    atoms = atoms_of(linkage.call_sets, people)
-    cohorts = {atom.group: Cohort.of(len(store.info.samples), columns) for atom, columns in atoms}
-    write_counts(store, cohorts, folder / COUNTS)
-    floors = Floors(frequency=0, people=0)
-    if request.disclosure != "open":
-        floors = Floors(frequency=FREQUENCY_FLOOR, people=PEOPLE_FLOOR)
-    layout = Layout.of(tuple(atom for atom, _ in atoms))
-    listed = listed_rows(store, open_counts(folder / COUNTS), layout, floors.frequency)
-    np.save(folder / LISTED_FILE, listed, allow_pickle=False)
-    (folder / PEOPLE).mkdir()
-    write_people(people, folder / PEOPLE)
-    write_call_sets(linkage.call_sets, folder / PEOPLE)
-    manifest = Manifest(
-        dataset=request.dataset,
-        version=number,
-        release=FIRST_RELEASE,
-        title=request.title or request.dataset,
-        assembly=request.assembly,
-        disclosure=request.disclosure,
-        floors=floors,
-        absent_means=request.absent_means,
-        simulated=request.simulated,
-        open_release_note=request.open_release_note,
-        n_individuals=linkage.call_sets.n_people,
-        n_call_sets=len(store.info.samples),
-        n_variants=store.info.n_variants,
-        contigs=store.info.contigs,
-        atoms=tuple(atom for atom, _ in atoms),
-        files=checksums(folder),
-    )
-    write_manifest(manifest, folder)
 
 
 def _read_people(request: LoadRequest, year: int) -> TableReading | None:
@@ -198,16 +176,6 @@ def _other_people(node: Path, dataset: DatasetId) -> dict[DatasetId, OpenVersion
             except CohelixError:
                 continue
     return others
-
-
-def _version_before(node: Path, dataset: DatasetId) -> OpenVersion | None:
-    """The version that this load replaces; None where there is none that can be opened."""
-    if dataset not in published(node):
-        return None
-    try:
-        return open_current(node, dataset)
-    except CohelixError:
-        return None
 
 
 def _nothing(_: str) -> None:

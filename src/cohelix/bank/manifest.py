@@ -15,6 +15,8 @@ from cohelix.wire.dataset import AbsentMeans, Content, Disclosure, Floors
 
 MANIFEST_FILE, REPORT_FILE = "manifest.json", "report.json"
 GENOTYPES, COUNTS, PEOPLE = "genotypes", "counts", "people"
+# Only where there is something to hold: what genotypes cannot say of calls, and what annotations say of variants.
+CASES, ANNOTATIONS = "cases", "annotations"
 FORMAT_VERSION: Literal[1] = 1
 
 

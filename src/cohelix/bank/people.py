@@ -50,6 +50,10 @@ class CallSets:
         """Everybody: the people of the tables, and the columns without a person."""
         return self.n_registered + int((self.person >= self.n_registered).sum())
 
+    def of_people(self, chosen: BoolArray) -> CallSets:
+        """The same columns; only those of the chosen people, (people,) bool, are counted."""
+        return CallSets(self.names, self.person, self.counted & chosen[self.person], self.n_registered)
+
 
 @dataclass(frozen=True, slots=True)
 class Linkage:
@@ -61,10 +65,11 @@ class Linkage:
     not_counted: tuple[str, ...]
 
 
-def link(columns: Sequence[str], people: People) -> Linkage:
+def link(columns: Sequence[str], people: People, tumours: frozenset[str] = frozenset()) -> Linkage:
     """Join genotype columns to people by biosample id, and choose the one call set of each person that counts.
 
-    A person's first germline column counts, unless the table marks another; a tumour never does.
+    A person's first germline column counts, unless the table marks another; a tumour never does, be it one by the table
+    or by its own file (`tumours`, column names).
     """
     biosample = {name: number for number, name in enumerate(people.biosample_ids)}
     found = np.array([biosample.get(name, -1) for name in columns], np.int64)
@@ -74,6 +79,7 @@ def link(columns: Sequence[str], people: People) -> Linkage:
     person[~linked] = len(people) + np.arange(int((~linked).sum()))
     germline, preferred = np.ones(len(columns), np.bool_), np.zeros(len(columns), np.bool_)
     germline[linked], preferred[linked] = people.germline[found[linked]], people.preferred[found[linked]]
+    germline &= np.array([name not in tumours for name in columns], np.bool_)
     counted = np.zeros(len(columns), np.bool_)
     candidates = np.flatnonzero(germline)
     candidates = candidates[np.lexsort((candidates, ~preferred[candidates], person[candidates]))]

@@ -33,10 +33,17 @@ class VariantQuery:
         SNP, INDEL, INS, DEL, DUP, INV, CNV, BND, MNP, SV or a symbolic ALT's own name.
     min_length, max_length
         Bounds of the variant's length in bases: |len(ALT) - len(REF)|, or of a substitution len(REF); of a symbolic
-        ALT the reference covered.
+        ALT the reference covered after the base before it.
+    gene, amino_acid, hgvs, consequence, significance
+        What annotations say of it: a symbol or Ensembl id, `V600E`, an HGVS expression, a Sequence Ontology name, a
+        ClinVar word. A gene is, on germline datasets, its place too.
+    mate_contig
+        Breakends that join the contig to this one.
+    origin
+        Only variants that somebody carries with this origin.
     """
 
-    contig: str
+    contig: str | None
     start: tuple[int, int] | None = None
     end: tuple[int, int] | None = None
     overlaps: Region | None = None

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cohelix.bank.answers import EntryPage, FoundVariant, PeopleCount, Term, VariantPage
+from cohelix.bank.cases import NOT_COUNTED, Cases
 from cohelix.bank.criteria import FLOORED_FIELDS, assessed, biosamples_meeting, filtering_terms, people_meeting
 from cohelix.bank.entries import Entries, EntryKind
-from cohelix.bank.matching import Name, candidate_rows, first_row_from, matches, needs_names, read_names
+from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
 from cohelix.bank.questions import Chosen, Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
@@ -25,7 +26,7 @@ from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_
 from cohelix.genotypes import Cohort
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.dataset import DatasetRecord
-from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, VariantFrequency
+from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
 NO_GROUPS = Groups()
 REFUSED = "this dataset is closed: it answers nothing without a visa"
@@ -60,6 +61,7 @@ class DatasetView:
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
         self.record = _record(version, self._id)
         self._entries = Entries(version, self._id)
+        self.cases = Cases(version)
         self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
 
     @property
@@ -74,6 +76,8 @@ class DatasetView:
         unanswered = self._unanswered(groups, assembly)
         if unanswered:
             return self._without(*unanswered)
+        if self._manifest.content in NOT_COUNTED:
+            return self._without("not_assessed", NOT_COUNTED[self._manifest.content])
         cells, _, status = self.cells(key)
         if cells is None:
             return self._without(*status)
@@ -130,10 +134,10 @@ class DatasetView:
         if unanswered:
             return VariantPage(0, (), *unanswered)
         store = self._version.store
-        rows = candidate_rows(store, query)
+        rows = self.cases.candidates(query)
         if after is not None:
             rows = rows[rows >= first_row_from(store, after.contig, after.position)]
-        rows = self._tellable(rows, groups, observed=observed)
+        rows = self.cases.of_origin(self._tellable(rows, groups, observed=observed), query.origin)
         if among is not None:
             rows = self._rows_among(rows, among)
         if needs_names(query):
@@ -202,20 +206,15 @@ class DatasetView:
             meeting &= np.arange(len(meeting)) == person
         if query.carries is None:
             return meeting
-        carriers = np.zeros(len(meeting), np.bool_)
-        carriers[version.call_sets.person[self._columns_carrying(query.carries) & version.call_sets.counted]] = True
-        return np.asarray(meeting & carriers)
+        return np.asarray(meeting & self.cases.people_carrying(query.carries, self._rows_carried(query.carries)))
 
-    def _columns_carrying(self, query: VariantQuery) -> BoolArray:
-        """(columns,) bool: genotype columns with a variant that the query describes and the public may know of."""
-        version = self._version
-        rows = self._tellable(candidate_rows(version.store, query), NO_GROUPS, observed=True)
+    def _rows_carried(self, query: VariantQuery) -> IntArray:
+        """Rows that the query describes, that the public may know of, and that somebody has."""
+        store = self._version.store
+        rows = self._tellable(self.cases.candidates(query), NO_GROUPS, observed=True)
         if needs_names(query):
-            rows = np.array([name.row for name in read_names(version.store, rows) if matches(query, name)], np.int64)
-        carrying = np.zeros(len(version.call_sets.names), np.bool_)
-        for row in rows.tolist():
-            carrying[version.store.carriers(row).sample_index] = True
-        return carrying
+            rows = np.array([name.row for name in read_names(store, rows) if matches(query, name)], np.int64)
+        return rows
 
     def _meeting(self, kind: EntryKind, query: PeopleQuery) -> BoolArray:
         """Which people, biosamples or columns (by kind) an open dataset's question means."""
@@ -233,7 +232,9 @@ class DatasetView:
         number = entries.biosample_chosen(query.chosen)
         if number is not None:
             meeting &= np.arange(len(meeting)) == number
-        carrying = None if query.carries is None else self._columns_carrying(query.carries)
+        carrying = None
+        if query.carries is not None:
+            carrying = self.cases.columns_carrying(query.carries, self._rows_carried(query.carries))
         if kind == "biosample":
             if carrying is not None:
                 with_call = np.zeros(len(meeting), np.bool_)
@@ -291,7 +292,7 @@ class DatasetView:
             return "refused", REFUSED
         if assembly is not None and assembly != self._manifest.assembly:
             return "other_assembly", f"the dataset is of {self._manifest.assembly}; nothing is lifted over"
-        if not self._is_floored and not self._wanted(groups).anybody:
+        if not self._is_floored and self._manifest.content not in NOT_COUNTED and not self._wanted(groups).anybody:
             return "empty", "the dataset has no person in the asked group"
         return None
 
@@ -325,7 +326,7 @@ class DatasetView:
     def _tellable(self, rows: IntArray, groups: Groups, *, observed: bool) -> IntArray:
         """Those of the rows that the public may know of; with groups, on a floored dataset, that it may know of there."""
         rows = rows[self._version.is_listed(rows, observed=observed)]
-        if not self._is_floored or groups == NO_GROUPS:
+        if not self._is_floored or groups == NO_GROUPS or self._manifest.content in NOT_COUNTED:
             return rows
         kept = [block for block, _, told in self._told(rows) for block in [block[self._may_show(told.counts, groups)]]]
         return np.concatenate(kept) if kept else rows
@@ -334,10 +335,18 @@ class DatasetView:
         """Blocks of rows with their (variants, rows, 6) counts and what of them may be told."""
         layout = self._version.layout
         for start in range(0, len(rows), _BLOCK_ROWS):
-            block = rows[start : start + _BLOCK_ROWS]
-            counts = layout.counts(self._cells_of(block))
-            contig = self._version.store.key(int(block[0])).contig
-            yield block, counts, self._tell(contig, counts)
+            for block in self._by_contig(rows[start : start + _BLOCK_ROWS]):
+                counts = layout.counts(self._cells_of(block))
+                contig = self._version.store.key(int(block[0])).contig
+                yield block, counts, self._tell(contig, counts)
+
+    def _by_contig(self, rows: IntArray) -> list[IntArray]:
+        """Ascending rows, cut where the contig changes."""
+        store = self._version.store
+        if not len(rows) or int(rows[-1]) < store.contig_rows(store.key(int(rows[0])).contig).stop:
+            return [rows]
+        stops = np.array([store.contig_rows(contig).stop for contig in store.info.contigs])
+        return np.split(rows, np.flatnonzero(np.diff(np.searchsorted(stops, rows, side="right"))) + 1)
 
     def _tell(self, contig: str, counts: IntArray) -> Told:
         """What may be told of (variants, rows, 6) counts of one contig."""
@@ -368,7 +377,9 @@ class DatasetView:
     def _found(self, names: list[Name], groups: Groups) -> tuple[FoundVariant, ...]:
         layout = self._version.layout
         shown = self._wanted(groups).shown
-        by_row = {}
+        by_row: dict[int, tuple[PopulationCounts, ...]] = {}
+        if self._manifest.content in NOT_COUNTED:
+            return tuple(FoundVariant(name.key, name.end, name.id, (), name.row) for name in names)
         rows = np.array(sorted(name.row for name in names), np.int64)
         for block, counts, told in self._told(rows):
             for index, row in enumerate(block.tolist()):
@@ -403,6 +414,7 @@ def _record(version: OpenVersion, federation_id: str) -> DatasetRecord:
         disclosure=manifest.disclosure,
         floors=manifest.floors,
         absent_means=manifest.absent_means,
+        content=manifest.content,
         version=manifest.version,
         release=manifest.release,
         n_individuals=None

@@ -242,7 +242,7 @@ class _Row:
 
     def _consequence(self) -> str:
         if self._text("consequence").lower() not in _MISSING:
-            return self._text("consequence").split(";")[0].split(",")[0].split("&")[0]
+            return re.sub("[;,]", "&", self._text("consequence"))
         word = self._text("class")
         return "" if word.lower() in _MISSING else _CONSEQUENCES.get(word.lower(), word)
 

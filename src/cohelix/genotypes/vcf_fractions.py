@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pysam
-
 from cohelix.core.errors import BadFile
 from cohelix.core.genome import plain_contig
 from cohelix.genotypes.fractions import CallDetail
@@ -184,6 +182,8 @@ def _is_indexed(file: Any) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A VCF or BCF file; None for a file of another format."""
+    import pysam  # a third of a second, and only some files need it
+
     verbosity = pysam.set_verbosity(0)  # htslib would tell standard error of files that are no VCF
     try:
         file = pysam.VariantFile(str(path))
