@@ -101,10 +101,11 @@ class Markers:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One look at a whole store."""
+    """One look at a whole store; `kinds` are its rows that are transitions, transversions, indels, others."""
 
     people: PersonFigures
     markers: Markers
+    kinds: tuple[int, ...]
 
 
 def survey(store: GenotypeStore, sex: ByteArray, *, maf_min: float, call_rate_min: float) -> Survey:
@@ -141,7 +142,8 @@ def survey(store: GenotypeStore, sex: ByteArray, *, maf_min: float, call_rate_mi
     good = (kinds.stretch == AUTOSOME) & snv & biallelic & (maf >= maf_min) & (missing <= (1 - call_rate_min) * n_people)
     rows = np.flatnonzero(good)
     variable = int(((kinds.stretch == X) & (kinds.weight > 0)).sum())
-    return Survey(_figures(tallies, sex, variable), Markers(rows, _n_windows(held, rows)))
+    kinds_of_rows = tuple(tallies.rows.sum(axis=0).tolist())
+    return Survey(_figures(tallies, sex, variable), Markers(rows, _n_windows(held, rows)), kinds_of_rows)
 
 
 def kinship(store: GenotypeStore, markers: Markers, *, kinship_min: float, markers_max: int) -> tuple[RelatedPairs, int]:

@@ -77,7 +77,7 @@ def tally(store: HybridStore, kinds: RowKinds, threads: int) -> Tallies:
     with ThreadPoolExecutor(threads, "tallies") as pool:
         parts = list(pool.map(work, [range(first, len(bounds), threads) for first in range(threads)]))
     rows = np.bincount(kinds.stretch.astype(np.int64) * 4 + kinds.kind, minlength=16).reshape(4, 4)
-    weight = np.bincount(kinds.stretch, kinds.weight, minlength=4)
+    weight: FloatArray = np.bincount(kinds.stretch, kinds.weight, minlength=4).astype(np.float64)
     genotypes, singletons, missing = parts[0]
     for part in parts[1:]:
         genotypes, singletons, missing = genotypes + part[0], singletons + part[1], missing + part[2]
