@@ -162,18 +162,19 @@ def tumour_columns_of(call_sets: CallSets, people: People, named: frozenset[str]
     return np.array([name in tumours for name in call_sets.names], np.bool_)
 
 
-def listed_cases(store: GenotypeStore, details: CallDetails, call_sets: CallSets, floor: int, n_released: int) -> ByteArray:
-    """The bitmap of `OpenVersion.listed` of a somatic or reported dataset.
+def listed_cases(store: GenotypeStore, details: CallDetails, call_sets: CallSets, released: BoolArray, floor: int) -> ByteArray:
+    """The bitmap of `OpenVersion.listed` of a somatic or reported dataset; `released` (people,) says who is in the release.
 
-    A variant that somebody carries in any call set is listed; on a floored dataset where at least `floor` people carry
-    it, and as many do not.
+    A variant that somebody released carries in any call set is listed; on a floored dataset where at least `floor` people
+    carry it, and as many do not.
     """
     shown = np.zeros(store.info.n_variants, np.bool_)
     for row in range(store.info.n_variants):
         called = [column for column, detail in details.of(row).items() if detail.zygosity]
         columns = np.concatenate([store.carriers(row).sample_index, np.array(called, np.int64)])
-        carriers = len(np.unique(call_sets.person[columns]))
-        shown[row] = carriers >= max(1, floor) and n_released - carriers >= floor
+        people = np.unique(call_sets.person[columns])
+        carriers = int(released[people].sum())
+        shown[row] = carriers >= max(1, floor) and int(released.sum()) - carriers >= floor
     return np.packbits(np.stack([shown, shown]), axis=1, bitorder="little")
 
 
