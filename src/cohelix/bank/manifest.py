@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
+from cohelix.genotypes.sections import check_file, sha256_of
 from cohelix.wire.dataset import AbsentMeans, Content, Disclosure, Floors
 
 MANIFEST_FILE, REPORT_FILE = "manifest.json", "report.json"
 GENOTYPES, COUNTS, PEOPLE = "genotypes", "counts", "people"
 # Only where there is something to hold: what genotypes cannot say of calls, and what annotations say of variants.
 CASES, ANNOTATIONS = "cases", "annotations"
-FORMAT_VERSION: Literal[1] = 1
+# 1 had no releases and no standing of people in them; everybody is in its one release.
+FORMAT_VERSION: Literal[2] = 2
+_STAGED = re.compile(r"(genotypes/[^/]+\.shard|counts/[^/]+\.counts)")
 
 
 class Atom(BaseModel):
@@ -39,11 +42,14 @@ class Atom(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The declaration of one version. It holds no time and no path of the loading machine: the same input, the same bytes."""
+    """The declaration of one version. It holds no time and no path of the loading machine: the same input, the same bytes.
+
+    `n_individuals` and the atoms are of the public release; `n_waiting` people wait for a later one, or have withdrawn.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1] = FORMAT_VERSION
+    format: Literal[1, 2] = FORMAT_VERSION
     dataset: str
     version: int
     release: int
@@ -56,6 +62,7 @@ class Manifest(BaseModel):
     simulated: bool
     open_release_note: str | None
     n_individuals: int
+    n_waiting: int = 0
     n_call_sets: int
     n_variants: int
     contigs: tuple[str, ...]
@@ -89,17 +96,33 @@ def checksums(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in (MANIFEST_FILE, REPORT_FILE):
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = sha256_of(path)
     return found
 
 
-def verify_files(manifest: Manifest, folder: Path) -> None:
-    """Check every file against the manifest; raises `Damaged` naming the first that differs."""
+def check_files(manifest: Manifest, folder: Path) -> None:
+    """Check what a version is opened from: every file but shards of genotypes and counts, which are checked when first read.
+
+    Raises
+    ------
+    Damaged
+        Naming the first file that is absent or differs.
+    """
+    for name, sha256 in sorted(manifest.files.items()):
+        if not _STAGED.fullmatch(name):
+            check_file(folder / name, sha256)
+
+
+def damaged_files(manifest: Manifest, folder: Path) -> list[str]:
+    """Names of files that are absent, differ from the manifest, or are not in it; every byte is read."""
     present = checksums(folder)
-    for name in sorted(manifest.files.keys() | present.keys()):
-        if manifest.files.get(name) != present.get(name):
-            raise Damaged(f"{name} of version {manifest.version} is not what was loaded")
+    return [name for name in sorted(manifest.files.keys() | present.keys()) if manifest.files.get(name) != present.get(name)]
+
+
+def verify_files(manifest: Manifest, folder: Path) -> None:
+    """Check every byte of every file against the manifest; raises `Damaged` naming the first that differs."""
+    for name in damaged_files(manifest, folder):
+        raise Damaged(f"{name} of version {manifest.version} is not what was loaded")
 
 
 def _first_line(error: Any) -> str:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import polars as pl
 
+from cohelix.bank.people import atoms_of
 from cohelix.bank.publish import open_current
 from cohelix.bank.version import OpenVersion
 from cohelix.core.arrays import BoolArray
@@ -44,7 +45,7 @@ class OperatorCounts:
         region: Region | None = None,
     ) -> None:
         self._version = version = open_current(node, dataset)
-        counted = version.call_sets.counted.copy()
+        counted = version.everybody.counted.copy()
         for chosen in (
             _of_atoms(version, population, sex),
             _of_individuals(version, tuple(individuals)) if individuals is not None else None,
@@ -109,12 +110,12 @@ def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> 
 def _of_atoms(version: OpenVersion, population: str | None, sex: str | None) -> BoolArray | None:
     if population is None and sex is None:
         return None
-    atoms = version.manifest.atoms
-    known = sorted({atom.population for atom in atoms if atom.population})
+    atoms = atoms_of(version.everybody, version.people)
+    known = sorted({atom.population for atom, _ in atoms if atom.population})
     if population is not None and population not in known:
         raise BadUsage(f"population {population!r} is not in the dataset, which has {', '.join(known) or 'none'}")
     chosen = np.zeros(len(version.call_sets.names), np.bool_)
-    for atom, columns in zip(atoms, version.atom_columns, strict=True):
+    for atom, columns in atoms:
         if population in (None, atom.population) and sex in (None, atom.sex):
             chosen[columns] = True
     return chosen
@@ -123,7 +124,7 @@ def _of_atoms(version: OpenVersion, population: str | None, sex: str | None) -> 
 def _of_individuals(version: OpenVersion, individuals: tuple[str, ...]) -> BoolArray:
     """Columns of these people; a column without a person goes by its own name."""
     people = {name: number for number, name in enumerate(version.people.individual_ids)}
-    call_sets = version.call_sets
+    call_sets = version.everybody
     alone = call_sets.person >= call_sets.n_registered
     people |= {
         name: int(person)

@@ -7,7 +7,7 @@ table names counts as a person of its own, of whom nothing is known. Individual 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,12 @@ class Linkage:
     people_without_column: tuple[str, ...]
     not_counted: tuple[str, ...]
 
+    def without(self, columns: BoolArray) -> Linkage:
+        """The same, where these columns do not count: what the quality gate leaves out."""
+        call_sets = replace(self.call_sets, counted=self.call_sets.counted & ~columns)
+        not_counted = tuple(call_sets.names[number] for number in np.flatnonzero(~call_sets.counted).tolist())
+        return replace(self, call_sets=call_sets, not_counted=not_counted)
+
 
 def link(columns: Sequence[str], people: People, tumours: frozenset[str] = frozenset()) -> Linkage:
     """Join genotype columns to people by biosample id, and choose the one call set of each person that counts.
@@ -90,7 +96,7 @@ def link(columns: Sequence[str], people: People, tumours: frozenset[str] = froze
     return Linkage(
         call_sets,
         tuple(name for name, known in zip(columns, linked, strict=True) if not known),
-        tuple(people.individual_ids[number] for number in np.flatnonzero(~with_column)),
+        tuple(people.individual_ids[number] for number in np.flatnonzero(~with_column).tolist()),
         tuple(columns[number] for number in np.flatnonzero(~counted).tolist()),
     )
 

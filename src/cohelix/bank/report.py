@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from cohelix.bank.people import Linkage
+from cohelix.bank.quality import QualityReport
+from cohelix.bank.releases import Planned
 from cohelix.bank.version import OpenVersion
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
-from cohelix.disclosure.rules import FREQUENCY_FLOOR
 from cohelix.genotypes import GenotypeReport
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.table import TableReading
@@ -39,6 +40,7 @@ class LoadReport:
     warnings: tuple[str, ...]
     started_at: datetime
     seconds: dict[str, float]
+    quality: QualityReport | None = None
 
     def document(self) -> dict[str, Any]:
         """The report as a JSON document."""
@@ -84,6 +86,7 @@ class LoadReport:
                 "peopleWithoutColumn": _listed(self.linkage.people_without_column),
                 "callSetsNotCounted": _listed(self.linkage.not_counted),
             },
+            "quality": self.quality.document if self.quality is not None else None,
             "warnings": list(self.warnings),
         }
 
@@ -117,6 +120,8 @@ class LoadReport:
             lines.append(
                 f"  variants in several records: {genotypes.duplicate_variants:,} (the first of each answers): {first}"
             )
+        if self.quality is not None:
+            lines.append(self.quality.text())
         lines += [f"  warning: {warning}" for warning in self.warnings]
         lines.append(f"  published in {sum(self.seconds.values()):.1f} s")
         return "\n".join(lines)
@@ -157,26 +162,25 @@ def people_warnings(people: People, linkage: Linkage, others: Mapping[DatasetId,
         contradicting = int((both & (people.sex[mine] != theirs.sex[other_places])).sum())
         if contradicting:
             found.append(f"{contradicting} people have another sex in dataset {other}")
-        differing = len(people) + len(theirs) - 2 * len(shared)
-        if 0 < differing < FREQUENCY_FLOOR:
-            found.append(
-                f"dataset {other} has the same people but for {differing}: two floored datasets that differ by fewer than "
-                f"{FREQUENCY_FLOOR} people tell of those few by subtraction"
-            )
     return tuple(found)
 
 
-def version_warnings(samples: Sequence[str], before: OpenVersion | None) -> tuple[str, ...]:
-    """What the step from the version before tells; until releases are numbered (rule 4), batching is the operator's."""
-    if before is None or before.manifest.disclosure != "floored":
-        return ()
-    changed = len(set(samples) ^ set(before.store.info.samples))
-    if not 0 < changed < FREQUENCY_FLOOR:
-        return ()
-    return (
-        f"the version before has the same genotype columns but for {changed}: whoever asked it learns of those few people by "
-        f"subtraction; add and take out people in batches of at least {FREQUENCY_FLOOR}",
-    )
+def release_warnings(planned: Planned) -> tuple[str, ...]:
+    """Who of a version is not in its public release, and why."""
+    found = []
+    n_withdrawn = int(planned.withdrawn.sum())
+    if n_withdrawn:
+        found.append(
+            f"{n_withdrawn} people of these files have withdrawn: they are in no release; run 'cohelix node withdraw' again to "
+            "remove them from this version's files"
+        )
+    n_waiting = len(planned.released) - int(planned.released.sum()) - n_withdrawn
+    if n_waiting:
+        found.append(
+            f"release {planned.standing.release} leaves out {n_waiting} people: no two releases may differ by a few people, so "
+            "they wait for a later one"
+        )
+    return tuple(found)
 
 
 def _listed(names: tuple[str, ...]) -> dict[str, Any]:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cohelix.bank.manifest import COUNTS, GENOTYPES, PEOPLE, Manifest, read_manifest
+from cohelix.bank.manifest import COUNTS, GENOTYPES, MANIFEST_FILE, PEOPLE, Manifest, check_files, read_manifest
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets
+from cohelix.bank.releases import Standing, read_standing
 from cohelix.bank.rows import Layout
 from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
 from cohelix.disclosure.rules import AC, tell_frequencies
 from cohelix.genotypes import CountTable, open_counts
+from cohelix.genotypes.sections import sha256_of
 from cohelix.genotypes.store import GenotypeStore, open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.store import read_people_store
@@ -38,6 +40,8 @@ class OpenVersion:
     variant is there, and whether it was, moreover, observed (AC > 0). Later rows of one key, rows without an ALT, and what
     is below the floor are not listed. `atom_columns` are the counted sample indexes of each of the manifest's atoms.
     `released` (people,) bool: who is in the public release; the people of the tables first, then columns without a person.
+    `call_sets` counts the columns of released people only, `everybody` those of all: the operator's own counts use that.
+    `standing` is what the version knows of its release; None in a version of the first format, whose people are all released.
     """
 
     folder: Path
@@ -50,33 +54,54 @@ class OpenVersion:
     listed: ByteArray
     atom_columns: tuple[IntArray, ...]
     released: BoolArray
+    everybody: CallSets
+    standing: Standing | None
 
     @classmethod
-    def open(cls, folder: Path) -> OpenVersion:
-        """Open a version's folder; raises `Damaged` where a part is missing or does not fit."""
-        manifest = read_manifest(folder)
+    def open(cls, folder: Path, *, manifest: str | None = None) -> OpenVersion:
+        """Open a version's folder; `manifest` is the checksum of its manifest, where one was kept.
+
+        Raises
+        ------
+        Damaged
+            Where a part is missing, does not fit, or is not what was written. Shards are looked at when first asked.
+        """
+        if manifest is not None and not _has(folder / MANIFEST_FILE, manifest):
+            raise Damaged(f"the manifest of version {folder.name} is not what was written", path=str(folder / MANIFEST_FILE))
+        declared = read_manifest(folder)
+        check_files(declared, folder)
         counts = open_counts(folder / COUNTS)
-        if tuple(counts.groups) != tuple(atom.group for atom in manifest.atoms):
-            raise Damaged(f"version {manifest.version}: the counts are of other groups than the manifest says")
+        if tuple(counts.groups) != tuple(atom.group for atom in declared.atoms):
+            raise Damaged(f"version {declared.version}: the counts are of other groups than the manifest says")
         try:
             listed = np.load(folder / LISTED_FILE, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise Damaged(f"{LISTED_FILE} cannot be read ({error})") from None
-        people, call_sets = read_people_store(folder / PEOPLE), read_call_sets(folder / PEOPLE)
+        people, everybody = read_people_store(folder / PEOPLE), read_call_sets(folder / PEOPLE)
+        standing = read_standing(folder)
+        released = np.ones(everybody.n_people, np.bool_)
+        if standing is not None:
+            released[:] = False
+            released[np.array(standing.released, np.int64)] = True
+        call_sets = everybody.of_people(released)
         atoms = atoms_of(call_sets, people)
-        if tuple(atom for atom, _ in atoms) != manifest.atoms:
-            raise Damaged(f"version {manifest.version}: its people are not those of the manifest")
+        if declared.content == "aggregate":  # groups of people whom the node has never seen
+            atoms = tuple((atom, np.empty(0, np.int64)) for atom in declared.atoms)
+        if tuple(atom for atom, _ in atoms) != declared.atoms:
+            raise Damaged(f"version {declared.version}: its people are not those of the manifest")
         return cls(
             folder,
-            manifest,
+            declared,
             open_store(folder / GENOTYPES),
             counts,
             people,
             call_sets,
-            Layout.of(manifest.atoms),
+            Layout.of(declared.atoms),
             listed,
             tuple(columns for _, columns in atoms),
-            np.ones(call_sets.n_people, np.bool_),
+            released,
+            everybody,
+            standing,
         )
 
     def is_listed(self, rows: IntArray, *, observed: bool) -> BoolArray:
@@ -112,6 +137,13 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
             bits[0, block.start : block.stop] = told & first
             bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)
     return np.packbits(bits, axis=1, bitorder="little")
+
+
+def _has(path: Path, sha256: str) -> bool:
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False
 
 
 def _copies(assembly: Assembly, contig: str, position: int, sex: str) -> int:

@@ -5,6 +5,7 @@ CohelixError                 any failure; our own fault where no kind below name
 │   ├── BadUsage             a command's or a setting's words
 │   ├── BadFile              a file: carries path, place and what was expected
 │   │   └── AssemblyMismatch the file is of another genome build
+│   ├── QualityRefused       data that the quality gate refuses
 │   ├── BadQuestion          a query's parameters
 │   │   ├── NotSupported     a legal question that this version does not answer
 │   │   ├── MethodNotAllowed the address exists, not for this HTTP method (HTTP 405)
@@ -71,6 +72,12 @@ class AssemblyMismatch(BadFile):
     slug, title, status = "assembly-mismatch", "The file is of another genome assembly", 422
 
 
+class QualityRefused(BadInput):
+    """The quality gate is enforced and refuses the data; the detail says by which thresholds."""
+
+    slug, title, status = "quality-refused", "The data are not good enough to be published", 422
+
+
 class BadQuestion(BadInput):
     """A question whose parameters are malformed, contradict each other or miss something."""
 
@@ -129,6 +136,11 @@ class Damaged(CohelixError):
     """A stored file fails its checksum or its structure; nothing is answered from it."""
 
     slug, title, status = "damaged", "A stored file is damaged", 500
+
+    def __init__(self, detail: str, *, path: str | None = None) -> None:
+        """`path` names the file, where one is known."""
+        super().__init__(detail)
+        self.path = path
 
 
 class Overloaded(CohelixError):

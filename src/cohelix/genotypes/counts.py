@@ -32,7 +32,7 @@ from cohelix.core.arrays import ByteArray, IntArray
 from cohelix.core.errors import CohelixError, Conflict, Damaged, ShapeMismatch
 from cohelix.genotypes import kernels
 from cohelix.genotypes.model import Cohort
-from cohelix.genotypes.sections import SectionFile, sha256_of, smallest, sync_folder, write_sections
+from cohelix.genotypes.sections import SectionFile, check_file, sha256_of, smallest, sync_folder, write_sections
 from cohelix.genotypes.store import GenotypeStore
 
 FORMAT, FORMAT_VERSION = "cohelix-counts", 1
@@ -117,6 +117,7 @@ class CountTable:
             if (file.n_rows, file.n_samples, file.buffer.size) != (part.rows, len(info.groups), part.bytes):
                 raise Damaged(f"{file.path} is not the file that the index describes")
             self._tocs.append(_toc(file))
+        self._checked = [False] * len(parts)
 
     def row(self, row: int) -> IntArray:
         """Counts of one row, (groups, 6) int64: an, ac, het, hom, hemi, missing.
@@ -129,6 +130,8 @@ class CountTable:
         if not 0 <= row < self.n_rows:
             raise ShapeMismatch(f"row {row} is outside the table")
         part, local = divmod(row, PART_ROWS)
+        if not self._checked[part]:
+            self._check(part)
         counts = np.empty((1, len(self.groups), 6), np.int64)
         kernels.expand_counts(self._files[part].buffer, self._tocs[part], local, counts)
         found: IntArray = counts[0]
@@ -144,10 +147,17 @@ class CountTable:
         for part in range(rows.start // PART_ROWS, (rows.stop - 1) // PART_ROWS + 1):
             base = part * PART_ROWS
             start, stop = max(rows.start, base), min(rows.stop, base + PART_ROWS)
+            if not self._checked[part]:
+                self._check(part)
             kernels.expand_counts(
                 self._files[part].buffer, self._tocs[part], start - base, counts[start - rows.start : stop - rows.start]
             )
         return counts
+
+    def _check(self, part: int) -> None:
+        """Read every byte of a part before the first answer from it."""
+        check_file(self._files[part].path, self._parts[part].sha256)
+        self._checked[part] = True
 
     def verify(self) -> None:
         """Check every file of the table against its checksum.

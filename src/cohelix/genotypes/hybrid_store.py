@@ -61,7 +61,7 @@ from cohelix.genotypes.model import (
     VariantTable,
     sparse_limit,
 )
-from cohelix.genotypes.sections import AnyArray, SectionFile, sha256_of
+from cohelix.genotypes.sections import AnyArray, SectionFile, check_file, sha256_of
 
 FORMAT, FORMAT_VERSION = "cohelix-genotypes", 1
 READABLE_VERSIONS = (1,)
@@ -90,15 +90,17 @@ class ShardRecord(NamedTuple):
 class Shard:
     """One mapped shard; rows are numbered from 0 within it."""
 
-    def __init__(self, path: Path, record: ShardRecord, n_samples: int) -> None:
-        """Map the shard.
+    def __init__(self, path: Path, record: ShardRecord, n_samples: int, *, check: bool = True) -> None:
+        """Map the shard; with `check`, every byte of it is read first, so that no answer comes from a damaged one.
 
         Raises
         ------
         Damaged
-            If the file is not the one that the index describes (sizes only; `verify` reads every byte).
+            If the file is not the one that the index describes.
         """
         self.record = record
+        if check:
+            check_file(path, record.sha256)
         self.file = SectionFile(path, magic=SHARD_MAGIC, versions=READABLE_VERSIONS)
         if (self.file.n_rows, self.file.n_samples, self.file.buffer.size) != (record.rows, n_samples, record.bytes):
             raise Damaged(f"{path} is not the shard that the index describes")

@@ -34,6 +34,8 @@ _HEADER = np.dtype(
 _ENTRY = np.dtype([("name", "S20"), ("dtype", "S4"), ("offset", "<u8"), ("count", "<u8")])
 
 AnyArray = npt.NDArray[Any]
+# Files that this process has read and found right: device, inode, size and time of the last change to the checksum.
+_checked: dict[tuple[int, int, int, int, int], str] = {}
 
 
 class Written(NamedTuple):
@@ -144,6 +146,30 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_file(path: Path, sha256: str) -> None:
+    """Check a file's every byte, once for each state of it that this process meets.
+
+    Raises
+    ------
+    Damaged
+        If it is absent or differs.
+    """
+    try:
+        before = _state_of(path)
+        if _checked.get(before) == sha256:
+            return
+        if sha256_of(path) != sha256 or _state_of(path) != before:
+            raise Damaged(f"{path.parent.name}/{path.name} is not what was written: its checksum differs", path=str(path))
+    except OSError as problem:
+        raise Damaged(f"{path.parent.name}/{path.name} cannot be read: {problem.strerror}", path=str(path)) from problem
+    _checked[before] = sha256
+
+
+def forget_checks() -> None:
+    """Let every file be read again when it is next checked."""
+    _checked.clear()
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's entries (new names, renames) to the disk."""
     handle = os.open(folder, os.O_RDONLY)
@@ -164,6 +190,11 @@ def smallest(values: AnyArray, *, signed: bool = False) -> AnyArray:
         if limits.min <= low and high <= limits.max:
             return values.astype(kind)
     raise OverflowError(f"{low}…{high} fits no integer of 64 bits")
+
+
+def _state_of(path: Path) -> tuple[int, int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _aligned(place: int) -> int:
