@@ -109,6 +109,39 @@ def tell_count(count: int, everybody: int, *, floor: int, asked: bool) -> int | 
     return count - count % floor
 
 
+def alike_groups(sizes: IntArray, pairs: IntArray, *, floor: int) -> IntArray:
+    """Which of nested sets of people have to be answered alike, so that no difference between two shows a few people.
+
+    Parameters
+    ----------
+    sizes
+        (sets,) how many people each set has.
+    pairs
+        (pairs, 2) numbers of two sets of which the first contains the second.
+    floor
+        k.
+
+    Returns
+    -------
+    (sets,) int64, the number of each set's group, a set of the group. Two sets that may both be told (k people or more), one
+    inside the other and fewer than k people apart, are of one group, and so are those that hang together through others.
+    """
+    groups = np.arange(len(sizes))
+
+    def first(number: int) -> int:
+        while groups[number] != number:
+            groups[number] = groups[groups[number]]
+            number = int(groups[number])
+        return number
+
+    if len(pairs):
+        outer, inner = pairs[:, 0], pairs[:, 1]
+        close = (sizes[inner] >= floor) & (sizes[outer] - sizes[inner] < floor)
+        for one, other in pairs[close].tolist():
+            groups[first(one)] = first(other)
+    return np.array([first(number) for number in range(len(sizes))], np.int64)
+
+
 def carriers(counts: IntArray) -> IntArray:
     """People with at least one called copy of the ALT, half-called ones included.
 

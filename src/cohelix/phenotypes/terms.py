@@ -77,7 +77,7 @@ class TermIndex:
         spelled: dict[tuple[str, str], str] = {}
         for kind, code, label, numbers in coded:
             today = ontologies.current(code) if _is_code(kind) else code
-            place = (kind, _key(kind, today))
+            place = (kind, cls.key(kind, today))
             direct[place] = direct[place] | bitmap_of(numbers) if place in direct else bitmap_of(numbers)
             spelled.setdefault(place, today)
             labels[place] = labels.get(place) or (ontologies.label(today) if _is_code(kind) else "") or label
@@ -175,14 +175,21 @@ class TermIndex:
     def nested(self, kind: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
         """The codes of a kind in the order of `counts`, and all pairs (above, below) of them by place."""
         codes = tuple(one.code for one in self.counts(kind))
-        places = {_key(kind, code): place for place, code in enumerate(codes)}
+        places = {self.key(kind, code): place for place, code in enumerate(codes)}
         pairs = [
             (places[key], place)
             for place, code in enumerate(codes)
-            for key in (_key(kind, above) for above in self._above(code))
+            for key in (self.key(kind, above) for above in self._above(code))
             if key in places
         ]
         return codes, tuple(pairs)
+
+    @staticmethod
+    def key(kind: str, code: str) -> str:
+        """What two spellings of a code, or of a gene's symbol, have in common; a word is itself."""
+        if kind in WORD_KINDS:
+            return code
+        return code.upper() if kind in _SYMBOL_KINDS else code_key(code)
 
     @cached_property
     def _rows_of(self) -> dict[str, range]:
@@ -195,10 +202,10 @@ class TermIndex:
     @cached_property
     def _places(self) -> dict[tuple[str, str], int]:
         kinds, codes = self._table["kind"].to_pylist(), self._table["code"].to_pylist()
-        return {(kind, _key(kind, code)): row for row, (kind, code) in enumerate(zip(kinds, codes, strict=True))}
+        return {(kind, self.key(kind, code)): row for row, (kind, code) in enumerate(zip(kinds, codes, strict=True))}
 
     def _row(self, kind: str, code: str) -> int | None:
-        return self._places.get((kind, _key(kind, self.ontologies.meaning(code) if _is_code(kind) else code)))
+        return self._places.get((kind, self.key(kind, self.ontologies.meaning(code) if _is_code(kind) else code)))
 
     def _above(self, code: str) -> tuple[str, ...]:
         ontology = self.ontologies.holding(code)
@@ -261,12 +268,6 @@ def wildcard(pattern: str) -> Callable[[str], bool]:
 
 def _is_code(kind: str) -> bool:
     return kind not in WORD_KINDS and kind not in _SYMBOL_KINDS
-
-
-def _key(kind: str, code: str) -> str:
-    if kind in WORD_KINDS:
-        return code
-    return code.upper() if kind in _SYMBOL_KINDS else code_key(code)
 
 
 def _closures(
