@@ -9,16 +9,19 @@ from typing import Literal
 
 from cohelix.bank.calls import are_lists, load_lists, note_cases, with_tumours
 from cohelix.bank.making import Declaration, complete_version
-from cohelix.bank.manifest import GENOTYPES, REPORT_FILE
+from cohelix.bank.manifest import COUNTS, GENOTYPES, REPORT_FILE, read_manifest
 from cohelix.bank.people import link
 from cohelix.bank.publish import open_current, published, staging
+from cohelix.bank.quality import Gate
+from cohelix.bank.quality_thresholds import read_thresholds
 from cohelix.bank.report import LoadReport, people_warnings, release_warnings, write_report
 from cohelix.bank.version import OpenVersion
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import BadUsage, CohelixError
+from cohelix.core.errors import BadUsage, CohelixError, QualityRefused
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
-from cohelix.genotypes import LoadProgress, load_genotypes
+from cohelix.genotypes import LoadProgress, load_genotypes, open_counts
+from cohelix.genotypes.store import open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.table import TableReading, read_people
 from cohelix.wire.dataset import AbsentMeans, Disclosure
@@ -90,12 +93,15 @@ def load(
     ------
     BadFile
         If a genotype file, the table of people or the mapping is refused; nothing is published then.
+    QualityRefused
+        If the quality gate is enforced and refuses; nothing is published then.
     Conflict
         If another load of the dataset is running.
     """
     clock, begin = clock or SystemClock(), stage or _nothing
     if request.mapping is not None and request.individuals is None:
         raise BadUsage("a mapping explains a table of people: give --individuals too")
+    thresholds = read_thresholds(request.thresholds)
     started = clock.monotonic()
     with staging(node, request.dataset) as place:
         begin("people")
@@ -120,8 +126,15 @@ def load(
             calls = note_cases(request.genotypes, genotypes, people, place.folder, passing_only=passing)
         genotypes, people = calls.report, with_tumours(people, calls.tumours)
         genotypes_read = clock.monotonic()
+        linkage, gate = link(genotypes.samples, people, calls.tumours), None
+        if request.quality != "off":
+            begin("quality")
+            store = open_store(place.folder / GENOTYPES)
+            gate = Gate(store, people, linkage.call_sets, thresholds, content=calls.content, files=request.genotypes)
+            if request.quality == "enforce":
+                linkage = linkage.without(gate.excluded)
+        looked_at = clock.monotonic()
         begin("counts")
-        linkage = link(genotypes.samples, people, calls.tumours)
         declared = Declaration(
             request.dataset,
             request.title or request.dataset,
@@ -133,6 +146,12 @@ def load(
             request.open_release_note,
         )
         planned = complete_version(place, declared, people, linkage.call_sets, why="load", now=clock.now())
+        counted = clock.monotonic()
+        quality = None
+        if gate is not None:
+            quality = gate.close(open_counts(place.folder / COUNTS), read_manifest(place.folder).atoms)
+            if request.quality == "enforce" and quality.verdict == "refuse":
+                raise QualityRefused("; ".join(quality.reasons))
         report = LoadReport(
             dataset=request.dataset,
             version=place.number,
@@ -151,8 +170,10 @@ def load(
             seconds={
                 "people": people_read - started,
                 "genotypes": genotypes_read - people_read,
-                "counts": clock.monotonic() - genotypes_read,
+                "counts": counted - looked_at,
+                "quality": clock.monotonic() - counted + looked_at - genotypes_read,
             },
+            quality=quality,
         )
         write_report(report, place.folder / REPORT_FILE)
         begin("publish")

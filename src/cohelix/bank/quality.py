@@ -92,7 +92,8 @@ class Gate:
         """Look at the variants, and judge."""
         figures = None
         if self._content in ("germline", "aggregate") and self._store.info.n_variants:
-            figures = look_at_variants(self._store, counts, atoms, self._thresholds)
+            people = self._content == "germline"
+            figures = look_at_variants(self._store, counts, atoms, self._thresholds, people=people)
         return _judge(self._examined, figures, self._thresholds)
 
 

@@ -88,11 +88,12 @@ class Examined:
         return out
 
     def find(self, columns: Sequence[int] | IntArray, check: str, action: Action, details: Sequence[str] | str) -> None:
-        """Note the same finding of several columns; nothing where the action is off."""
+        """Note the same finding of several columns; nothing where the action is off. What does not count, is not left out."""
         if action == "off":
             return
         for place, column in enumerate(columns):
-            self.findings.append(Finding(int(column), check, action, details if isinstance(details, str) else details[place]))
+            does: Action = action if self.counted[column] else "warn"
+            self.findings.append(Finding(int(column), check, does, details if isinstance(details, str) else details[place]))
 
     def note(self, name: str, why_not: str = "", detail: str = "") -> None:
         """Note a check: as assessed, unless it says why not."""
@@ -203,11 +204,13 @@ def _outliers(found: Examined, thresholds: Thresholds) -> None:
     else:
         f = np.where(figures.autosome_sites >= _HET_SITES_MIN, figures.f_autosomes, np.nan)
         z = _z_by_population(found, f, limits.heterozygosity_f_min / limits.heterozygosity_z_max)
-        far = np.flatnonzero(np.abs(z) > limits.heterozygosity_z_max)
-        details = [
-            f"F {f[i]:+.3f}: {'fewer' if z[i] > 0 else 'more'} heterozygotes than its population (z {z[i]:+.1f})" for i in far
-        ]
-        found.find(far, "heterozygosity", thresholds.actions.heterozygosity, details)
+        more = np.flatnonzero(z < -limits.heterozygosity_z_max)
+        details = [f"F {f[i]:+.3f}: more heterozygotes than its population (z {z[i]:+.1f})" for i in more]
+        found.find(more, "heterozygosity", thresholds.actions.heterozygosity, details)
+        # Few heterozygotes may be lost alleles, or parents who are cousins: that is for people to decide.
+        fewer = np.flatnonzero(z > limits.heterozygosity_z_max)
+        details = [f"F {f[i]:+.3f}: fewer heterozygotes than its population (z {z[i]:+.1f})" for i in fewer]
+        found.find(fewer, "heterozygosity", "off" if thresholds.actions.heterozygosity == "off" else "warn", details)
         found.note("heterozygosity")
     typical = float(np.median(figures.singletons)) if len(figures.singletons) else 0.0
     for name, values, spread in (

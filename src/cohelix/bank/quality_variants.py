@@ -71,9 +71,12 @@ class ReferenceFigures:
 
 
 def look_at_variants(
-    store: GenotypeStore, counts: CountTable, atoms: tuple[Atom, ...], thresholds: Thresholds
+    store: GenotypeStore, counts: CountTable, atoms: tuple[Atom, ...], thresholds: Thresholds, *, people: bool
 ) -> VariantFigures:
-    """Figures of every variant, from the table of counts: only call sets that count are in it."""
+    """Figures of every variant, from the table of counts: only call sets that count are in it.
+
+    Without `people` (a table of sites with counts) only frequencies are looked at: others' missing calls are not known.
+    """
     limits, look = thresholds.variants, _Look(store, thresholds, VariantFigures(n_variants=store.info.n_variants))
     found, groups = look.found, _groups(atoms, limits.hwe_people_min)
     found.hwe_groups, found.hwe_by_population = tuple(groups), bool(groups) and set(groups) != {""}
@@ -81,13 +84,13 @@ def look_at_variants(
     men = np.array([atom.sex == "male" for atom in atoms], np.bool_)
     sizes = np.array([atom.people for atom in atoms], np.int64)
     called, calls = 0, 0
-    for contig, rows in _blocks(store):
+    for contig, rows in _blocks(store) if people else ():
         block = counts.rows(rows)
         who = men if contig == "Y" and men.any() else np.ones(len(atoms), np.bool_)
-        people = int(sizes[who].sum())
+        n_people = int(sizes[who].sum())
         missing = block[:, who, _MISSING].sum(axis=1)
-        called, calls = called + int(people * len(rows) - missing.sum()), calls + people * len(rows)
-        look.call_rates(rows, 1 - missing / max(people, 1))
+        called, calls = called + int(n_people * len(rows) - missing.sum()), calls + n_people * len(rows)
+        look.call_rates(rows, 1 - missing / max(n_people, 1))
         for label, members in groups.items() if contig.isdigit() or contig == "X" else ():
             chosen = members & women if contig == "X" else members
             n = int(sizes[chosen].sum())
