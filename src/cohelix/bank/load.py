@@ -23,6 +23,7 @@ from cohelix.core.ids import DatasetId
 from cohelix.genotypes import LoadProgress, load_genotypes, open_counts
 from cohelix.genotypes.store import open_store
 from cohelix.phenotypes.model import People
+from cohelix.phenotypes.ontology import Ontologies
 from cohelix.phenotypes.table import TableReading, read_people
 from cohelix.wire.dataset import AbsentMeans, Disclosure
 
@@ -102,7 +103,7 @@ def load(
     if request.mapping is not None and request.individuals is None:
         raise BadUsage("a mapping explains a table of people: give --individuals too")
     thresholds = read_thresholds(request.thresholds)
-    started = clock.monotonic()
+    started, ontologies = clock.monotonic(), Ontologies.of(node)
     with staging(node, request.dataset) as place:
         begin("people")
         reading = _read_people(request, clock.now().year)
@@ -145,7 +146,9 @@ def load(
             request.simulated,
             request.open_release_note,
         )
-        planned = complete_version(place, declared, people, linkage.call_sets, why="load", now=clock.now())
+        planned = complete_version(
+            place, declared, people, linkage.call_sets, why="load", now=clock.now(), ontologies=ontologies
+        )
         counted = clock.monotonic()
         quality = None
         if gate is not None:
@@ -174,6 +177,7 @@ def load(
                 "quality": clock.monotonic() - counted + looked_at - genotypes_read,
             },
             quality=quality,
+            codes=ontologies.report(),
         )
         write_report(report, place.folder / REPORT_FILE)
         begin("publish")

@@ -23,6 +23,7 @@ from cohelix.genotypes import Cohort, open_counts, write_counts
 from cohelix.genotypes.fractions import CallDetails
 from cohelix.genotypes.store import open_store
 from cohelix.phenotypes.model import People
+from cohelix.phenotypes.ontology import Ontologies
 from cohelix.phenotypes.store import read_people_store, write_people
 from cohelix.wire.dataset import AbsentMeans, Content, Disclosure, Floors
 
@@ -71,6 +72,7 @@ def complete_version(
     why: str,
     now: datetime,
     groups: tuple[Atom, ...] | None = None,
+    ontologies: Ontologies | None = None,
 ) -> Planned:
     """Make a staged folder, whose genotypes are written, ready to be published.
 
@@ -84,6 +86,8 @@ def complete_version(
         For the history of releases.
     groups
         Of an aggregate dataset: the groups whose counts are there already; there is nobody to count.
+    ontologies
+        What codes mean today; None for the node's own.
     """
     folder, store = place.folder, open_store(place.folder / GENOTYPES)
     planned = _plan(place, declared, people, call_sets, why=why, now=now)
@@ -98,7 +102,7 @@ def complete_version(
         listed = listed_rows(store, open_counts(folder / COUNTS), layout, floor)
     np.save(folder / LISTED_FILE, listed, allow_pickle=False)
     (folder / PEOPLE).mkdir()
-    write_people(people, folder / PEOPLE)
+    write_people(people, folder / PEOPLE, ontologies or Ontologies.of(place.home.parent.parent))
     write_call_sets(call_sets, folder / PEOPLE)
     write_standing(planned.standing, folder)
     n_released = int(planned.released.sum())

@@ -19,6 +19,7 @@ from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.genotypes import GenotypeReport
 from cohelix.phenotypes.model import People
+from cohelix.phenotypes.ontology import CodeReport
 from cohelix.phenotypes.table import TableReading
 from cohelix.wire.dataset import Disclosure
 
@@ -41,6 +42,7 @@ class LoadReport:
     started_at: datetime
     seconds: dict[str, float]
     quality: QualityReport | None = None
+    codes: CodeReport | None = None
 
     def document(self) -> dict[str, Any]:
         """The report as a JSON document."""
@@ -79,6 +81,7 @@ class LoadReport:
                 },
             },
             "people": self._people(),
+            "codes": self._codes(),
             "linkage": {
                 "people": call_sets.n_people,
                 "countedCallSets": int(call_sets.counted.sum()),
@@ -108,6 +111,8 @@ class LoadReport:
             lines.append(f"  people table        {self.reading.n_rows:,} rows, {len(self.reading.people):,} people; {known}")
             if self.reading.columns_not_taken:
                 lines.append(f"  columns not taken   {_names(self.reading.columns_not_taken)}")
+        if self.codes is not None:
+            lines += _code_lines(self.codes)
         for title, names in (
             ("columns without a person", self.linkage.columns_without_person),
             ("people without a column", self.linkage.people_without_column),
@@ -126,6 +131,16 @@ class LoadReport:
         lines.append(f"  published in {sum(self.seconds.values()):.1f} s")
         return "\n".join(lines)
 
+    def _codes(self) -> dict[str, Any] | None:
+        if self.codes is None:
+            return None
+        return {
+            "ontologies": self.codes.versions,
+            "prefixesWithoutOntology": list(self.codes.alone),
+            "replaced": self.codes.replaced,
+            "unknown": list(self.codes.unknown),
+        }
+
     def _people(self) -> dict[str, Any] | None:
         if self.reading is None:
             return None
@@ -137,6 +152,20 @@ class LoadReport:
             "columnsNotTaken": list(self.reading.columns_not_taken),
             "completeness": self.reading.completeness,
         }
+
+
+def _code_lines(codes: CodeReport) -> list[str]:
+    lines = []
+    if codes.versions or codes.alone:
+        known = [f"{prefix} {version}" for prefix, version in codes.versions.items()]
+        alone = [f"{', '.join(codes.alone)} without an ontology"] if codes.alone else []
+        lines.append(f"  codes               {'; '.join(known + alone)}")
+    if codes.replaced:
+        renamed = tuple(f"{old} → {new}" for old, new in codes.replaced.items())
+        lines.append(f"  codes brought up to date: {len(renamed):,}: {_names(renamed)}")
+    if codes.unknown:
+        lines.append(f"  codes that their ontology does not have: {len(codes.unknown):,}: {_names(codes.unknown)}")
+    return lines
 
 
 def write_report(report: LoadReport, path: Path) -> None:

@@ -101,6 +101,20 @@ def prefix_of(code: str) -> str:
     return prefix if colon else ""
 
 
+class CodeReport(NamedTuple):
+    """What became of the codes of a load.
+
+    `versions` are of the ontologies that spoke of them, by prefix; `replaced` says which code stands for an obsolete or
+    alternative one; `unknown` are codes that their ontology does not have, or has given up; `alone` prefixes without an
+    ontology, whose codes stand for themselves.
+    """
+
+    versions: dict[str, str]
+    replaced: dict[str, str]
+    unknown: tuple[str, ...]
+    alone: tuple[str, ...]
+
+
 class Ontology:
     """One ontology, memory-mapped. Codes may be given in any spelling; answers are in its own. Safe for many threads."""
 
@@ -245,15 +259,13 @@ class Ontology:
 class Ontologies:
     """The ontologies of a node, or those that a stored dataset was made with; each is opened when it is first needed.
 
-    What it was asked to bring up to date is remembered: `replaced` and `unknown` are what a load reports.
+    What it was asked to bring up to date is remembered, for the report of a load.
     """
 
     def __init__(self, folder: Path | None, *, with_hpo: bool = False) -> None:
         self._folder, self._with_hpo = folder, with_hpo
         self._opened: dict[str, Ontology] = {}
         self._current: dict[str, str] = {}
-        self.replaced: dict[str, str] = {}
-        self.unknown: set[str] = set()
 
     @classmethod
     def of(cls, node: Path) -> Ontologies:
@@ -295,17 +307,29 @@ class Ontologies:
         return plain if ontology is None else ontology.current(plain) or plain
 
     def current(self, code: str) -> str:
-        """As `meaning`, for the codes of a load: remembers what was replaced and what is unknown."""
+        """As `meaning`, for the codes of a load, which are remembered."""
         known = self._current.get(code)
         if known is None:
-            plain, known = canonical(code), self.meaning(code)
-            self._current[code] = known
-            ontology = self.holding(plain)
-            if ontology is not None and ontology.current(plain) is None:
-                self.unknown.add(plain)
-            elif ontology is not None and ontology.state(plain) == "replaced":
-                self.replaced[plain] = known
+            known = self._current[code] = self.meaning(code)
         return known
+
+    def report(self) -> CodeReport:
+        """What became of the codes that `current` was asked for."""
+        versions, replaced, unknown, alone = {}, {}, set(), set()
+        for code in map(canonical, self._current):
+            ontology = self.holding(code)
+            if ontology is None:
+                alone.add(prefix_of(code))
+                continue
+            versions[ontology.prefix] = ontology.version
+            state = ontology.state(code)
+            if state == "replaced":
+                replaced[code] = self.meaning(code)
+            elif state != "current":
+                unknown.add(code)
+        return CodeReport(
+            dict(sorted(versions.items())), dict(sorted(replaced.items())), tuple(sorted(unknown)), tuple(sorted(alone - {""}))
+        )
 
     def label(self, code: str) -> str:
         """The label of a code; empty where no ontology has it."""
