@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from cohelix.core.reported import Origin, Zygosity
 from cohelix.core.variant import VariantKey
 from cohelix.phenotypes.model import TermKind
 from cohelix.wire.frequency import DatasetStatus, PopulationCounts
@@ -36,6 +37,17 @@ class FoundVariant:
     id: str
     populations: tuple[PopulationCounts, ...]
     row: int
+
+
+class CaseOfVariant(NamedTuple):
+    """One call set with a variant: whose it is, by ids, and what is known of the call."""
+
+    biosample: str
+    individual: str
+    call_set: str
+    origin: Origin
+    zygosity: Zygosity
+    allele_fraction: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +89,11 @@ class Term(NamedTuple):
     """Something that a dataset's people can be asked about: for a code its own text, for a measurement its name.
 
     `kind` says which field of a `Criterion` it is; `id` the value (of sex, population, country, disease, phenotype)
-    or the field's name (of a measurement, age, birth_year); `label` a text for people, with the unit.
+    or the field's name (of a measurement, age, birth_year); `label` a text for people, with the unit. `held_by` is how many
+    people (or biosamples) have it, where that may be told.
     """
 
     kind: FieldKind
     id: str
     label: str
+    held_by: int | None = None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import structlog
 
 from cohelix.bank.answers import PeopleCount
 from cohelix.bank.people import Register
@@ -26,7 +25,6 @@ from cohelix.disclosure.rules import AN, tell_parts
 from cohelix.genotypes import Cohort
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
-
 
 DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
 
@@ -87,12 +85,9 @@ class Bank:
                         versions[dataset] = open_current(self._folder, dataset)
                     except (Damaged, NotFound, OSError) as error:
                         damaged[dataset] = str(error)
-                        structlog.get_logger().error("dataset cannot be opened", dataset=dataset, problem=str(error))
             register = Register({dataset: (version.people, version.call_sets) for dataset, version in versions.items()})
             views = {
-                dataset: before.views[dataset]
-                if versions[dataset] is before.versions.get(dataset)
-                else DatasetView(version, self._node)
+                dataset: before.views[dataset] if version is before.versions.get(dataset) else DatasetView(version, self._node)
                 for dataset, version in versions.items()
             }
             self._opened = _Opened(marks, versions, damaged, views, register, {})
@@ -151,14 +146,23 @@ class Bank:
             more=len(keys) > limit,
         )
 
-    def count_people(self, datasets: Sequence[DatasetId], query: PeopleQuery) -> PeopleCount:
-        """How many of the node's people meet the question, over several datasets; each person counts once.
+    @property
+    def node(self) -> NodeId:
+        """Whose datasets these are."""
+        return self._node
+
+    def views(self) -> tuple[DatasetView, ...]:
+        """All datasets that can be asked, by id."""
+        return tuple(self._opened.views.values())
+
+    def count_people(self, queries: Mapping[DatasetId, PeopleQuery]) -> PeopleCount:
+        """How many of the node's people meet the question, put in each dataset's own terms; each person counts once.
 
         People of open datasets are counted together. A floored dataset adds its own told number where it shares nobody
         with those counted before it, and is left out where it does.
         """
         opened = self._opened
-        answers = {dataset: self.view(dataset).count_people(query) for dataset in datasets}
+        answers = {dataset: self.view(dataset).count_people(query) for dataset, query in queries.items()}
         answered = [dataset for dataset, answer in answers.items() if answer.status == "answered"]
         if not answered:
             return next(iter(answers.values()), PeopleCount("not_assessed", "no dataset was asked", None))
@@ -167,7 +171,7 @@ class Bank:
         for dataset in sorted(answered, key=lambda name: opened.views[name].record.disclosure != "open"):
             people = opened.register.people(dataset)
             if opened.views[dataset].record.disclosure == "open":
-                met[people[opened.views[dataset].people_meeting(query)]] = True
+                met[people[opened.views[dataset].people_meeting(queries[dataset])]] = True
             elif not known[people].any():
                 floored += answers[dataset].count or 0
             known[people] = True

@@ -9,22 +9,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cohelix.bank.answers import EntryPage, FoundVariant, PeopleCount, Term, VariantPage
+from cohelix.bank.answers import CaseOfVariant, EntryPage, FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.cases import NOT_COUNTED, Cases
-from cohelix.bank.criteria import FLOORED_FIELDS, assessed, biosamples_meeting, filtering_terms, people_meeting
+from cohelix.bank.criteria import (
+    assessed,
+    biosamples_meeting,
+    filtering_terms,
+    floored_refusal,
+    kinds_of,
+    people_meeting,
+)
 from cohelix.bank.entries import Entries, EntryKind
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
-from cohelix.bank.questions import Chosen, Groups, PeopleQuery, VariantQuery
+from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import NotSupported
-from cohelix.core.genome import Assembly, Region
+from cohelix.core.genome import Assembly, Region, contig_order
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies
 from cohelix.genotypes import Cohort
-from cohelix.phenotypes.model import BIOSAMPLE_KINDS
+from cohelix.genotypes.annotations import Annotation
+from cohelix.phenotypes.model import BIOSAMPLE_KINDS, People
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
@@ -189,6 +197,45 @@ class DatasetView:
         person = self._entries.person_chosen(chosen)
         return person is not None and person >= 0 and bool(self._version.released[person])
 
+    @property
+    def annotated(self) -> bool:
+        """Whether anything is known of the variants besides their names: genes, consequences, HGVS, significance."""
+        return self.cases.annotations is not None
+
+    def annotations(self, row: int) -> tuple[Annotation, ...]:
+        """What is known of the variant of a row."""
+        known = self.cases.annotations
+        return () if known is None else known.of(row)
+
+    def kinds_of(self, code: str) -> tuple[str, ...]:
+        """The kinds of terms under which somebody in an open dataset has the code or one of its descendants."""
+        return () if self._is_floored else kinds_of(self._version.people, code)
+
+    def case_level(self, row: int, among: PeopleQuery | None, *, limit: int, germline: bool) -> tuple[CaseOfVariant, ...]:
+        """The first call sets with the row's variant, of the people meant; none of a floored dataset.
+
+        Of a germline dataset only with `germline`: a common variant has as many as the dataset has people.
+        """
+        if self._is_floored or not (germline or self._manifest.content in NOT_COUNTED):
+            return ()
+        columns = None if among is None else self._meeting("run", among)
+        found = []
+        for carrier in self.cases.carriers(row):
+            if columns is None or columns[carrier.column]:
+                found.append(
+                    CaseOfVariant(
+                        biosample=carrier.biosample,
+                        individual=self._entries.individual_id(carrier.person),
+                        call_set=self._entries.call_set_id(carrier.column),
+                        origin=carrier.origin,
+                        zygosity=carrier.zygosity,
+                        allele_fraction=carrier.allele_fraction,
+                    )
+                )
+                if len(found) == limit:
+                    break
+        return tuple(found)
+
     def people_meeting(self, query: PeopleQuery) -> BoolArray:
         """(people,) bool, for the bank alone: who meets the criteria and carries what is asked for, by people number.
 
@@ -198,7 +245,9 @@ class DatasetView:
         version = self._version
         meeting = np.zeros(version.call_sets.n_people, np.bool_)
         registered = version.call_sets.n_registered
-        meeting[:registered] = people_meeting(version.people, query.criteria)
+        meeting[:registered] = people_meeting(
+            version.people, query.criteria, floor=self._manifest.floors.people, released=version.released
+        )
         meeting[registered:] = not query.criteria
         meeting &= version.released
         person = self._entries.person_chosen(query.chosen)
@@ -206,7 +255,12 @@ class DatasetView:
             meeting &= np.arange(len(meeting)) == person
         if query.carries is None:
             return meeting
-        return np.asarray(meeting & self.cases.people_carrying(query.carries, self._rows_carried(query.carries)))
+        carrying = self.cases.people_carrying(query.carries, self._rows_carried(query.carries))
+        if query.carries.gene is not None and query.carries == VariantQuery(None, gene=query.carries.gene):
+            # A report may name the gene and no variant.
+            named = people_meeting(version.people, (Criterion("gene", "=", query.carries.gene),))
+            carrying[:registered] |= named
+        return np.asarray(meeting & carrying)
 
     def _rows_carried(self, query: VariantQuery) -> IntArray:
         """Rows that the query describes, that the public may know of, and that somebody has."""
@@ -266,11 +320,10 @@ class DatasetView:
         if self._manifest.content == "aggregate":
             return "not_assessed", NO_PEOPLE
         if disclosure == "floored":
-            if query.chosen != Chosen():
-                return "refused", PEOPLE_ONLY
-            if query.carries is not None or any(item.field not in FLOORED_FIELDS for item in query.criteria):
-                return "refused", "a floored dataset counts people by sex, population, country and disease code only"
-            return None
+            reason = PEOPLE_ONLY if query.chosen != Chosen() else floored_refusal(self._version.people, query.criteria)
+            if query.carries is not None:
+                reason = "a floored dataset does not count people by the variants that they carry"
+            return ("refused", reason) if reason else None
         people = self._version.people
         unknown = next((item.field for item in query.criteria if not assessed(people, item)), None)
         return ("not_assessed", f"the dataset holds no {unknown} of anybody") if unknown else None
@@ -279,8 +332,16 @@ class DatasetView:
         """What the dataset's people can be asked about: of a floored one, words that enough people share."""
         if self._manifest.disclosure == "closed":
             return ()
-        open_to_all = self._manifest.disclosure == "open"
-        return filtering_terms(self._version.people, numbers=open_to_all, least=max(1, self._manifest.floors.people))
+        open_to_all, floor = self._manifest.disclosure == "open", self._manifest.floors.people
+        everybody = int(self._version.released.sum())
+        return tuple(
+            term
+            if term.held_by is None
+            else term._replace(held_by=tell_count(term.held_by, everybody, floor=floor, asked=True))
+            for term in filtering_terms(
+                self._version.people, numbers=open_to_all, least=max(1, floor), released=self._version.released
+            )
+        )
 
     @property
     def _floor(self) -> int:
@@ -372,7 +433,7 @@ class DatasetView:
         before = _ties(store, rows, skip, backwards=True)
         stop = min(len(rows), skip + limit)
         names = list(read_names(store, rows[skip - before : stop + _ties(store, rows, stop)]))
-        return sorted(names, key=lambda name: name.key)[before : before + limit]
+        return sorted(names, key=_place)[before : before + limit]
 
     def _found(self, names: list[Name], groups: Groups) -> tuple[FoundVariant, ...]:
         layout = self._version.layout
@@ -432,8 +493,13 @@ def _record(version: OpenVersion, federation_id: str) -> DatasetRecord:
 def _sorted_page(names: list[Name], skip: int, limit: int, after: VariantKey | None) -> list[Name]:
     if not limit:
         return []
-    ordered = sorted((name for name in names if after is None or name.key > after), key=lambda name: name.key)
+    ordered = sorted((name for name in names if after is None or name.key > after), key=_place)
     return ordered[skip : skip + limit]
+
+
+def _place(name: Name) -> tuple[tuple[int, str], VariantKey]:
+    """The order of variants over contigs: that of the genome, then position, REF and ALT."""
+    return contig_order(name.key.contig), name.key
 
 
 def _ties(store: Any, rows: IntArray, index: int, *, backwards: bool = False) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cohelix.beacon.granularity import DEFAULT, SCHEMAS, EntryType
+from cohelix.beacon.addresses import DEFAULT
+from cohelix.beacon.entry_types import ENTRY_TYPES, EntryType
 from cohelix.wire.beacon import API_VERSION
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
 
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 
 _MODEL: Final = "https://raw.githubusercontent.com/ga4gh-beacon/beacon-v2/main/models/json/beacon-v2-default-model/"
 _FRAMEWORK: Final = "https://raw.githubusercontent.com/ga4gh-beacon/beacon-v2/main/framework/json/"
-_FOLDERS: Final[Mapping[EntryType, str]] = {
-    "genomicVariant": "genomicVariations",
-    "individual": "individuals",
-    "dataset": "datasets",
-}
-_ENTRY_TYPES: Final[Mapping[EntryType, tuple[str, str, str, str]]] = {
-    "genomicVariant": ("Genomic Variants", "ENSGLOSSARY:0000092", "Variant", "Default schema for a genomic variation"),
-    "individual": ("Individual", "NCIT:C25190", "Person", "Default schema for an individual"),
-    "dataset": ("Dataset", "NCIT:C47824", "Data set", "Default schema for datasets"),
-}
 _MATURITY: Final = {"prod": "PROD", "test": "TEST", "staging": "TEST", "dev": "DEV"}
 Environment = Literal["prod", "test", "dev", "staging"]
 # Ontologies by the prefix of their terms: name, and where a term's page begins.
@@ -39,7 +30,15 @@ _ONTOLOGIES: Final[Mapping[str, tuple[str, str]]] = {
     "SNOMED": ("SNOMED CT", "http://snomed.info/id/"),
 }
 _SEX_TERMS: Final = (("NCIT:C16576", "Female"), ("NCIT:C20197", "Male"))
-_SCOPES: Final = ["individual"]
+_PEOPLE: Final = ("individual", "biosample", "run", "analysis", "genomicVariant")
+_BIOSAMPLES: Final = ("biosample", "run", "analysis", "individual")
+_COLLECTED: Final = (("genomicVariant", "Genomic Variants"), ("individual", "Individuals"), ("biosample", "Biosamples"))
+# What variants may be filtered by: id, text, and the words that it may have.
+_VARIANT_TERMS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
+    ("consequence", "molecular consequence, as the Sequence Ontology names it", ()),
+    ("clinicalSignificance", "clinical significance, as ClinVar words it", ()),
+    ("alleleOrigin", "origin of the allele", ("germline", "somatic")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class About:
 
     def meta(self) -> dict[str, Any]:
         """`meta` of an informational answer."""
-        schemas = [{"entityType": entry, "schema": schema} for entry, schema in SCHEMAS.items()]
+        schemas = [{"entityType": entry, "schema": described.schema} for entry, described in ENTRY_TYPES.items()]
         return {"beaconId": self.beacon_id, "apiVersion": API_VERSION, "returnedSchemas": schemas}
 
     def info(self, base: str) -> dict[str, Any]:
@@ -111,70 +110,89 @@ class About:
 def entry_types() -> dict[str, Any]:
     """The entry types that are answered, each with its default schema."""
     types: dict[str, Any] = {}
-    for entry, (name, code, label, schema) in _ENTRY_TYPES.items():
+    for entry, described in ENTRY_TYPES.items():
         types[entry] = {
             "id": entry,
-            "name": name,
-            "ontologyTermForThisType": {"id": code, "label": label},
+            "name": described.name,
+            "ontologyTermForThisType": {"id": described.code, "label": described.label},
             "partOfSpecification": f"Beacon {API_VERSION}",
             "defaultSchema": {
-                "id": SCHEMAS[entry],
-                "name": schema,
-                "referenceToSchemaDefinition": f"{_MODEL}{_FOLDERS[entry]}/defaultSchema.json",
+                "id": described.schema,
+                "name": described.schema_name,
+                "referenceToSchemaDefinition": f"{_MODEL}{described.folder}/defaultSchema.json",
                 "schemaVersion": "v2.0.0",
             },
             "additionallySupportedSchemas": [],
             "nonFilteredQueriesAllowed": True,
         }
-    types["dataset"]["aCollectionOf"] = [{"id": "genomicVariant", "name": "Genomic Variants"}]
+        if described.is_collection:
+            types[entry]["aCollectionOf"] = [{"id": name, "name": label} for name, label in _COLLECTED]
     return {"entryTypes": types}
 
 
 def endpoint_map(base: str) -> dict[str, Any]:
     """The addresses that are answered, and no others."""
-    roots: tuple[tuple[str, EntryType, str, bool], ...] = (
-        ("genomicVariantEndpoints", "genomicVariant", "g_variants", True),
-        ("individualEndpoints", "individual", "individuals", False),
-        ("datasetEndpoints", "dataset", "datasets", True),
-    )
     sets: dict[str, Any] = {}
-    for name, entry, path, single in roots:
-        sets[name] = {
+    for entry, described in ENTRY_TYPES.items():
+        root = f"{base}/{described.path}"
+        sets[f"{entry}Endpoints"] = {
             "entryType": entry,
-            "openAPIEndpointsDefinition": f"{_MODEL}{_FOLDERS[entry]}/endpoints.json",
-            "rootUrl": f"{base}/{path}",
+            "openAPIEndpointsDefinition": f"{_MODEL}{described.folder}/endpoints.json",
+            "rootUrl": root,
+            "singleEntryUrl": f"{root}/{{id}}",
+            "filteringTermsUrl": f"{root}/{'{id}/' if described.is_collection else ''}filtering_terms",
+            "endpoints": {
+                f"{other}Lookup": {"returnedEntryType": other, "url": f"{root}/{{id}}/{ENTRY_TYPES[other].path}"}
+                for other in described.related
+            },
         }
-        if single:
-            sets[name]["singleEntryUrl"] = f"{base}/{path}/{{id}}"
     return {"$schema": _FRAMEWORK + "configuration/beaconMapSchema.json", "endpointSets": sets}
 
 
-def filtering_terms(terms: Iterable[Term]) -> dict[str, Any]:
-    """What people may be filtered by, of all datasets together, and the ontologies that the codes are from."""
+def filtering_terms(terms: Iterable[Term], entry: EntryType | None = None) -> dict[str, Any]:
+    """What may be filtered by, of all datasets together, and the ontologies that the codes are from.
+
+    With an entry type, only the terms whose scope it is.
+    """
     words: dict[str, set[str]] = {}
     listed: dict[str, dict[str, Any]] = {}
+
+    from cohelix.phenotypes.model import BIOSAMPLE_KINDS  # the hub's network shows terms, and needs no room of people
+
+    def add(
+        kind: str, identifier: str, label: str, scopes: Iterable[str], *, values: Iterable[str] = (), count: int | None = None
+    ) -> None:
+        known = listed.setdefault(identifier, {"type": kind, "id": identifier, "label": label, "scopes": []})
+        if count is not None:
+            known["count"] = known.get("count", 0) + count
+        known["scopes"] += [scope for scope in scopes if scope not in known["scopes"]]
+        if values := list(values):
+            known["values"] = values
+
     for term in terms:
         if term.kind in ("sex", "population", "country"):
             words.setdefault(term.kind, set()).add(term.id)
-        elif term.kind in ("disease", "phenotype"):
-            listed[term.id] = {"type": _ontology_name(term.id), "id": term.id, "label": term.label, "scopes": _SCOPES}
+        elif term.kind in ("age", "birth_year", "measurement"):
+            add("alphanumeric", term.id, term.label, _PEOPLE, count=term.held_by)
         else:
-            listed[term.id] = {"type": "alphanumeric", "id": term.id, "label": term.label, "scopes": _SCOPES}
+            scopes = _BIOSAMPLES if term.kind in BIOSAMPLE_KINDS else _PEOPLE
+            if ":" in term.id:
+                add(_ontology_name(term.id), term.id, term.label, scopes, count=term.held_by)
+            # Any code, one without a prefix too, may be asked for by the name of its kind.
+            add("alphanumeric", term.kind, term.kind.replace("_", " "), scopes)
     for kind, values in words.items():
-        listed[kind] = {"type": "alphanumeric", "id": kind, "label": kind, "scopes": _SCOPES, "values": sorted(values)}
+        add("alphanumeric", kind, kind, _PEOPLE, values=sorted(values))
     if "sex" in words:
         for code, label in _SEX_TERMS:
-            listed[code] = {"type": _ontology_name(code), "id": code, "label": label, "scopes": _SCOPES}
+            add(_ontology_name(code), code, label, _PEOPLE)
     for kind, custom in (("sex", "sexFilter"), ("population", "countryFilter")):
         if kind in words:
-            listed[custom] = {
-                "type": "custom",
-                "id": custom,
-                "label": f"rows by {kind}",
-                "scopes": ["population"],
-                "values": ["F", "M"] if kind == "sex" else sorted(words[kind]),
-            }
-    prefixes = sorted({identifier.partition(":")[0].upper() for identifier in listed if ":" in identifier})
+            rows = ["F", "M"] if kind == "sex" else sorted(words[kind])
+            add("custom", custom, f"rows by {kind}", ["population", "individual", "genomicVariant"], values=rows)
+    for identifier, label, given in _VARIANT_TERMS:
+        add("alphanumeric", identifier, label, ["genomicVariant"], values=given)
+    shown = [listed[name] for name in sorted(listed) if entry is None or entry in listed[name]["scopes"]]
+    prefixes = sorted({term["id"].partition(":")[0].upper() for term in shown if ":" in term["id"]})
     resources = [
         {
             "id": prefix.lower(),
@@ -185,7 +203,7 @@ def filtering_terms(terms: Iterable[Term]) -> dict[str, Any]:
         for prefix in prefixes
         if prefix in _ONTOLOGIES
     ]
-    return {"filteringTerms": [listed[name] for name in sorted(listed)], "resources": resources}
+    return {"filteringTerms": shown, "resources": resources}
 
 
 def _ontology_name(code: str) -> str:

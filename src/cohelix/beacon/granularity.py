@@ -7,23 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from cohelix.beacon.addresses import DEFAULT
+from cohelix.beacon.entry_types import ENTRY_TYPES, EntryType
 from cohelix.core.errors import CohelixError
 from cohelix.wire.beacon import API_VERSION, BeaconQuestion, Granularity, Include, ResponseSummary, ResultSet
 from cohelix.wire.frequency import DatasetStatus
 
-EntryType = Literal["genomicVariant", "individual", "dataset"]
-# Published ids of the default model's schemas: models/json/beacon-v2-default-model/beaconConfiguration.json.
-SCHEMAS: Final[Mapping[EntryType, str]] = {
-    "genomicVariant": "ga4gh-beacon-variant-v2.0.0",
-    "individual": "ga4gh-beacon-individual-v2.0.0",
-    "dataset": "ga4gh-beacon-dataset-v2.0.0",
-}
-DEFAULT: Final[Granularity] = "boolean"  # Beacon v2 framework, "granularity"
 _RANK: Final[Mapping[Granularity, int]] = {"boolean": 0, "count": 1, "record": 2}
-# Nobody's single record leaves the house.
-_MOST: Final[Mapping[EntryType, Granularity]] = {"genomicVariant": "record", "individual": "count", "dataset": "record"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +52,10 @@ class DatasetAnswer:
         return {**shown, **self.details}
 
 
-def returned(entry: EntryType, asked: Granularity | None, default: Granularity = DEFAULT) -> Granularity:
-    """The granularity of the answer: what was asked, or less where the entry type gives no more."""
+def returned(asked: Granularity | None, default: Granularity, *, most: Granularity = "record") -> Granularity:
+    """The granularity of the answer: what was asked, or less where no dataset asked gives more."""
     wanted = asked or default
-    return wanted if _RANK[wanted] <= _RANK[_MOST[entry]] else _MOST[entry]
+    return wanted if _RANK[wanted] <= _RANK[most] else most
 
 
 def answer_meta(
@@ -73,7 +65,7 @@ def answer_meta(
     return {
         "beaconId": beacon_id,
         "apiVersion": API_VERSION,
-        "returnedSchemas": [{"entityType": entry, "schema": SCHEMAS[entry]}] if entry else [],
+        "returnedSchemas": [{"entityType": entry, "schema": ENTRY_TYPES[entry].schema}] if entry else [],
         "returnedGranularity": granularity,
         "receivedRequestSummary": question.summary(default),
     }
@@ -103,7 +95,7 @@ def result_sets_answer(
 def collections_answer(
     meta: Mapping[str, Any], collections: Sequence[Any], total: int, granularity: Granularity
 ) -> dict[str, Any]:
-    """The answer of an entry type that is a collection: the datasets."""
+    """The answer of an entry type that is a collection: datasets, cohorts."""
     summary: ResponseSummary = {"exists": total > 0}
     if granularity != "boolean":
         summary["numTotalResults"] = total

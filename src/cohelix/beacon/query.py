@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cohelix.bank.questions import VariantQuery
 from cohelix.core.errors import BadQuestion, NotSupported
-from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, trim
 
@@ -26,17 +25,45 @@ VARIANT_PARAMETERS: Final = (
     "alternateBases",
     "variantType",
     "geneId",
+    "aminoacidChange",
+    "genomicAlleleShortForm",
+    "mateName",
     "variantMinLength",
     "variantMaxLength",
     "datasetIds",
 )
 _OTHER_SPELLINGS: Final[Mapping[str, str]] = {"geneid": "geneId", "datasets": "datasetIds"}
-_NOT_ANSWERED: Final = frozenset({"aminoacidChange", "genomicAlleleShortForm", "allele", "mateName"})
+_NOT_ANSWERED: Final = frozenset({"allele"})
+# Experimental Factor Ontology: copy numbers, as Beacon's variantType may name them.
+_TYPE_CODES: Final[Mapping[str, str]] = {
+    "EFO:0030063": "CNV",
+    "EFO:0030066": "DEL",
+    "EFO:0030067": "DEL",
+    "EFO:0030068": "DEL",
+    "EFO:0030069": "DEL",
+    "EFO:0030070": "DUP",
+    "EFO:0030071": "DUP",
+    "EFO:0030072": "DUP",
+    "EFO:0030073": "DUP",
+    "SO:0001059": "SV",
+    "SO:0001483": "SNP",
+    "SO:0000159": "DEL",
+    "SO:0000667": "INS",
+    "SO:1000032": "INDEL",
+    "SO:1000035": "DUP",
+    "SO:1000036": "INV",
+    "SO:0001019": "CNV",
+}
 _TYPES: Final = re.compile(r"SNP|SNV|INDEL|MNP|SV|BND|(INS|DEL|DUP|INV|CNV)(:[A-Z0-9_]+)*|CN\d{1,3}")
 _BASES: Final = re.compile(r"[ACGTN]+")
 _ID: Final = re.compile(
     r"(?P<assembly>GRCh3[78])-(?P<contig>[A-Za-z0-9_.*]+)-(?P<position>\d{1,10})-(?P<ref>[A-Z]+)-(?P<alt>.+)"
 )
+_AMINO_ACID: Final = re.compile(
+    r"(p\.)?\(?([A-Za-z*]|[A-Z][a-z]{2}|Ter)\d{1,5}([A-Za-z*=?_]|[A-Z][a-z]{2}|Ter)[A-Za-z0-9*_=?]{0,40}\)?"
+)
+_HGVS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,40}(\([A-Za-z0-9_.-]{1,40}\))?:[gcmnpr]\.\S{1,200}")
+_GENOMIC: Final = re.compile(r"(?P<accession>NC_\d{6}\.\d{1,2}):[gm]\.(?P<position>\d{1,10})(?P<ref>[ACGT])>(?P<alt>[ACGT])")
 _POSITION_MAX: Final = 2**31 - 1
 
 
@@ -49,9 +76,9 @@ class VariantAsk:
     assembly
         Whose coordinates; None where the request names no place, or a gene, which each assembly has its own place for.
     query
-        The variants of one contig; None for everything that a dataset has, or for a gene.
+        The variants; None for everything that a dataset has.
     gene
-        The gene whose place is meant, and the criteria besides the place in `query`.
+        The gene that `query` names; it is looked for in each dataset, by its place and its annotations.
     datasets
         The datasets asked, as named in the request; empty means all.
     echo
@@ -69,23 +96,14 @@ class VariantAsk:
         """Whether no variant, place or gene was named."""
         return self.query is None and self.gene is None
 
-    def on(self, assembly: Assembly) -> VariantQuery | None:
-        """The question in this assembly's coordinates; None where it has no place in it."""
-        if self.gene is None:
-            return self.query
-        gene = find_gene(self.gene, assembly)
-        if gene is None or self.query is None:
-            return None
-        wanted = self.query
-        return VariantQuery(
-            gene.region.contig,
-            overlaps=gene.region,
-            ref=wanted.ref,
-            alt=wanted.alt,
-            variant_type=wanted.variant_type,
-            min_length=wanted.min_length,
-            max_length=wanted.max_length,
-        )
+    def with_members(self, members: Mapping[str, Any]) -> VariantAsk:
+        """The same question with further members of its `VariantQuery`, from filters on variants."""
+        if not members:
+            return self
+        if self.gene is not None and members.get("gene", self.gene) != self.gene:
+            raise BadQuestion("the gene is given twice, as geneId and in a filter")
+        query = replace(self.query or VariantQuery(None), **members)
+        return replace(self, query=query, gene=query.gene)
 
 
 def parse_variants(parameters: Mapping[str, Any]) -> VariantAsk:
@@ -113,14 +131,31 @@ def parse_variants(parameters: Mapping[str, Any]) -> VariantAsk:
     if shortest is not None and longest is not None and shortest > longest:
         raise BadQuestion("variantMinLength is above variantMaxLength")
     gene, name = _text(given, "geneId"), _text(given, "referenceName")
+    short_form = _text(given, "genomicAlleleShortForm")
+    if short_form is not None:
+        if set(given) - {"genomicAlleleShortForm", "assemblyId", "datasetIds", "geneId"}:
+            raise BadQuestion("genomicAlleleShortForm names the variant: leave out its place and its alleles")
+        return _short_form(short_form, _text(given, "assemblyId"), gene, datasets, echo)
     assembly = _assembly(_text(given, "assemblyId"), name)
-    criteria = VariantQuery("", ref=ref, alt=alt, variant_type=kind, min_length=shortest, max_length=longest)
+    criteria = VariantQuery(
+        None,
+        ref=ref,
+        alt=alt,
+        variant_type=kind,
+        min_length=shortest,
+        max_length=longest,
+        gene=gene,
+        amino_acid=_amino_acid(_text(given, "aminoacidChange")),
+        mate_contig=_mate(_text(given, "mateName"), name, assembly),
+    )
     if gene is not None:
-        return VariantAsk(assembly, _gene_query(gene, assembly, criteria, start or end or name), gene, datasets, echo)
+        if start or end or name:
+            raise BadQuestion("geneId is a place of its own: leave out referenceName, start and end")
+        return VariantAsk(assembly, criteria, gene, datasets, echo)
     if name is None:
         if start or end or ref or alt or kind or shortest is not None or longest is not None:
             raise BadQuestion("referenceName is missing: say on which chromosome, or give a geneId")
-        return VariantAsk(assembly, None, None, datasets, echo)
+        return VariantAsk(assembly, criteria if criteria.amino_acid else None, None, datasets, echo)
     if assembly is None:
         raise BadQuestion("assemblyId is missing: positions are of GRCh37 or of GRCh38, and are never lifted over")
     return VariantAsk(assembly, _place(criteria, _contig(name, assembly), assembly, start, end), None, datasets, echo)
@@ -179,15 +214,7 @@ def _sequence(criteria: VariantQuery, contig: str, start: int, end: tuple[int, .
         raise BadQuestion("referenceBases and alternateBases are the same")
     if "N" not in ref + alt:
         start, ref, alt = trim(start, ref, alt)
-    return VariantQuery(
-        contig,
-        start=(start, start + 1),
-        ref=ref,
-        alt=alt,
-        variant_type=criteria.variant_type,
-        min_length=criteria.min_length,
-        max_length=criteria.max_length,
-    )
+    return replace(criteria, contig=contig, start=(start, start + 1), ref=ref, alt=alt)
 
 
 def _bracket(criteria: VariantQuery, contig: str, start: tuple[int, ...], end: tuple[int, ...]) -> VariantQuery:
@@ -206,26 +233,40 @@ def _with(
     end: tuple[int, int] | None = None,
     overlaps: Region | None = None,
 ) -> VariantQuery:
-    return VariantQuery(
-        contig,
-        start,
-        end,
-        overlaps,
-        criteria.ref,
-        criteria.alt,
-        criteria.variant_type,
-        criteria.min_length,
-        criteria.max_length,
-    )
+    return replace(criteria, contig=contig, start=start, end=end, overlaps=overlaps)
 
 
-def _gene_query(gene: str, assembly: Assembly | None, criteria: VariantQuery, place: object) -> VariantQuery:
-    if place:
-        raise BadQuestion("geneId is a place of its own: leave out referenceName, start and end")
-    if not any(find_gene(gene, known) for known in ((assembly,) if assembly else Assembly)):
-        where = assembly or "GRCh37 and GRCh38"
-        raise BadQuestion(f"no gene of this name is known on {where}: use an HGNC symbol or an Ensembl gene id")
-    return criteria
+def _short_form(
+    text: str, assembly: str | None, gene: str | None, datasets: frozenset[str], echo: Mapping[str, Any]
+) -> VariantAsk:
+    """An HGVS name: a genomic substitution is a place of its own, any other is looked for among the annotations."""
+    if not _HGVS.fullmatch(text):
+        raise BadQuestion("genomicAlleleShortForm is an HGVS name, as NM_004006.2:c.4375C>T or NC_000022.10:g.50313359G>A")
+    named = parse_assembly(assembly) if assembly is not None else None
+    genomic = _GENOMIC.fullmatch(text)
+    if genomic is None:
+        return VariantAsk(named, VariantQuery(None, hgvs=text, gene=gene), gene, datasets, echo)
+    of = _assembly(assembly, genomic["accession"])
+    if of is None:
+        raise BadQuestion(f"{genomic['accession']} is of both assemblies, or of neither: give assemblyId")
+    if genomic["ref"] == genomic["alt"] or int(genomic["position"]) < 1:
+        raise BadQuestion("the short form names no change")
+    contig, position = _contig(genomic["accession"], of), int(genomic["position"]) - 1
+    return VariantAsk(of, exact_query(VariantKey(contig, position, genomic["ref"], genomic["alt"])), None, datasets, echo)
+
+
+def _mate(mate: str | None, name: str | None, assembly: Assembly | None) -> str | None:
+    if mate is None:
+        return None
+    if name is None or assembly is None:
+        raise BadQuestion("mateName is the other end of a breakend: give referenceName and assemblyId, too")
+    return _contig(mate, assembly)
+
+
+def _amino_acid(text: str | None) -> str | None:
+    if text is not None and not _AMINO_ACID.fullmatch(text):
+        raise BadQuestion("aminoacidChange is written as V600E, or p.Val600Glu")
+    return text
 
 
 def _known(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,6 +357,7 @@ def _type(value: object) -> str | None:
     if value is None:
         return None
     kind = value.strip().upper().strip("<>") if isinstance(value, str) else ""
+    kind = _TYPE_CODES.get(kind, kind)
     if not _TYPES.fullmatch(kind):
         raise NotSupported("variantType is one of SNP, INDEL, INS, DEL, DUP, INV, CNV, BND, MNP, SV, or a symbolic ALT's name")
     return "SNP" if kind == "SNV" else kind

@@ -16,7 +16,9 @@ from starlette.responses import JSONResponse, Response
 
 from cohelix import __version__
 from cohelix.beacon.about import About, endpoint_map, entry_types
-from cohelix.beacon.granularity import DEFAULT, EntryType, answer_meta, error_answer
+from cohelix.beacon.addresses import DEFAULT, Address, read_address, read_terms_address
+from cohelix.beacon.entry_types import ENTRY_TYPES, check_schemas
+from cohelix.beacon.granularity import answer_meta, error_answer
 from cohelix.core.errors import BadInput, BadQuestion, CohelixError, MethodNotAllowed, NotFound, TooLarge, Unreachable
 from cohelix.federation.fan_out import Asked
 from cohelix.federation.questions import Federation
@@ -30,7 +32,8 @@ PREFIX = "/beacon/v2"
 _LIMIT_MAX = 100
 _ITEMS_MAX = 20_000
 _RANK: Mapping[Granularity, int] = {"boolean": 0, "count": 1, "record": 2}
-_ENTRY: Mapping[str, EntryType] = {"g_variants": "genomicVariant", "individuals": "individual", "datasets": "dataset"}
+# Entries whose ids begin with their member's: datasets and cohorts, and the runs and analyses of a dataset.
+_NAMED_BY_MEMBER = frozenset({"dataset", "cohort", "run", "analysis"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,7 @@ class Network:
 
     async def answer(self, method: str, path: str, pairs: Sequence[tuple[str, str]], body: bytes) -> tuple[int, dict[str, Any]]:
         """Status and document of one request; every error becomes Beacon's error body."""
-        root = path.strip("/").partition("/")[0]
-        question = BeaconQuestion()
+        question, address, path = BeaconQuestion(), None, path.strip("/")
         try:
             if method not in ("GET", "HEAD", "POST"):
                 raise MethodNotAllowed("ask with GET or POST")
@@ -68,17 +70,21 @@ class Network:
                 raise BadQuestion("a POST's question is in its body, not in the address")
             question = question_from_post(body) if method == "POST" else question_from_get(pairs)
             question = replace(question, limit=min(question.limit, _LIMIT_MAX))
-            if root in _ENTRY:
-                return await self._entries(path.strip("/"), root, question)
-            return 200, await self._informational(path.strip("/"))
+            told = await self._informational(path)
+            if told is not None:
+                return 200, told
+            address = read_address(path)
+            check_schemas(question.schemas, address.entry)
+            return await self._entries(path, address, question)
         except CohelixError as error:
-            return error.status, error_answer(self._meta(question, root), error, None)
+            return error.status, error_answer(self._meta(question, address), error, None)
 
     def refuse(self, error: CohelixError) -> dict[str, Any]:
         """Beacon's body for an error that was met before the question was read."""
-        return error_answer(self._meta(BeaconQuestion(), ""), error, None)
+        return error_answer(self._meta(BeaconQuestion(), None), error, None)
 
-    async def _informational(self, path: str) -> dict[str, Any]:
+    async def _informational(self, path: str) -> dict[str, Any] | None:
+        """What the network says of itself; None for the address of entries."""
         tell = {
             "": lambda: self._about.info(self._base),
             "info": lambda: self._about.info(self._base),
@@ -88,23 +94,25 @@ class Network:
         }
         if path == "service-info":
             return self._about.service_info(self._base).body()
-        if path == "filtering_terms":
-            return {"meta": self._about.meta(), "response": await self._filtering_terms()}
+        if read_terms_address(path) is not None:
+            return {"meta": self._about.meta(), "response": await self._filtering_terms(path)}
         if path not in tell:
-            raise NotFound("the network has no such address: see /map")
+            return None
         return {"meta": self._about.meta(), "response": tell[path]()}
 
-    async def _filtering_terms(self) -> dict[str, Any]:
-        """The terms of all members: of the same id one, with the values of all."""
-        ask = AskBeacon(path="filtering_terms")
+    async def _filtering_terms(self, path: str) -> dict[str, Any]:
+        """The terms of all members: of the same id one, with the values, the scopes and the people of all."""
+        ask = AskBeacon(path=path)
         asked = await self._federation.beacon({member.id: ask for member in self._federation.active()}, _read_terms)
+        if asked and all(one.answer and one.answer.refusal for one in asked):
+            raise NotFound("no member has terms of this name")
         terms: dict[str, dict[str, Any]] = {}
         resources: dict[str, dict[str, Any]] = {}
         for one in asked:
             for term in one.answer.terms if one.answer else ():
                 known = terms.setdefault(term["id"], term)
-                if known is not term and known.get("values") and term.get("values"):
-                    terms[term["id"]] = {**known, "values": sorted({*known["values"], *term["values"]})}
+                if known is not term:
+                    terms[term["id"]] = _both_terms(known, term)
             for resource in one.answer.resources if one.answer else ():
                 resources.setdefault(resource["id"], resource)
         return {
@@ -112,17 +120,21 @@ class Network:
             "resources": [resources[name] for name in sorted(resources)],
         }
 
-    async def _entries(self, path: str, root: str, question: BeaconQuestion) -> tuple[int, dict[str, Any]]:
+    async def _entries(self, path: str, address: Address, question: BeaconQuestion) -> tuple[int, dict[str, Any]]:
         members = [member.id for member in self._federation.active()]
-        wanted = _datasets_of(path, root, question)
+        asked_datasets = _datasets_of(question)
+        named = address.root in _NAMED_BY_MEMBER
+        wanted = {address.identifier} if named else asked_datasets
         unknown = sorted(name for name in wanted or () if ":" not in name or name.partition(":")[0] not in members)
         if unknown:
-            raise BadQuestion(f"{unknown[0][:80]!r} is no dataset of an active member; it is named MEMBER:DATASET")
+            what = (named and address.root) or "dataset"
+            raise BadQuestion(f"{unknown[0][:80]!r} is no {what} of an active member; it is named MEMBER:{what.upper()}")
         questions = {}
         for member in members:
             own = None if wanted is None else sorted(name for name in wanted if name.startswith(f"{member}:"))
             if own is None or own:
-                questions[member] = AskBeacon(path=path, body=_forwarded(question, None if "/" in path else own))
+                datasets = sorted(name for name in asked_datasets or () if name.startswith(f"{member}:"))
+                questions[member] = AskBeacon(path=path, body=_forwarded(question, datasets))
         asked = await self._federation.beacon(questions, read_entries)
         told = [one.answer for one in asked if one.answer]
         parts = [part for part in told if part.refusal is None]
@@ -130,14 +142,14 @@ class Network:
             raise Unreachable("no member answered: " + "; ".join(f"{one.member.id} {one.road.reason}" for one in asked))
         if not parts:
             status, words = min(part.refusal for part in told if part.refusal)
-            return status, {"meta": self._meta(question, root), "error": {"errorCode": status, "errorMessage": words}}
-        return 200, self._merged(root, question, parts, asked)
+            return status, {"meta": self._meta(question, address), "error": {"errorCode": status, "errorMessage": words}}
+        return 200, self._merged(address, question, parts, asked)
 
     def _merged(
-        self, root: str, question: BeaconQuestion, parts: Sequence[Part], asked: Sequence[Asked[Part]]
+        self, address: Address, question: BeaconQuestion, parts: Sequence[Part], asked: Sequence[Asked[Part]]
     ) -> dict[str, Any]:
-        granularity = min((part.granularity for part in parts), key=_RANK.__getitem__)
-        meta = self._meta(question, root, granularity)
+        granularity = _granularity(parts)
+        meta = self._meta(question, address, granularity)
         echoed = parts[0].summary
         if echoed and isinstance(echoed.get("requestParameters"), dict):
             meta["receivedRequestSummary"]["requestParameters"] = echoed["requestParameters"]
@@ -145,7 +157,7 @@ class Network:
         document: dict[str, Any] = {"meta": meta, "responseSummary": summary}
         if granularity != "boolean":
             summary["numTotalResults"] = sum(part.total or 0 for part in parts)
-            if root != "datasets":
+            if not ENTRY_TYPES[address.entry].is_collection:
                 document["response"] = {"resultSets": [one for part in parts for one in part.result_sets]}
             elif granularity == "record":
                 document["response"] = {"collections": [one for part in parts for one in part.collections]}
@@ -153,9 +165,9 @@ class Network:
         document["info"] = {**({"datasets": lines} if lines else {}), "nodes": [_road(one) for one in asked]}
         return document
 
-    def _meta(self, question: BeaconQuestion, root: str, granularity: Granularity = DEFAULT) -> dict[str, Any]:
-        default: Granularity = "record" if root == "datasets" else DEFAULT
-        return answer_meta(self._about.beacon_id, question, granularity, _ENTRY.get(root), default)
+    def _meta(self, question: BeaconQuestion, address: Address | None, granularity: Granularity = DEFAULT) -> dict[str, Any]:
+        entry, default = (address.entry, address.default) if address else (None, DEFAULT)
+        return answer_meta(self._about.beacon_id, question, granularity, entry, default)
 
 
 def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
@@ -197,10 +209,25 @@ def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
     return router
 
 
-def _datasets_of(path: str, root: str, question: BeaconQuestion) -> set[str] | None:
+def _granularity(parts: Sequence[Part]) -> Granularity:
+    """The merged answer's granularity: records where a member gives them and none gives less than a count, else the least."""
+    ranks = [_RANK[part.granularity] for part in parts]
+    shown = max(ranks) if min(ranks) > 0 else 0
+    return next(name for name, rank in _RANK.items() if rank == shown)
+
+
+def _both_terms(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """One term of two members."""
+    merged = dict(first)
+    for name in ("values", "scopes"):
+        if first.get(name) and second.get(name):
+            merged[name] = sorted({*first[name], *second[name]})
+    counts = [term["count"] for term in (first, second) if _whole(term.get("count"))]
+    return {**merged, "count": sum(counts)} if counts else merged
+
+
+def _datasets_of(question: BeaconQuestion) -> set[str] | None:
     """The datasets that a question names; None for all."""
-    if root == "datasets" and "/" in path:
-        return {path.partition("/")[2].partition("/")[0]}
     given = question.parameters.get("datasetIds", question.parameters.get("datasets"))
     if given is None:
         return None
@@ -210,16 +237,14 @@ def _datasets_of(path: str, root: str, question: BeaconQuestion) -> set[str] | N
     return {name for name in names if name} or None
 
 
-def _forwarded(question: BeaconQuestion, datasets: Sequence[str] | None) -> dict[str, Any]:
+def _forwarded(question: BeaconQuestion, datasets: Sequence[str]) -> dict[str, Any]:
     """The question as a POST body, for one member's datasets."""
     parameters = {name: value for name, value in question.parameters.items() if name not in ("datasetIds", "datasets")}
     if datasets:
         parameters["datasetIds"] = list(datasets)
     query: dict[str, Any] = {
         "requestParameters": parameters,
-        "filters": [
-            {name: value for name, value in _filter_fields(wanted) if value is not None} for wanted in question.filters
-        ],
+        "filters": [wanted.document() for wanted in question.filters],
         "pagination": {"skip": question.skip, "limit": question.limit},
         "includeResultsetResponses": question.include,
         "testMode": question.test_mode,
@@ -228,10 +253,6 @@ def _forwarded(question: BeaconQuestion, datasets: Sequence[str] | None) -> dict
         query["requestedGranularity"] = question.granularity
     schemas = [{"entityType": entity, "schema": schema} for entity, schema in question.schemas]
     return {"meta": {"apiVersion": question.api_version, "requestedSchemas": schemas}, "query": query}
-
-
-def _filter_fields(wanted: Any) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, getattr(wanted, name)) for name in ("id", "operator", "value", "scope"))
 
 
 def _road(one: Asked[Part]) -> dict[str, Any]:

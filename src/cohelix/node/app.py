@@ -17,7 +17,6 @@ from cohelix import __version__, web
 from cohelix.bank import Bank
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
-from cohelix.core.errors import CohelixError
 from cohelix.federation.routes import node_router
 from cohelix.genotypes.kernels import warm
 from cohelix.node.settings import NodeSettings, read_settings
@@ -31,8 +30,6 @@ def create_app(folder: Path) -> FastAPI:
     ------
     NotFound
         If the folder is not a node's.
-    Damaged
-        If a published dataset cannot be read.
     """
     settings = read_settings(folder)
     bank = Bank.open(folder, settings.node)
@@ -51,7 +48,7 @@ def create_app(folder: Path) -> FastAPI:
         lifespan=lifespan,
     )
     web.install(app, service="node", ready=lambda: _missing(bank))
-    beacon = Beacon(bank, _about(settings))
+    beacon = Beacon(bank, _about(settings), folder / "cohorts")
     app.include_router(
         node_router(
             bank,
@@ -120,11 +117,8 @@ def _organisation(settings: NodeSettings) -> str:
 
 
 def _missing(bank: Bank) -> str | None:
-    try:
-        bank.refresh()
-    except CohelixError as error:
-        return error.title
-    return None
+    """Why no question can be answered: every dataset is damaged. One that is sound is enough; the others say so themselves."""
+    return "no dataset can be opened" if bank.damaged() and not bank.datasets() else None
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

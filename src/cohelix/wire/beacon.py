@@ -81,6 +81,8 @@ class BeaconQuestion:
         None where the client did not say.
     skip, limit
         Pages to leave out, and records of a page, 1 to `LIMIT_MAX`.
+    paged
+        Whether the client asked for a page.
     include
         Which result sets are shown.
     schemas
@@ -96,6 +98,7 @@ class BeaconQuestion:
     schemas: tuple[tuple[str | None, str | None], ...] = ()
     api_version: str = API_VERSION
     test_mode: bool = False
+    paged: bool = False
 
     @property
     def first(self) -> int:
@@ -238,6 +241,7 @@ def _question(meta: Mapping[str, Any], query: Mapping[str, Any]) -> BeaconQuesti
         schemas=tuple(_schema(wanted) for wanted in _list(meta.get("requestedSchemas"), "requestedSchemas")),
         api_version=version[:20] if isinstance(version, str) and version else API_VERSION,
         test_mode=_flag(query.get("testMode"), "testMode"),
+        paged=bool(pagination.get("limit") or pagination.get("skip")),
     )
 
 
