@@ -17,15 +17,15 @@ from cohelix.core.reported import Origin, ReportedCall, Zygosity
 LINE_BYTES_MAX = 1 << 20  # of a line with GDC's 140 columns, a hundred times what is usual
 _ALLELE = re.compile(r"[ACGTN]+|-")
 _MISSING = frozenset({"", ".", "na", "n/a", "nan", "null", "none", "-", "unknown", "__unknown__"})
-# Names of both generations of the format, in small letters: TCGA's MAF 2.4 and GDC's MAF 1.0.
+# Names of both generations of the format, in any case: TCGA's MAF 2.4 and GDC's MAF 1.0.
 _REQUIRED = {
-    "chromosome": ("chromosome",),
-    "start": ("start_position",),
-    "end": ("end_position",),
-    "ref": ("reference_allele",),
-    "alt": ("tumor_seq_allele2",),
-    "sample": ("tumor_sample_barcode",),
-    "build": ("ncbi_build",),
+    "chromosome": ("Chromosome",),
+    "start": ("Start_Position",),
+    "end": ("End_Position",),
+    "ref": ("Reference_Allele",),
+    "alt": ("Tumor_Seq_Allele2",),
+    "sample": ("Tumor_Sample_Barcode",),
+    "build": ("NCBI_Build",),
 }
 _OPTIONAL = {
     "gene": ("hugo_symbol",),
@@ -139,12 +139,11 @@ class _Columns:
                 raise BadFile(str(path), f"line {number}", f"column {name!r} comes twice", "every column name once")
         at = {}
         for role, spellings in (_REQUIRED | _OPTIONAL).items():
-            found = next((names[name] for name in spellings if name in names), None)
+            found = next((names[name.lower()] for name in spellings if name.lower() in names), None)
             if found is not None:
                 at[role] = found
             elif role in _REQUIRED:
-                wanted = spellings[0].title()
-                raise BadFile(str(path), f"line {number}", f"there is no column {wanted}", _EXPECTED)
+                raise BadFile(str(path), f"line {number}", f"there is no column {spellings[0]}", _EXPECTED)
         fraction = None
         if not {"alt_reads", "ref_reads"} <= at.keys():
             fraction = next((names[name] for name in names if _FRACTION_NAME.fullmatch(name)), None)

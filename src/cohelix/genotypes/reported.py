@@ -118,9 +118,9 @@ def _placed(call: ReportedCall, assembly: Assembly, fasta: Reference | None, pat
     if position < 0 or (contig.length and position + len(ref) > contig.length):
         problem = f"position {position + 1} is outside contig {contig.name}"
         raise BadFile(path, call.line, problem, f"positions from 1 to {contig.length} in {assembly}")
-    if not is_sequence(alt or ref):
+    if alt and not is_sequence(alt):
         return VariantKey(contig.name, position, ref or UNKNOWN_BASE, call.alt)
-    if not (is_sequence(ref or alt)) or ref == alt:
+    if not is_sequence(ref or alt) or ref == alt:
         raise BadFile(
             path, call.line, f"{call.ref[:20]} > {call.alt[:20]} is not a variant", "two alleles that differ, in A, C, G, T, N"
         )
