@@ -313,6 +313,16 @@ class Ontologies:
             known = self._current[code] = self.meaning(code)
         return known
 
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Obsolete and alternative codes that `current` was asked for, with today's."""
+        return self.report().replaced
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Codes that `current` was asked for and their ontology does not have, or has given up."""
+        return self.report().unknown
+
     def report(self) -> CodeReport:
         """What became of the codes that `current` was asked for."""
         versions, replaced, unknown, alone = {}, {}, set(), set()
