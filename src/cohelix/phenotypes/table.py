@@ -354,16 +354,17 @@ class _Gathering:
             raise table.refusal(block.lines[0], "too many measured values", f"at most {_VALUES_MAX} values in a dataset")
         given = np.empty(len(column))
         for row, cell in enumerate(column):
+            if cell.lower() in self._missing:
+                given[row] = math.nan
+                continue
             try:
                 # float() also reads 1_000 and ١; a table that has them is not meant that way.
                 given[row] = float(cell) if cell.isascii() and "_" not in cell else math.inf
             except ValueError:
-                given[row] = math.nan if cell.lower() in self._missing else math.inf
-            if math.isinf(given[row]) or (math.isnan(given[row]) and cell.lower() not in self._missing):
+                given[row] = math.inf
+            if not math.isfinite(given[row]):
                 problem = f"{_quoted(cell)} in column {measurement.column!r} is not a number"
                 raise table.refusal(block.lines[row], problem, "a number with a decimal point, or NA")
-            if cell.lower() in self._missing:
-                given[row] = math.nan
         self._set(table, block, persons, values, given, what=f"measurement {name!r}")
 
     def _add_codes(
