@@ -55,6 +55,11 @@ _ANALYSIS_SET = re.compile(
 _REGION = re.compile(r"(?P<contig>[A-Za-z0-9_.*-]+?):(?P<start>[0-9,]{1,14})-(?P<end>[0-9,]{1,14})")
 # hg19's own chrM (NC_001807) is another sequence than GRCh37's MT (NC_012920).
 HG19_CHR_M_LENGTH = 16_571
+# Where males have two copies of X and of Y: 0-based, half-open (Genome Reference Consortium, PAR#1 and PAR#2 on X).
+PSEUDOAUTOSOMAL_X = {
+    Assembly.GRCH37: ((60_000, 2_699_520), (154_931_043, 155_260_560)),
+    Assembly.GRCH38: ((10_000, 2_781_479), (155_701_382, 156_030_895)),
+}
 
 
 def parse_assembly(text: str) -> Assembly:

@@ -1,0 +1,481 @@
+"""Files of sites as pieces of one contig: VCF and BCF without samples, Parquet, TSV; alleles trimmed, figures by column."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pysam
+
+from cohelix.core.arrays import BoolArray, ByteArray, IntArray, WordArray
+from cohelix.core.errors import BadFile
+from cohelix.core.genome import Assembly, Contig, known_contig
+from cohelix.genotypes import count_lines as scan
+from cohelix.genotypes.aggregate_groups import SitesMapping
+from cohelix.genotypes.count_names import parse_population
+from cohelix.genotypes.header import Header, resolve_contig
+from cohelix.genotypes.model import Strings
+from cohelix.genotypes.source import Source, open_source
+
+TABLE_ENDINGS: Final = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
+TABLE_ROWS: Final = 1 << 15
+_LINE_BYTES = 1 << 22
+_INFO = re.compile(rb"^##INFO=<ID=([^,>]+)", re.MULTILINE)
+# Column names of tables, in lower case without `_` and `#`.
+_PLACES: Final = {
+    "contig": ("contig", "chrom", "chr", "chromosome", "referencename"),
+    "pos": ("pos", "position", "start"),
+    "ref": ("ref", "reference", "referencebases"),
+    "alt": ("alt", "alternate", "alternatebases"),
+    "population": ("population", "pop", "cohort"),
+    "sex": ("sex",),
+    "id": ("id", "rsid"),
+}
+# `allele-freq-chr3.4.parquet`, as GDI's mini-node names its stretches: contig in the name, and POS counted from 0.
+_MINI_NODE: Final = re.compile(r"chr(?P<contig>[0-9XYMT]+)\.\d+\.parquet$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Entries of one contig, one for each ALT, in the order of the file.
+
+    Attributes
+    ----------
+    position, end
+        (n,) 0-based trimmed start, and end of the reference covered.
+    alleles, ids
+        `REF\\tALT`, trimmed; the source's ids.
+    fingerprint
+        (n,) of the alleles.
+    values
+        (n, keys) int64 figures, -1 where not given.
+    lines
+        (n,) line or row of the file.
+    last_position
+        0-based position, untrimmed, of the last record: nothing that follows begins before it.
+    """
+
+    contig: str
+    position: IntArray
+    end: IntArray
+    alleles: Strings
+    ids: Strings
+    fingerprint: WordArray
+    values: IntArray
+    lines: IntArray
+    last_position: int
+    unit: str
+
+    @property
+    def no_alt(self) -> BoolArray:
+        """(n,) whether the record has no ALT (`.`)."""
+        heap = np.frombuffer(self.alleles.heap, np.uint8)
+        ends = self.alleles.offsets[1:]
+        return np.asarray((heap[ends - 1] == ord(".")) & (heap[ends - 2] == 9), np.bool_)
+
+    def place(self, row: int) -> str:
+        """An entry's place in its file, in words."""
+        return f"{self.unit} {self.lines[row]}"
+
+
+class PiecesOf(NamedTuple):
+    """An opened file: the names of what it may count, its pieces for chosen keys, and words for its end."""
+
+    names: tuple[str, ...]
+    pieces: Callable[[Sequence[str]], Iterator[Piece]]
+    header: Header | None
+    end_place: str
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a table of counts."""
+    return path.name.lower().endswith(TABLE_ENDINGS)
+
+
+def has_no_samples(path: Path) -> bool:
+    """Whether it is a VCF or BCF without sample columns; False for anything that cannot be told."""
+    if not path.is_file():
+        return False
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            return not open_source(path, pool, sites=True).header.samples
+    except BadFile:
+        return False
+
+
+def open_pieces(path: Path, pool: ThreadPoolExecutor, assembly: Assembly, mapping: SitesMapping) -> PiecesOf:
+    """Open a file of sites.
+
+    Raises
+    ------
+    BadFile
+        Where it is none.
+    """
+    if is_table(path):
+        return _open_table(path, assembly, mapping)
+    source = open_source(path, pool, sites=True)
+    names = tuple(found.decode("utf-8", "replace") for found in _INFO.findall(header_text(source)))
+    if source.header.samples:
+        raise BadFile(str(path), f"line {source.header.n_lines}", "it has sample columns", "sites only, or genotype files only")
+
+    def pieces(keys: Sequence[str]) -> Iterator[Piece]:
+        lines = _vcf_buffers(source, pool) if source.format == "vcf" else _bcf_buffers(source)
+        return _scanned(source, lines, keys, assembly)
+
+    return PiecesOf(names, pieces, source.header, f"line {source.header.n_lines}")
+
+
+def header_text(source: Source) -> bytes:
+    """The header's lines, as the file has them."""
+    if source.format == "bcf":
+        with pysam.VariantFile(str(source.path)) as file:
+            return str(file.header).encode()
+    with _opened(source.path) as file:
+        return bytes(file.read(source.records_at))
+
+
+def _opened(path: Path) -> Any:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def _vcf_buffers(source: Source, pool: ThreadPoolExecutor) -> Iterator[tuple[ByteArray, int]]:
+    for block in source.blocks(pool, 4, lambda _: None):
+        yield block.joined(), block.size
+
+
+def _bcf_buffers(source: Source) -> Iterator[tuple[ByteArray, int]]:
+    """The records as lines of VCF."""
+    with pysam.VariantFile(str(source.path)) as file:
+        held, size = [], 0
+        for record in file:
+            text = str(record).encode()
+            held.append(text)
+            size += len(text)
+            if size >= _LINE_BYTES:
+                yield np.frombuffer(b"".join(held), np.uint8), size
+                held, size = [], 0
+        if held:
+            yield np.frombuffer(b"".join(held), np.uint8), size
+
+
+def _scanned(
+    source: Source, buffers: Iterable[tuple[ByteArray, int]], keys: Sequence[str], assembly: Assembly
+) -> Iterator[Piece]:
+    wanted = scan.keys_of([*keys, "END"])
+    out = scan.new_entries(len(keys) + 1, source.record_bytes)
+    state = np.zeros(16, np.int64)
+    lines = source.header.n_lines
+    name, contig = "", Contig("", 0)
+    for buffer, size in buffers:
+        state[scan.S_OFFSET] = state[scan.S_RECORDS] = 0
+        while state[scan.S_OFFSET] < size:
+            before = int(state[scan.S_RECORDS])
+            scan.scan_lines(
+                buffer, size, np.frombuffer(name.encode(), np.uint8), contig.length, len(keys),
+                wanted.slots, wanted.hashes, wanted.text, wanted.offsets,
+                out.position, out.end, out.record, out.fingerprint, out.allele_offsets, out.alleles,
+                out.id_offsets, out.ids, out.values, state,
+            )  # fmt: skip
+            if state[scan.S_ENTRIES]:
+                yield _piece(contig.name, out, state, lines, len(keys))
+            if state[scan.S_STOP] == scan.STOP_ERROR:
+                place = f"line {lines + int(state[scan.S_RECORDS]) + 1}"
+                raise _refused(source.path, place, state, contig, [*keys, "END"])
+            if state[scan.S_STOP] == scan.STOP_CONTIG:
+                offset = int(state[scan.S_OFFSET])
+                place = f"line {lines + int(state[scan.S_RECORDS]) + 1}"
+                name = bytes(buffer[offset : offset + 1024]).split(b"\t", 1)[0].decode("utf-8", "replace")
+                contig = resolve_contig(source.path, place, name, source.header, assembly)
+                state[scan.S_LAST] = 0
+        lines += int(state[scan.S_RECORDS])
+
+
+def _piece(contig: str, out: scan.Entries, state: IntArray, lines: int, n_keys: int) -> Piece:
+    n = int(state[scan.S_ENTRIES])
+    return Piece(
+        contig,
+        out.position[:n].astype(np.int64),
+        out.end[:n].astype(np.int64),
+        Strings(out.allele_offsets[: n + 1].copy(), out.alleles[: out.allele_offsets[n]].tobytes()),
+        Strings(out.id_offsets[: n + 1].copy(), out.ids[: out.id_offsets[n]].tobytes()),
+        out.fingerprint[:n].copy(),
+        out.values[:n, :n_keys].astype(np.int64),
+        lines + 1 + out.record[:n],
+        int(state[scan.S_LAST]),
+        "line",
+    )
+
+
+def _refused(path: Path, place: str, state: IntArray, contig: Contig, keys: Sequence[str]) -> BadFile:
+    code = int(state[scan.S_ERROR])
+    problem, expected = scan.ERRORS[code]
+    if code in (5, 6):
+        problem = f"{problem}: {contig.name}:{state[scan.S_DETAIL]}"
+    elif code in (9, 10):
+        problem = f"{keys[int(state[scan.S_DETAIL])]}: {problem}"
+    return BadFile(str(path), place, problem, expected)
+
+
+# ---- tables
+
+
+def _open_table(path: Path, assembly: Assembly, mapping: SitesMapping) -> PiecesOf:
+    if not path.is_file():
+        problem = "it is a folder, a pipe or a device" if path.exists() else "there is no such file"
+        raise BadFile(str(path), "", problem, "a table of counts (Parquet or TSV)")
+    columns = _columns(path)
+    place = _place_columns(path, columns)
+    long = "population" in place or "sex" in place
+    figures = [name for name in columns if name not in place.values()]
+    keys = _long_keys(path, place, figures, mapping) if long else dict.fromkeys(figures, "")
+    unit = "row" if path.name.endswith(".parquet") else "line"
+
+    def pieces(wanted: Sequence[str]) -> Iterator[Piece]:
+        first = 1 if unit == "row" else 2
+        frames = _wide_frames(path, place, figures, mapping, wanted) if long else _plain_frames(path, place, wanted)
+        return _table_pieces(path, frames, place, wanted, assembly, (unit, first))
+
+    return PiecesOf(tuple(keys), pieces, None, f"{unit} 1")
+
+
+def _columns(path: Path) -> list[str]:
+    try:
+        if path.name.lower().endswith(".parquet"):
+            return list(pq.read_schema(path).names)
+        return pl.read_csv(path, separator=_separator(path), n_rows=0, infer_schema=False).columns
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a table of counts") from None
+
+
+def _separator(path: Path) -> str:
+    return "," if ".csv" in path.name.lower() else "\t"
+
+
+def _place_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Which column is contig, pos, ref, alt, id, and, in long form, population and sex."""
+    plain = {name.lower().replace("_", "").lstrip("#"): name for name in columns}
+    place = {meaning: plain[found] for meaning, names in _PLACES.items() for found in names if found in plain}
+    missing = [name for name in ("contig", "pos", "ref", "alt") if name not in place]
+    if missing == ["contig"] and _MINI_NODE.search(path.name):
+        return place
+    if missing:
+        raise BadFile(str(path), "header", f"there is no column {missing[0]}", "columns contig, pos, ref, alt and counts")
+    return place
+
+
+def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+    if path.name.lower().endswith(".parquet"):
+        return pl.scan_parquet(path).select(columns)
+    return pl.scan_csv(path, separator=_separator(path), infer_schema=False).select(columns)
+
+
+def _long_keys(path: Path, place: dict[str, str], figures: Sequence[str], mapping: SitesMapping) -> dict[str, str]:
+    """In long form, the key of each measure of each group: `ac_LU_M`."""
+    groups = [place[name] for name in ("population", "sex") if name in place]
+    found = _collected(path, _scan(path, groups).unique(maintain_order=True))
+    keys = {}
+    for row in found.iter_rows(named=True):
+        suffix = _suffix(row.get(place.get("population", ""), None), row.get(place.get("sex", ""), None))
+        for figure in figures:
+            meaning = mapping.of(figure)
+            if meaning is not None:
+                keys[f"{meaning.measure}{suffix}"] = figure
+    return keys
+
+
+def _suffix(population: Any, sex: Any) -> str:
+    label = "" if population is None else str(population)
+    named, of_label = parse_population(label) if label else ("all", "all")
+    letter = {"male": "M", "m": "M", "xy": "M", "1": "M", "female": "F", "f": "F", "xx": "F", "2": "F"}.get(
+        str(sex).lower(), ""
+    )
+    letter = letter or {"male": "M", "female": "F"}.get(of_label, "")
+    words = [*([] if named == "all" else [named]), *([letter] if letter else [])]
+    return "".join(f"_{word}" for word in words)
+
+
+def _collected(path: Path, frame: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a table of counts") from None
+
+
+def _plain_frames(path: Path, place: dict[str, str], wanted: Sequence[str]) -> Iterator[pl.DataFrame]:
+    columns = list(dict.fromkeys([*(place[name] for name in ("contig", "pos", "ref", "alt", "id") if name in place), *wanted]))
+    if path.name.lower().endswith(".parquet"):
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(TABLE_ROWS, columns=columns):
+                    yield pl.DataFrame(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a whole Parquet file") from None
+        return
+    start, whole = 0, _collected(path, _scan(path, columns))
+    while start < len(whole):
+        yield whole.slice(start, TABLE_ROWS)
+        start += TABLE_ROWS
+
+
+def _wide_frames(
+    path: Path, place: dict[str, str], figures: Sequence[str], mapping: SitesMapping, wanted: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """A long table with one row for each variant: rows of one position are kept together between pieces."""
+    meanings = {name: meaning.measure for name in figures if (meaning := mapping.of(name)) is not None}
+    names = [place[name] for name in ("contig", "pos", "ref", "alt", "id", "population", "sex") if name in place]
+    held: pl.DataFrame | None = None
+    contig = place.get("contig")
+    where = [place["pos"], *([contig] if contig else [])]
+    for number, frame in enumerate(_plain_frames(path, place, [*names[4 if contig else 3 :], *meanings])):
+        numbered = frame.with_row_index("__line", offset=number * TABLE_ROWS)
+        frame = numbered if held is None else pl.concat([held, numbered])
+        last = frame.select(where).row(-1)
+        matches = pl.all_horizontal(pl.col(name) == value for name, value in zip(where, last, strict=True))
+        held, ready = frame.filter(matches), frame.filter(~matches)
+        if len(ready):
+            yield _widened(path, ready, place, meanings, wanted)
+    if held is not None and len(held):
+        yield _widened(path, held, place, meanings, wanted)
+
+
+def _widened(
+    path: Path, frame: pl.DataFrame, place: dict[str, str], meanings: dict[str, str], wanted: Sequence[str]
+) -> pl.DataFrame:
+    key = [place[name] for name in ("contig", "pos", "ref", "alt") if name in place]
+    groups = [place[name] for name in ("population", "sex") if name in place]
+    again = frame.select([*key, *groups]).is_duplicated()
+    if again.any():
+        row = int(frame.filter(again)["__line"][1])
+        first = 1 if path.name.endswith(".parquet") else 2
+        unit = "row" if first == 1 else "line"
+        raise BadFile(
+            str(path), f"{unit} {row + first}", "a group of a variant stands twice", "one row for each variant and group"
+        )
+    whole = frame.group_by(key, maintain_order=True).agg(
+        pl.col("__line").first(), *([pl.col(place["id"]).first()] if "id" in place else [])
+    )
+    for values, part in frame.group_by(groups):
+        named = dict(zip(groups, values, strict=True))
+        suffix = _suffix(named.get(place.get("population", "")), named.get(place.get("sex", "")))
+        renamed = part.select(*key, *(pl.col(name).alias(f"{measure}{suffix}") for name, measure in meanings.items()))
+        whole = whole.join(renamed, on=key, how="left", maintain_order="left")
+    absent = [pl.lit(None, pl.Int64).alias(name) for name in wanted if name not in whole.columns]
+    return whole.with_columns(absent)
+
+
+def _table_pieces(
+    path: Path,
+    frames: Iterator[pl.DataFrame],
+    place: dict[str, str],
+    wanted: Sequence[str],
+    assembly: Assembly,
+    unit: tuple[str, int],
+) -> Iterator[Piece]:
+    from_name = _MINI_NODE.search(path.name)
+    zero_based = "contig" not in place and from_name is not None
+    state = np.zeros(16, np.int64)
+    current, rows_before = "", 0
+    for frame in frames:
+        lines = (
+            frame["__line"].to_numpy().astype(np.int64) if "__line" in frame.columns else rows_before + np.arange(len(frame))
+        )
+        lines = lines + unit[1]
+        rows_before += len(frame)
+        names = (
+            frame[place["contig"]].cast(pl.String)
+            if "contig" in place
+            else pl.Series([from_name["contig"]] * len(frame) if from_name else [])
+        )
+        ids = names.rle_id().to_numpy()
+        cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(frame)]
+        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+            if start == stop:
+                continue
+            where = f"{unit[0]} {lines[start]}"
+            contig = known_contig(str(names[start]), assembly)
+            if contig is None:
+                raise BadFile(
+                    str(path), where, f"{assembly} has no contig {str(names[start])[:60]!r}", f"contig names of {assembly}"
+                )
+            if contig.name != current:
+                current, state[scan.S_LAST] = contig.name, 0
+            yield _table_piece(
+                path,
+                frame.slice(start, stop - start),
+                place,
+                wanted,
+                contig,
+                lines[start:stop],
+                unit[0],
+                state,
+                zero_based=zero_based,
+            )
+
+
+def _table_piece(
+    path: Path, frame: pl.DataFrame, place: dict[str, str], wanted: Sequence[str], contig: Contig,
+    lines: IntArray, unit: str, state: IntArray, *, zero_based: bool,
+) -> Piece:  # fmt: skip
+    position = _numbers(path, frame[place["pos"]], place["pos"], lines, unit)
+    position = position if zero_based else position - 1
+    ref, alt = (_text(path, frame[place[name]], name, lines, unit) for name in ("ref", "alt"))
+    n, room = len(frame), len(ref.heap) + len(alt.heap) + len(frame)
+    alleles, offsets = np.empty(room, np.uint8), np.zeros(n + 1, np.int64)
+    state[scan.S_ENTRIES] = 0
+    starts, ends, order, prints = np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.int64), np.empty(n, np.uint64)
+    scan.scan_columns(
+        position, np.frombuffer(ref.heap or b"\0", np.uint8), ref.offsets, np.frombuffer(alt.heap or b"\0", np.uint8), alt.offsets,
+        contig.length, starts, ends, order, prints, offsets, alleles, state,
+    )  # fmt: skip
+    if state[scan.S_STOP] == scan.STOP_ERROR:
+        raise _refused(path, f"{unit} {lines[int(state[scan.S_ENTRIES])]}", state, contig, wanted)
+    values = np.empty((n, len(wanted)), np.int64)
+    for column, name in enumerate(wanted):
+        values[:, column] = _numbers(path, frame[name], name, lines, unit)
+    ids = _text(path, frame[place["id"]], "id", lines, unit) if "id" in place else Strings(np.zeros(n + 1, np.int64), b"")
+    return Piece(
+        contig.name, starts.astype(np.int64), ends.astype(np.int64), Strings(offsets, alleles[: offsets[n]].tobytes()), ids,
+        prints, values, lines, int(position[-1]), unit,
+    )  # fmt: skip
+
+
+def _numbers(path: Path, column: pl.Series, name: str, lines: IntArray, unit: str) -> IntArray:
+    """Whole numbers from 0; -1 where the table has none."""
+    if column.dtype == pl.String:
+        column = column.replace(["", ".", "NA"], [None, None, None])
+        numbers = column.cast(pl.Int64, strict=False)
+    elif column.dtype.is_float():
+        numbers = column.fill_nan(None).cast(pl.Int64, strict=False)
+        column = column.fill_nan(None)
+        wrong = (numbers.cast(pl.Float64) != column).fill_null(False)
+        numbers = numbers.set(wrong, None) if wrong.any() else numbers
+    else:
+        numbers = column.cast(pl.Int64, strict=False)
+    bad = (numbers.is_null() & column.is_not_null()) | (numbers < 0).fill_null(False) | (numbers > 2**31 - 1).fill_null(False)
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        raise BadFile(str(path), f"{unit} {lines[row]}", f"{name} is {column[row]!r}", "a whole number from 0")
+    return numbers.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _text(path: Path, column: pl.Series, name: str, lines: IntArray, unit: str) -> Strings:
+    if name != "id" and column.null_count():
+        row = int(column.is_null().arg_max() or 0)
+        raise BadFile(str(path), f"{unit} {lines[row]}", f"{name} is empty", "an allele")
+    array = column.cast(pl.String).fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
+    _, offsets, heap = array.buffers()
+    first, n = array.offset, len(array)
+    places = np.frombuffer(offsets, np.int64)[first : first + n + 1]
+    data = heap.to_pybytes()[int(places[0]) : int(places[-1])] if heap is not None else b""
+    return Strings(places - places[0], data)
