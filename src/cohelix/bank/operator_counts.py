@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 
-from cohelix.bank.people import atoms_of
+from cohelix.bank.cases import NOT_COUNTED
+from cohelix.bank.people import CallSets, atoms_of
 from cohelix.bank.publish import open_current
 from cohelix.bank.version import OpenVersion
 from cohelix.core.arrays import BoolArray
@@ -45,14 +47,15 @@ class OperatorCounts:
         region: Region | None = None,
     ) -> None:
         self._version = version = open_current(node, dataset)
-        counted = version.everybody.counted.copy()
+        call_sets = _counted_sets(version)
+        counted = call_sets.counted.copy()
         for chosen in (
-            _of_atoms(version, population, sex),
+            _of_atoms(version, call_sets, population, sex),
             _of_individuals(version, tuple(individuals)) if individuals is not None else None,
         ):
             if chosen is not None:
                 counted &= chosen
-        self.n_people = int(counted.sum())
+        self.n_people = len(np.unique(call_sets.person[counted]))
         self._cohort = Cohort.of(len(counted), counted)
         self._region = _checked(region, version) if region is not None else None
 
@@ -107,10 +110,17 @@ def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> 
     write_region(version.store, _checked(region, version), out)
 
 
-def _of_atoms(version: OpenVersion, population: str | None, sex: str | None) -> BoolArray | None:
+def _counted_sets(version: OpenVersion) -> CallSets:
+    """The call sets, with those marked that are counted here: of a somatic or reported dataset all of them, by case."""
+    if version.manifest.content not in NOT_COUNTED:
+        return version.everybody
+    return replace(version.everybody, counted=np.ones(len(version.everybody.names), np.bool_))
+
+
+def _of_atoms(version: OpenVersion, call_sets: CallSets, population: str | None, sex: str | None) -> BoolArray | None:
     if population is None and sex is None:
         return None
-    atoms = atoms_of(version.everybody, version.people)
+    atoms = atoms_of(call_sets, version.people)
     known = sorted({atom.population for atom, _ in atoms if atom.population})
     if population is not None and population not in known:
         raise BadUsage(f"population {population!r} is not in the dataset, which has {', '.join(known) or 'none'}")
