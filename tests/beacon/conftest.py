@@ -209,6 +209,11 @@ def node(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             *("node", "load", str(folder), "--dataset", dataset, "--genotypes", str(file), "--assembly", assembly),
             *("--individuals", str(cohort.individuals), "--disclosure", disclosure),
         )
+    (folder / "cohorts").mkdir()
+    (folder / "cohorts" / "diabetic-women.yaml").write_text(
+        "name: Women with diabetes\ndatasets: [open, floored]\nfilters: [MONDO:0005148, {id: sex, operator: '=', value: F}]\n"
+    )
+    (folder / "cohorts" / "broken.yaml").write_text("name: [\n")
     with subprocess.Popen(
         [sys.executable, "-m", "cohelix.cli.main", "node", "serve", str(folder), "--port", "0"],
         stdout=subprocess.PIPE,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from cohelix.bank.questions import Criterion, Groups, Operator
-from cohelix.beacon.entry_types import entry_named
+from cohelix.beacon.entry_types import EntryType, entry_named
 from cohelix.core.errors import BadQuestion, NotSupported
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.beacon import BeaconFilter
@@ -156,6 +156,14 @@ class VariantFilters:
     groups: Groups
     variants: Mapping[str, Any]
     people: tuple[BeaconFilter, ...]
+
+
+def of_entry(filters: Iterable[BeaconFilter], entry: EntryType) -> tuple[BeaconFilter, ...]:
+    """The filters without a scope that names the entry type that is asked for: there it goes without saying."""
+    return tuple(
+        replace(wanted, scope=None) if wanted.scope is not None and entry_named(wanted.scope) == entry else wanted
+        for wanted in filters
+    )
 
 
 def people_criteria(filters: Sequence[BeaconFilter], datasets: Sequence[Known]) -> list[tuple[Criterion, ...]]:

@@ -14,7 +14,7 @@ from cohelix.bank.view import DatasetView
 from cohelix.beacon.addresses import Address
 from cohelix.beacon.desk import Desk, Plan, check_gene, local_id, silent, variant_queries
 from cohelix.beacon.entry_types import EntryType
-from cohelix.beacon.filters import ROW_FILTERS, people_criteria, variant_filters
+from cohelix.beacon.filters import ROW_FILTERS, of_entry, people_criteria, variant_filters
 from cohelix.beacon.granularity import DatasetAnswer, result_sets_answer, returned
 from cohelix.beacon.query import VariantAsk, parse_variants
 from cohelix.core.errors import BadQuestion
@@ -39,7 +39,7 @@ def entries_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Plan
         if not given.whole or given.assembly:
             raise BadQuestion("an address with a variant's id takes no other variant parameters")
         ask = target.variant
-    filters = variant_filters(map(_of_people, (*target.filters, *question.filters)))
+    filters = variant_filters(map(_of_people, (*target.filters, *of_entry(question.filters, address.entry))))
     ask = ask.with_members(filters.variants)
     check_gene(target.views, ask)
     views = target.views

@@ -11,7 +11,7 @@ from cohelix.bank.questions import Groups, PeopleQuery
 from cohelix.bank.view import DatasetView
 from cohelix.beacon.addresses import Address
 from cohelix.beacon.desk import Desk, Plan, Target, check_gene, silent, variant_queries
-from cohelix.beacon.filters import people_criteria, variant_filters
+from cohelix.beacon.filters import of_entry, people_criteria, variant_filters
 from cohelix.beacon.granularity import DatasetAnswer, result_sets_answer, returned
 from cohelix.beacon.query import VariantAsk, exact_query, parse_variants
 from cohelix.beacon.records import variant_record
@@ -46,7 +46,7 @@ def variants_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Pla
         if not given.whole or given.assembly:
             raise BadQuestion("an address with a variant's id takes no other variant parameters")
         ask = target.variant
-    filters = variant_filters((*target.filters, *question.filters))
+    filters = variant_filters((*target.filters, *of_entry(question.filters, address.entry)))
     ask = ask.with_members(filters.variants)
     check_gene(target.views, ask)
     among = _among(desk, target, filters.people)
