@@ -6,9 +6,12 @@ table names counts as a person of its own, of whom nothing is known. Individual 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +21,10 @@ from cohelix.bank.manifest import Atom
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.ids import DatasetId
-from cohelix.phenotypes.model import SEX_LABELS, People
+from cohelix.phenotypes.model import BIOSAMPLE_KINDS, SEX_LABELS, Documents, Measurement, People, Term, TermPeople
 
 CALL_SETS_FILE = "call_sets.arrow"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +181,93 @@ class Register:
             shared[dataset] = seen[who] & counted
             seen[who[counted]] = True
         return shared
+
+
+def people_of(people: People, keep: BoolArray) -> People:
+    """Some of the people, (people,) bool, numbered anew in their order, with their biosamples."""
+    number = np.cumsum(keep) - 1
+    kept_samples = keep[people.biosample_person]
+    sample_number = np.cumsum(kept_samples) - 1
+
+    def some(column: Iterable[T], chosen: BoolArray) -> tuple[T, ...]:
+        return tuple(compress(column, chosen.tolist()))
+
+    terms = []
+    for term, whom in people.terms:
+        stay, renumbered = (kept_samples, sample_number) if term.kind in BIOSAMPLE_KINDS else (keep, number)
+        left = np.asarray(whom, np.int64)
+        left = renumbered[left[stay[left]]]
+        if left.size:
+            terms.append(TermPeople(term, left))
+    documents = people.documents
+    if documents is not None:
+        documents = Documents(some(documents.individuals, keep), some(documents.biosamples, kept_samples))
+    return People(
+        some(people.individual_ids, keep),
+        people.sex[keep],
+        some(people.population, keep),
+        some(people.country, keep),
+        people.birth_year[keep],
+        people.age[keep],
+        tuple(item._replace(values=item.values[keep]) for item in people.measurements),
+        tuple(terms),
+        some(people.biosample_ids, kept_samples),
+        number[people.biosample_person[kept_samples]],
+        people.germline[kept_samples],
+        people.preferred[kept_samples],
+        documents,
+    )
+
+
+def people_joined(first: People, second: People) -> People:
+    """The people of the first, then those of the second; what one does not measure is not known of its people."""
+    parts = (first, second)
+    names = list(dict.fromkeys((item.name, item.unit) for part in parts for item in part.measurements))
+    measured = [{(item.name, item.unit): item.values for item in part.measurements} for part in parts]
+    terms: dict[Term, list[IntArray]] = {}
+    for part, n_people, n_samples in ((first, 0, 0), (second, len(first), len(first.biosample_ids))):
+        for term, whom in part.terms:
+            offset = n_samples if term.kind in BIOSAMPLE_KINDS else n_people
+            terms.setdefault(term, []).append(np.asarray(whom, np.int64) + offset)
+    documents = None
+    if any(part.documents is not None for part in parts):
+        told = [part.documents or _plain_documents(part) for part in parts]
+        documents = Documents(
+            tuple(one for part in told for one in part.individuals), tuple(one for part in told for one in part.biosamples)
+        )
+    return People(
+        (*first.individual_ids, *second.individual_ids),
+        np.concatenate([first.sex, second.sex]),
+        (*first.population, *second.population),
+        (*first.country, *second.country),
+        np.concatenate([first.birth_year, second.birth_year]),
+        np.concatenate([first.age, second.age]),
+        tuple(
+            Measurement(
+                name,
+                unit,
+                np.concatenate(
+                    [of.get((name, unit), np.full(len(part), np.nan)) for of, part in zip(measured, parts, strict=True)]
+                ),
+            )
+            for name, unit in names
+        ),
+        tuple(TermPeople(term, np.concatenate(terms[term])) for term in sorted(terms)),
+        (*first.biosample_ids, *second.biosample_ids),
+        np.concatenate([first.biosample_person, second.biosample_person + len(first)]),
+        np.concatenate([first.germline, second.germline]),
+        np.concatenate([first.preferred, second.preferred]),
+        documents,
+    )
+
+
+def _plain_documents(people: People) -> Documents:
+    """Documents of people of whom columns and terms say everything."""
+    owners = people.biosample_person.tolist()
+    return Documents(
+        tuple(json.dumps({"id": name}).encode() for name in people.individual_ids),
+        tuple(
+            json.dumps({"id": name, "individualId": people.individual_ids[owner]}).encode()
+            for name, owner in zip(people.biosample_ids, owners, strict=True)
+        ),
+    )

@@ -14,11 +14,11 @@ from cohelix.bank.rows import Layout
 from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
-from cohelix.disclosure.rules import AC, tell_frequencies
+from cohelix.disclosure.rules import AC, tell_frequencies, tell_given_frequencies
 from cohelix.genotypes import CountTable, open_counts
 from cohelix.genotypes.sections import sha256_of
 from cohelix.genotypes.store import GenotypeStore, open_store
-from cohelix.phenotypes.model import People
+from cohelix.phenotypes.model import SEX_LABELS, People
 from cohelix.phenotypes.store import read_people_store
 
 LISTED_FILE = "listed.npy"
@@ -117,8 +117,9 @@ class OpenVersion:
         return cells
 
 
-def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor: int) -> ByteArray:
-    """The bitmap of `OpenVersion.listed`, made once when a version is loaded."""
+def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor: int, *, given: bool = False) -> ByteArray:
+    """The bitmap of `OpenVersion.listed`, made once when a version is loaded; `given` counts are not the node's own."""
+    tell = tell_given_frequencies if given else tell_frequencies
     bits = np.zeros((2, store.info.n_variants), np.bool_)
     for contig in store.info.contigs:
         rows = store.contig_rows(contig)
@@ -127,7 +128,7 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
             block = range(start, min(start + _BLOCK_ROWS, rows.stop))
             names = store.table(block)
             rows_counts = layout.counts(counts.rows(block))
-            told = tell_frequencies(rows_counts, layout.people, layout.levels, floor=floor).counts[:, 0]
+            told = tell(rows_counts, layout.people, layout.levels, floor=floor).counts[:, 0]
             first = np.ones(len(block), np.bool_)
             for index, (position, ref, alt) in enumerate(zip(names.position.tolist(), names.ref, names.alt, strict=True)):
                 if position != previous[0]:
@@ -137,6 +138,12 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
             bits[0, block.start : block.stop] = told & first
             bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)
     return np.packbits(bits, axis=1, bitorder="little")
+
+
+def copies_of(assembly: Assembly, contig: str, position: int, sexes: ByteArray) -> IntArray:
+    """(people,) int64 copies of a place that people have, by their `SexCode`."""
+    of_sex = np.array([_copies(assembly, contig, position, label) for label in SEX_LABELS], np.int64)
+    return np.asarray(of_sex[sexes])
 
 
 def _has(path: Path, sha256: str) -> bool:
