@@ -297,7 +297,8 @@ class Ontologies:
         prefix = prefix_of(code)
         if prefix:
             return self.get(prefix)
-        found = [one for one in map(self.get, self.prefixes()) if one is not None and one.state(code) != "unknown"]
+        others = (self.get(other) for other in self.prefixes() if other != "HP")  # HPO's codes are never without
+        found = [one for one in others if one is not None and one.state(code) != "unknown"]
         return found[0] if len(found) == 1 else None
 
     def meaning(self, code: str) -> str:
@@ -384,11 +385,13 @@ def write_ontology(
         raise BadInput(f"no term has the prefix {wanted}")
     targets = {key: (key if not term.obsolete else None) for key, term in known.items()}
     for key, term in known.items():
-        for alternative in term.alternatives if not term.obsolete else ():
-            if prefix_of(alternative) == wanted:
-                targets.setdefault(code_key(alternative), key)
         if term.obsolete and term.replaced_by is not None:
             targets[key] = code_key(term.replaced_by)
+    for key, term in known.items():
+        for alternative in term.alternatives if not term.obsolete else ():
+            # HPO lists some codes as alternatives that stand there as obsolete, too, without saying what replaced them.
+            if prefix_of(alternative) == wanted and targets.get(code_key(alternative)) is None:
+                targets[code_key(alternative)] = key
     keys = sorted(targets)
     rows = {key: row for row, key in enumerate(keys)}
     current = np.array([_last_target(key, targets, rows) for key in keys], np.int32)

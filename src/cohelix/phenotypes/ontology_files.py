@@ -65,13 +65,12 @@ class _Draft:
     parents: list[str] = field(default_factory=list)
     alternatives: list[str] = field(default_factory=list)
     obsolete: bool = False
-    replaced_by: str | None = None
+    replaced_by: list[str] = field(default_factory=list)
 
     def term(self) -> OntologyTerm:
-        """The term as it is handed on."""
-        return OntologyTerm(
-            self.code, self.label, tuple(self.parents), tuple(self.alternatives), self.obsolete, self.replaced_by
-        )
+        """The term as it is handed on. What was split into several is replaced by none: nobody knows which is meant."""
+        replacement = self.replaced_by[0] if len(set(self.replaced_by)) == 1 else None
+        return OntologyTerm(self.code, self.label, tuple(self.parents), tuple(self.alternatives), self.obsolete, replacement)
 
 
 def add_ontology(node: Path, path: Path, prefix: str | None = None) -> Ontology:
@@ -164,13 +163,13 @@ def _take_tag(draft: _Draft, tag: str, value: str) -> None:
     elif tag == "name":
         draft.label = re.sub(r"\\(.)", r"\1", value)
     elif tag == "is_a":
-        draft.parents.append(value.split(maxsplit=1)[0] if value else "")
+        draft.parents += value.split(maxsplit=1)[:1]
     elif tag == "alt_id":
         draft.alternatives.append(value)
     elif tag == "is_obsolete":
         draft.obsolete = value == "true"
     elif tag == "replaced_by":
-        draft.replaced_by = value.split(maxsplit=1)[0] if value else None
+        draft.replaced_by += value.split(maxsplit=1)[:1]
 
 
 def _obo_value(text: str) -> str:
@@ -217,7 +216,7 @@ def _take_class(draft: _Draft, element: ET.Element) -> None:
         elif child.tag == f"{_OWL}deprecated":
             draft.obsolete = text.lower() in ("true", "1")
         elif child.tag == _REPLACED_BY and (resource or text):
-            draft.replaced_by = canonical(resource or text)
+            draft.replaced_by.append(canonical(resource or text))
         elif child.tag == f"{_OBO_IN_OWL}hasAlternativeId" and text:
             draft.alternatives.append(text)
 
@@ -264,7 +263,7 @@ def _read_table(path: Path, prefix: str | None) -> _Read:
                     several["parents"],
                     several["alternatives"],
                     "obsolete" in cells and cells["obsolete"][row].lower() in ("1", "true", "yes", "y"),
-                    next(iter(several["replaced_by"]), None),
+                    several["replaced_by"][0] if len(several["replaced_by"]) == 1 else None,
                 )
             )
     return _Read(terms, "", bare)
