@@ -13,6 +13,7 @@ from cohelix.core.arrays import FloatArray
 WIDTH, HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
 _TICKS = 5
+_DESCRIBED_MOST = 6  # kinds of points whose numbers stand in words
 # Eight colours that people with colour-blindness tell apart (Okabe and Ito 2008), repeated with other marks.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#4d4d4d")
 _FLAGGED = "#b00020"
@@ -77,7 +78,10 @@ def scatter(
             _mark(index, frame.x(a), frame.y(b), size, one.flagged) for a, b in zip(x.tolist(), y.tolist(), strict=True)
         )
         body.append(f'<g fill="{_colour(index, one.flagged)}" fill-opacity="{0.95 if one.flagged else 0.6}">{marks}</g>')
-    described = " ".join(f"{one.name}: {len(x):,} points." for one, (x, _) in zip(series, pairs, strict=True) if len(x))
+    sizes = [(one.name, len(x)) for one, (x, _) in zip(series, pairs, strict=True) if len(x)]
+    described = " ".join(f"{name}: {n:,} points." for name, n in sizes)
+    if len(sizes) > _DESCRIBED_MOST:
+        described = f"{sum(n for _, n in sizes):,} points of {len(sizes)} groups."
     drawn = frame.drawn("".join(body), words=(title, described), labels=(x_label, y_label), lines=lines)
     shown = [(index, one) for index, one in enumerate(series) if len(pairs[index][0])]
     if len(shown) < 2:
@@ -151,7 +155,7 @@ def _ticks(low: float, high: float) -> list[float]:
     rough = (high - low) / _TICKS
     power = 10 ** np.floor(np.log10(rough))
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
-    return [round(float(value), 12) for value in np.arange(np.ceil(low / step) * step, high + step / 1e6, step)]
+    return [round(float(value), 12) + 0.0 for value in np.arange(np.ceil(low / step) * step, high + step / 1e6, step)]
 
 
 def _colour(index: int, flagged: bool) -> str:

@@ -15,7 +15,7 @@ from cohelix.bank.plots import Line, Series, histogram, scatter
 _POINTS_MOST = 3000
 _ROWS_MOST = 500
 _WORDS = {
-    "accept": ("Accept", "No threshold is missed.", "good"),
+    "accept": ("Accept", "No call set is left out. What deserves a look stands below.", "good"),
     "accept with exclusions": ("Accept with exclusions", "Some call sets should not count; the others are good.", "fair"),
     "refuse": ("Refuse", "The dataset as a whole misses its thresholds.", "bad"),
     "not assessed": ("Not assessed", "The gate looks at germline genotypes; these are others.", "fair"),
@@ -73,7 +73,7 @@ svg text{fill:var(--ink);font:11px system-ui,sans-serif}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--rule);vertical-align:top}
-th{white-space:nowrap}
+th,td:nth-child(2){white-space:nowrap}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.2rem 0}
 a{color:inherit}

@@ -99,7 +99,7 @@ def look_at_variants(
     found.mean_call_rate = called / calls if calls else float("nan")
     found.quantiles = _quantiles(np.concatenate(look.p_values) if look.p_values else np.zeros(0))
     found.worst = [item for _, _, item in sorted(look.worst, reverse=True)]
-    if limits.reference_frequencies is not None:
+    if limits.reference_frequencies is not None and atoms:
         found.reference = _compare(store, counts, atoms, limits.reference_frequencies, thresholds)
     return found
 
