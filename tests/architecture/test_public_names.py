@@ -17,7 +17,7 @@ FACES: dict[str, set[str]] = {
         *("Term", "VariantPage", "VariantQuery"),
     },
     "cohelix.beacon": {"About", "Beacon", "Reply"},
-    "cohelix.disclosure": {"FREQUENCY_FLOOR", "PEOPLE_FLOOR", "Told", "tell_count", "tell_frequencies", "tell_parts"},
+    "cohelix.disclosure": {"FREQUENCY_FLOOR", "PEOPLE_FLOOR", "Told", "tell_count", "tell_frequencies", "tell_given_frequencies", "tell_parts"},
     "cohelix.federation": {
         *("Arrival", "Federation", "HttpTransport", "Identity", "JoinToken", "Registry", "Transport", "create_identity"),
         *("load_identity", "read_token"),

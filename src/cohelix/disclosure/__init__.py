@@ -6,7 +6,8 @@ from cohelix.disclosure.rules import (
     Told,
     tell_count,
     tell_frequencies,
+    tell_given_frequencies,
     tell_parts,
 )
 
-__all__ = ["FREQUENCY_FLOOR", "PEOPLE_FLOOR", "Told", "tell_count", "tell_frequencies", "tell_parts"]
+__all__ = ["FREQUENCY_FLOOR", "PEOPLE_FLOOR", "Told", "tell_count", "tell_frequencies", "tell_given_frequencies", "tell_parts"]

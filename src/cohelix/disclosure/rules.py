@@ -78,6 +78,28 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     return Told(told_counts, told_genotypes & total[:, None])
 
 
+def tell_given_frequencies(
+    counts: IntArray, people: IntArray, levels: IntArray, *, floor: int, haploid_contig: bool = False
+) -> Told:
+    """`tell_frequencies` of counts that somebody else has made, whose genotypes may be unknown.
+
+    They are unknown where het + 2 hom + hemi is not AC. Then a row passes only if it would with any genotypes: AC copies are
+    of at least ceil(AC / 2) people, and of the fully called at most AC carry it. Genotypes that are unknown are never told;
+    in the level of a row with unknown genotypes, nobody's are (docs/decisions/0010-counts-of-others.md).
+    """
+    unknown = counts[..., HET] + 2 * counts[..., HOM] + counts[..., HEMI] != counts[..., AC]
+    copies = counts[..., AC]
+    called = people - counts[..., MISSING]
+    worst = counts.copy()
+    worst[..., HOM] = np.where(unknown, copies // 2, counts[..., HOM])
+    worst[..., HET] = np.where(unknown, copies % 2, counts[..., HET])
+    worst[..., HEMI] = np.where(unknown, 0, counts[..., HEMI])
+    free = np.maximum(called - copies, 0)
+    worst[..., MISSING] = np.where(unknown, people - free - worst[..., HET] - worst[..., HOM], counts[..., MISSING])
+    told = tell_frequencies(worst, people, levels, floor=floor, haploid_contig=haploid_contig)
+    return Told(told.counts, told.genotypes & ~unknown)
+
+
 def tell_parts(
     first: IntArray, second: IntArray, people: tuple[int, int], *, floor: int, haploid_contig: bool = False
 ) -> tuple[bool, bool]:
