@@ -10,11 +10,13 @@ from typing import Literal
 from cohelix.bank.calls import are_lists, load_lists, note_cases, with_tumours
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import COUNTS, GENOTYPES, REPORT_FILE, read_manifest
+from cohelix.bank.notes import annotated_files, lift_genotypes, note_annotations, other_build
 from cohelix.bank.people import link
 from cohelix.bank.publish import open_current, published, staging
 from cohelix.bank.quality import Gate
 from cohelix.bank.quality_thresholds import read_thresholds
 from cohelix.bank.report import LoadReport, people_warnings, release_warnings, write_report
+from cohelix.bank.sites import are_sites, load_counts_of_others
 from cohelix.bank.version import OpenVersion
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, QualityRefused
@@ -100,6 +102,8 @@ def load(
         If another load of the dataset is running.
     """
     clock, begin = clock or SystemClock(), stage or _nothing
+    if are_sites(request.genotypes):
+        return load_counts_of_others(node, request, clock=clock, progress=progress, begin=begin)
     if request.mapping is not None and request.individuals is None:
         raise BadUsage("a mapping explains a table of people: give --individuals too")
     thresholds = read_thresholds(request.thresholds)
@@ -110,7 +114,10 @@ def load(
         people = reading.people if reading is not None else People.nobody()
         people_read = clock.monotonic()
         begin("genotypes")
+        lift, notes = None, list[str]()
         if are_lists(request.genotypes):
+            if request.lift_over is not None:
+                raise BadUsage("mutation lists and case reports are not lifted over: give --assembly as they are")
             reported = getattr(reading, "reported", ())
             calls = load_lists(
                 request.genotypes, reported, place.folder, assembly=request.assembly, reference=request.reference
@@ -119,12 +126,15 @@ def load(
             genotypes = load_genotypes(
                 request.genotypes,
                 place.folder / GENOTYPES,
-                assembly=request.assembly,
-                reference=request.reference,
+                assembly=request.assembly if request.lift_over is None else other_build(request.assembly),
+                reference=request.reference if request.lift_over is None else None,
                 progress=progress,
             )
             passing = request.filter_policy == "pass"
             calls = note_cases(request.genotypes, genotypes, people, place.folder, passing_only=passing)
+            if request.lift_over is not None:
+                lift = lift_genotypes(place.folder, calls.content, request.lift_over, request.assembly, request.reference)
+            notes = note_annotations(place.folder, annotated_files(request), request.assembly, request.reference)
         genotypes, people = calls.report, with_tumours(people, calls.tumours)
         genotypes_read = clock.monotonic()
         linkage, gate = link(genotypes.samples, people, calls.tumours), None
@@ -168,6 +178,7 @@ def load(
                 *genotypes.warnings,
                 *people_warnings(people, linkage, _other_people(node, request.dataset)),
                 *release_warnings(planned),
+                *notes,
             ),
             started_at=clock.now(),
             seconds={
@@ -178,6 +189,7 @@ def load(
             },
             quality=quality,
             codes=ontologies.report(),
+            lift=lift,
         )
         write_report(report, place.folder / REPORT_FILE)
         begin("publish")

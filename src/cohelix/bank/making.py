@@ -99,7 +99,7 @@ def complete_version(
     if declared.content in NOT_COUNTED:
         listed = listed_cases(store, CallDetails.open(folder / CASES), call_sets, planned.released, floor)
     else:
-        listed = listed_rows(store, open_counts(folder / COUNTS), layout, floor)
+        listed = listed_rows(store, open_counts(folder / COUNTS), layout, floor, given=groups is not None)
     np.save(folder / LISTED_FILE, listed, allow_pickle=False)
     (folder / PEOPLE).mkdir()
     write_people(people, folder / PEOPLE, ontologies or Ontologies.of(place.home.parent.parent))
@@ -118,7 +118,7 @@ def complete_version(
         content=declared.content,
         simulated=declared.simulated,
         open_release_note=declared.open_release_note,
-        n_individuals=n_released if groups is None else sum(atom.people for atom in groups),
+        n_individuals=n_released if groups is None else groups[0].people,
         n_waiting=call_sets.n_people - n_released - int(planned.withdrawn.sum()),
         n_call_sets=len(store.info.samples),
         n_variants=store.info.n_variants,

@@ -26,13 +26,14 @@ _STAGED = re.compile(r"(genotypes/[^/]+\.shard|counts/[^/]+\.counts)")
 class Atom(BaseModel):
     """People of one origin and one sex: the cells that counts are precomputed for; they share nobody and leave nobody out.
 
-    `population` is empty where it is not known.
+    `population` is empty where it is not known. Of an aggregate dataset these are the groups that were counted, sums over `all`
+    and those left over (an empty population, an unknown sex) among them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     population: str
-    sex: Literal["male", "female", "unknown"]
+    sex: Literal["male", "female", "unknown", "all"]
     people: int
 
     @property

@@ -18,6 +18,7 @@ from cohelix.bank.version import OpenVersion
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.genotypes import GenotypeReport
+from cohelix.genotypes.liftover import LiftReport
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import CodeReport
 from cohelix.phenotypes.table import TableReading
@@ -43,6 +44,7 @@ class LoadReport:
     seconds: dict[str, float]
     quality: QualityReport | None = None
     codes: CodeReport | None = None
+    lift: LiftReport | None = None
 
     def document(self) -> dict[str, Any]:
         """The report as a JSON document."""
@@ -80,6 +82,7 @@ class LoadReport:
                     ],
                 },
             },
+            "liftOver": self._lift(),
             "people": self._people(),
             "codes": self._codes(),
             "linkage": {
@@ -106,6 +109,12 @@ class LoadReport:
             f"  call rate           {genotypes.call_rate:.4%}, half-called {genotypes.half_calls:,}",
             f"  Ti/Tv, het/hom      {_ratio(genotypes.ti_tv)}, {_ratio(genotypes.het_hom)}",
         ]
+        if self.lift is not None:
+            lost = "; ".join(f"{number:,} {reason}" for reason, number in self.lift.lost.items())
+            lines.append(
+                f"  lift-over           {self.lift.lifted:,} by {self.lift.chain}, {self.lift.flipped:,} on the other strand, "
+                f"{self.lift.moved_contig:,} on another contig; lost: {lost or 'none'}"
+            )
         if self.reading is not None:
             known = ", ".join(f"{name} {count:,}" for name, count in list(self.reading.completeness.items())[:12] if count)
             lines.append(f"  people table        {self.reading.n_rows:,} rows, {len(self.reading.people):,} people; {known}")
@@ -130,6 +139,12 @@ class LoadReport:
         lines += [f"  warning: {warning}" for warning in self.warnings]
         lines.append(f"  published in {sum(self.seconds.values()):.1f} s")
         return "\n".join(lines)
+
+    def _lift(self) -> dict[str, Any] | None:
+        if self.lift is None:
+            return None
+        losses = [{"variant": loss.variant, "reason": loss.reason} for loss in self.lift.losses]
+        return {**self.lift.document(), "losses": losses}
 
     def _codes(self) -> dict[str, Any] | None:
         if self.codes is None:

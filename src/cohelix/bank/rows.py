@@ -46,7 +46,12 @@ class Layout:
 
     @classmethod
     def of(cls, atoms: tuple[Atom, ...]) -> Layout:
-        """The rows of these atoms; a level of which nothing is known (nobody's sex is given, say) is left out."""
+        """The rows of these atoms; a level of which nothing is known (nobody's sex is given, say) is left out.
+
+        Atoms that begin with the total are rows already: groups that somebody else has counted.
+        """
+        if atoms and (atoms[0].population, atoms[0].sex) == (ALL, ALL):
+            return cls._given(atoms)
         populations = sorted({atom.population for atom in atoms})
         sexes = [sex for sex in _SEXES if any(atom.sex == sex for atom in atoms)]
         by_population, by_sex = populations not in ([], [""]), sexes not in ([], ["unknown"])
@@ -71,6 +76,19 @@ class Layout:
             people[kept],
             sums[kept],
             np.array([rows[number][0] != "" and rows[number][1] != "unknown" for number in kept], np.bool_),
+        )
+
+    @classmethod
+    def _given(cls, groups: tuple[Atom, ...]) -> Layout:
+        """Each group a row of its own; sums are among them, and need not be worked out."""
+        names = tuple((group.population, group.sex) for group in groups)
+        levels = {(True, True): LEVEL_TOTAL, (True, False): LEVEL_SEX, (False, True): LEVEL_POPULATION}
+        return cls(
+            names,
+            np.array([levels.get((population == ALL, sex == ALL), LEVEL_CELL) for population, sex in names], np.int64),
+            np.array([group.people for group in groups], np.int64),
+            np.eye(len(groups)),
+            np.array([population != "" and sex != "unknown" for population, sex in names], np.bool_),
         )
 
     def counts(self, cells: IntArray) -> IntArray:

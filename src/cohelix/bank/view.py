@@ -29,7 +29,7 @@ from cohelix.core.errors import NotSupported
 from cohelix.core.genome import Assembly, Region, contig_order
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
-from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies
+from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies, tell_given_frequencies
 from cohelix.genotypes import Cohort
 from cohelix.genotypes.annotations import Annotation
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS, People
@@ -113,7 +113,7 @@ class DatasetView:
         row = self._record_at(key)
         if row is not None:
             return without_alt(version.counts.row(row)), row, ("answered", "")
-        if self._manifest.absent_means == "hom_ref":
+        if self._manifest.absent_means == "hom_ref" and not (self._counts_of_others and key.contig in HAPLOID_CONTIGS):
             return version.hom_ref_cells(key.contig, key.position), None, ("answered", "")
         return None, None, ("not_assessed", "the dataset has no record of this site")
 
@@ -310,7 +310,8 @@ class DatasetView:
         if not len(rows) or not columns.any():
             return rows[:0]
         counts = self._version.store.allele_counts(rows, Cohort.of(len(columns), columns))
-        return rows[counts.ac > 0]
+        # As for carriers everywhere: a half-called genotype makes nobody one.
+        return rows[counts.het + counts.hom + counts.hemi > 0]
 
     def _without_people(self, query: PeopleQuery) -> tuple[DatasetStatus, str] | None:
         """Why the dataset says nothing of these people; None where it may answer."""
@@ -356,6 +357,11 @@ class DatasetView:
         if not self._is_floored and self._manifest.content not in NOT_COUNTED and not self._wanted(groups).anybody:
             return "empty", "the dataset has no person in the asked group"
         return None
+
+    @property
+    def _counts_of_others(self) -> bool:
+        """Whether the counts were given, of people whom the node does not know: nobody can say how many copies of X they have."""
+        return self._manifest.content == "aggregate"
 
     @property
     def _is_floored(self) -> bool:
@@ -412,7 +418,8 @@ class DatasetView:
     def _tell(self, contig: str, counts: IntArray) -> Told:
         """What may be told of (variants, rows, 6) counts of one contig."""
         layout, haploid = self._version.layout, contig in HAPLOID_CONTIGS
-        return tell_frequencies(counts, layout.people, layout.levels, floor=self._floor, haploid_contig=haploid)
+        tell = tell_given_frequencies if self._counts_of_others else tell_frequencies
+        return tell(counts, layout.people, layout.levels, floor=self._floor, haploid_contig=haploid)
 
     def _cells_of(self, rows: IntArray) -> IntArray:
         """(rows, atoms, 6) counts; neighbouring rows are read together."""
