@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
-from typer.core import TyperCommand
 
-from cohelix.cli.groups import add_group, node_app
+from cohelix.cli.groups import SeveralFiles, add_group, node_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,27 +56,9 @@ class _Sex(StrEnum):
     FEMALE = "female"
 
 
-class _SeveralFiles(TyperCommand):
-    """A command whose `--genotypes` takes all file names up to the next option."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        taking = False
-        for word in args:
-            if taking and not word.startswith("-"):
-                spread += ["--genotypes", word]
-                continue
-            taking = word == "--genotypes"
-            if not taking:
-                spread.append(word)
-        if taking and spread.count("--genotypes") == 0:
-            spread.append("--genotypes")
-        return super().parse_args(ctx, spread)
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to `cohelix node`."""
-    node_app.command("load", cls=_SeveralFiles)(load)
+    node_app.command("load", cls=SeveralFiles)(load)
     node_app.command("counts")(counts)
     node_app.command("export")(export)
     add_group(app, node_app)
