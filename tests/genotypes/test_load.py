@@ -31,6 +31,8 @@ META = """##fileformat=VCFv4.2
 ##ALT=<ID=DEL,Description="d">
 ##ALT=<ID=CN0,Description="c">
 ##ALT=<ID=INS,Description="i">
+##ALT=<ID=NON_REF,Description="n">
+##ALT=<ID=*,Description="n">
 ##INFO=<ID=END,Number=1,Type=Integer,Description="e">
 ##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="l">
 ##INFO=<ID=AC,Number=A,Type=Integer,Description="c">
@@ -80,7 +82,7 @@ def _random_alt(chooser: random.Random, ref: str) -> str:
     if kind < 0.04:
         return "*"
     if kind < 0.14:
-        return chooser.choice(["<DEL>", "<CN0>", "<INS>"])
+        return chooser.choice(["<DEL>", "<CN0>", "<INS>", "<NON_REF>", "<*>"])
     if kind < 0.18:
         return chooser.choice(["G]22:5000]", "[1:77[T", "A[X:5[", "CAT.", ".G"])
     if kind < 0.5:
@@ -135,11 +137,16 @@ def naive_rows(lines: list[str]) -> Iterator[Row]:
         alts = alt.split(",")
         tags = dict(tag.split("=") for tag in info.split(";"))
         calls = [cell.split(":")[0] for cell in cells]
+        unseen = {one for one in alts if one in ("<*>", "<NON_REF>")}
         for index, one in enumerate(alts):
+            if one in unseen and not set(alts) <= unseen:
+                continue  # "any other allele" beside variants is no variant
             spelled = one.upper() if is_sequence(one.upper()) else one
             position, left, right = trim(int(pos) - 1, ref.upper(), spelled)
             end = position + len(left)
-            if one.startswith("<"):
+            if one in unseen or (one == "." and int(tags.get("END", 0)) > end):
+                right = "<NON_REF>"  # a reference block, whatever the file calls it
+            if right.startswith("<"):
                 if "END" in tags:
                     end = int(tags["END"])
                 elif "SVLEN" in tags and one in ("<DEL>", "<CN0>"):

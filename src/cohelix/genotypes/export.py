@@ -18,7 +18,7 @@ from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Region, known_contig
 from cohelix.genotypes.bgzf import END_OF_FILE, compress_block, split_blocks
 from cohelix.genotypes.model import StoreInfo, VariantTable
-from cohelix.genotypes.scan import LEFT_ALIGN_BASES
+from cohelix.genotypes.scan_layout import LEFT_ALIGN_BASES
 from cohelix.genotypes.store import GenotypeStore
 
 # Records of one piece of work, in bytes of their calls.

@@ -15,16 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cohelix.core.arrays import ByteArray, IntArray
+from cohelix.core.arrays import IntArray
 from cohelix.core.errors import AssemblyMismatch, BadFile, BadUsage
-from cohelix.core.genome import Assembly, Contig, primary_lengths
-from cohelix.genotypes import scan
-from cohelix.genotypes.build_sites import Evidence, evidence, other_build
-from cohelix.genotypes.header import check_contigs, resolve_contig
+from cohelix.core.genome import Assembly
+from cohelix.genotypes import scan_layout as layout
+from cohelix.genotypes.build_sites import Evidence, other_build
+from cohelix.genotypes.header import check_contigs
 from cohelix.genotypes.hybrid_store import HybridStore
-from cohelix.genotypes.model import EncodedBatch, Strings
+from cohelix.genotypes.load_blocks import BlockEncoder, CallFilters, Encoded, Refusal
+from cohelix.genotypes.plink import PlinkSource, RefAllele, is_plink, open_plink
 from cohelix.genotypes.reference import Reference
-from cohelix.genotypes.source import Block, Source, blocks, open_source
+from cohelix.genotypes.source import Block, Source, open_source
 from cohelix.genotypes.writer import StoreWriter
 
 # Each thread may hold a block, its encoding and working memory, about 100 MiB together at the very worst.
@@ -32,8 +33,6 @@ THREADS_MAX = 6
 PROGRESS_SECONDS = 0.5
 DUPLICATES_LISTED = 1000
 _TABLE_ROWS = 1 << 14
-# Read-only as a mapped reference is, so that one compiled kernel serves both.
-_NO_BASES: ByteArray = np.frombuffer(b"", np.uint8)
 
 
 class LoadProgress(NamedTuple):
@@ -74,6 +73,12 @@ class GenotypeReport:
         Diploid calls with one allele called and the other not.
     contigs
         Contigs with records, in canonical order.
+    reference_blocks
+        Rows that say "nobody differs from the reference here" of a stretch: a gVCF's blocks, ALT `<NON_REF>`.
+    failed_filter, failed_gq, failed_dp
+        Called calls that were made missing by their record's FILTER, by GQ and by DP; the first that applies counts.
+    sex
+        What a PLINK file's own sample table says of sex: (N,) "male", "female" or ""; empty for other formats.
     warnings
         What was taken but deserves a look, in words.
     """
@@ -95,6 +100,11 @@ class GenotypeReport:
     half_calls: int
     contigs: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
+    reference_blocks: int = 0
+    failed_filter: int = 0
+    failed_gq: int = 0
+    failed_dp: int = 0
+    sex: tuple[str, ...] = ()
 
     @property
     def ti_tv(self) -> float | None:
@@ -114,9 +124,11 @@ def load_genotypes(
     *,
     assembly: Assembly,
     reference: Path | None = None,
+    filters: CallFilters | None = None,
+    ref_allele: RefAllele | None = None,
     progress: Callable[[LoadProgress], None] | None = None,
 ) -> GenotypeReport:
-    """Write a genotype store from VCF, VCF.gz and BCF files.
+    """Write a genotype store from VCF, VCF.gz, BCF, PLINK 1 (`.bed`) and PLINK 2 (`.pgen`) files.
 
     Parameters
     ----------
@@ -127,7 +139,11 @@ def load_genotypes(
         Empty or new; holds a store when this returns, and none when it raises.
     assembly, reference
         The files' build, which is checked; an uncompressed FASTA file of it, against which REF is checked and indels
-        are left-aligned (by at most `scan.LEFT_ALIGN_BASES`).
+        are left-aligned (by at most `scan_layout.LEFT_ALIGN_BASES`).
+    filters
+        Which calls become missing; None takes all.
+    ref_allele
+        Which allele of a `.bim` line is REF: "a1" (column 5) or "a2" (column 6); None: what `reference` has there.
     progress
         Called at least once a second while files are read, from this thread.
 
@@ -148,11 +164,18 @@ def load_genotypes(
         1, min(THREADS_MAX, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     )
     with ThreadPoolExecutor(n_threads, "ingest") as pool:
-        sources = [open_source(path, pool) for path in files]
+        fasta = Reference(reference, assembly) if reference is not None else None
+        sources = [
+            open_plink(path, assembly=assembly, reference=fasta, ref_allele=ref_allele)
+            if is_plink(path)
+            else open_source(path, pool)
+            for path in files
+        ]
         _same_samples(sources)
         warnings = [warning for source in sources for warning in check_contigs(source.path, source.header, assembly)]
-        fasta = Reference(reference, assembly) if reference is not None else None
-        load = _Load(pool, n_threads, sources, assembly=assembly, reference=fasta, progress=progress)
+        rules = filters or CallFilters()
+        warnings += [warning for source in sources for warning in rules.cannot_judge(source)]
+        load = _Load(pool, n_threads, sources, assembly=assembly, reference=fasta, filters=rules, progress=progress)
         with StoreWriter(folder, assembly=assembly, samples=sources[0].header.samples) as writer:
             for number in range(len(sources)):
                 load.file(number, writer)
@@ -160,29 +183,35 @@ def load_genotypes(
     duplicate_variants, duplicates = _duplicates(HybridStore.open(folder))
     totals = load.totals
     n_samples = len(info.samples)
-    if totals[scan.S_WITHOUT_GT]:
-        warnings.append(f"{totals[scan.S_WITHOUT_GT]:,} records have no GT: everybody is not called there")
-    if totals[scan.S_BAD_END]:
-        bad_ends = f"{totals[scan.S_BAD_END]:,} symbolic alleles have an END or SVLEN before POS or outside their contig"
+    if totals[layout.S_WITHOUT_GT]:
+        warnings.append(f"{totals[layout.S_WITHOUT_GT]:,} records have no GT: everybody is not called there")
+    if totals[layout.S_BAD_END]:
+        bad_ends = f"{totals[layout.S_BAD_END]:,} symbolic alleles have an END or SVLEN before POS or outside their contig"
         warnings.append(f"{bad_ends}: REF's length is used")
+    warnings += [warning for source in sources if isinstance(source, PlinkSource) for warning in source.warnings()]
     return GenotypeReport(
         samples=info.samples,
         variants=info.n_variants,
         records=load.records,
-        multiallelic=int(totals[scan.S_MULTIALLELIC]),
-        trimmed=int(totals[scan.S_TRIMMED]),
-        left_aligned=int(totals[scan.S_LEFT_ALIGNED]),
+        multiallelic=int(totals[layout.S_MULTIALLELIC]),
+        trimmed=int(totals[layout.S_TRIMMED]),
+        left_aligned=int(totals[layout.S_LEFT_ALIGNED]),
         duplicate_variants=duplicate_variants,
         duplicates=tuple(duplicates),
         call_rate=1 - float(load.sums[2].sum()) / (n_samples * load.records),
         sample_call_rate=1 - load.sums[2] / load.records,
-        transitions=int(totals[scan.S_TRANSITIONS]),
-        transversions=int(totals[scan.S_TRANSVERSIONS]),
+        transitions=int(totals[layout.S_TRANSITIONS]),
+        transversions=int(totals[layout.S_TRANSVERSIONS]),
         sample_het=load.sums[0],
         sample_hom=load.sums[1],
-        half_calls=int(totals[scan.S_HALF_CALLS]),
+        half_calls=int(totals[layout.S_HALF_CALLS]),
         contigs=info.contigs,
         warnings=tuple(warnings),
+        reference_blocks=int(totals[layout.S_REFERENCE_BLOCKS]),
+        failed_filter=int(totals[layout.S_FAILED_FILTER]),
+        failed_gq=int(totals[layout.S_FAILED_GQ]),
+        failed_dp=int(totals[layout.S_FAILED_DP]),
+        sex=sources[0].sex if isinstance(sources[0], PlinkSource) else (),
     )
 
 
@@ -205,9 +234,8 @@ def _same_samples(sources: Sequence[Source]) -> None:
                 f"its sample columns are not those of {first.path.name}: {len(names - others)} are missing here, "
                 f"{len(others - names)} are only here"
             )
-            raise BadFile(
-                str(source.path), f"line {source.header.n_lines}", problem, "the same samples in every file, in any order"
-            )
+            place = f"line {source.header.n_lines}"
+            raise BadFile(str(source.path), place, problem, "the same samples in every file, in any order")
 
 
 def _duplicates(store: HybridStore) -> tuple[int, list[Duplicate]]:
@@ -239,47 +267,6 @@ def _note(contig: str, position: int, seen: dict[tuple[str, str], int], listed: 
     return len(repeated)
 
 
-class _Run(NamedTuple):
-    """Consecutive variants of one contig out of a block: their source positions, and what stands before them in it."""
-
-    batch: EncodedBatch
-    first_position: int
-    last_position: int
-    records_before: int
-    offset: int
-
-
-class _Place(NamedTuple):
-    """A contig in a block: the file's name for it, ours, and the kernels' settings."""
-
-    name: str
-    contig: str
-    settings: IntArray
-
-
-class _Refusal(NamedTuple):
-    """A record that is refused: how many stand before it in the block, its byte there, and what is wrong."""
-
-    records_before: int
-    offset: int
-    problem: str
-    expected: str
-    error: type[BadFile] = BadFile
-
-
-@dataclass(slots=True)
-class _Encoded:
-    """A block after encoding; the variants before a refused record are there too, so that refusals come in order."""
-
-    runs: list[_Run]
-    records: int
-    totals: IntArray
-    sums: IntArray
-    stated: Evidence
-    other: Evidence
-    refusal: _Refusal | None
-
-
 class _Load:
     """One load in progress: the threads, and what has been summed up."""
 
@@ -291,27 +278,35 @@ class _Load:
         *,
         assembly: Assembly,
         reference: Reference | None,
+        filters: CallFilters,
         progress: Callable[[LoadProgress], None] | None,
     ) -> None:
         self._pool, self._ahead, self._sources = pool, n_threads + 1, sources
-        self._assembly, self._reference = assembly, reference
+        self._assembly, self._reference, self._filters = assembly, reference, filters
         self._progress, self._told = progress, float("-inf")
-        self._sizes = [source.path.stat().st_size for source in sources]
+        self._sizes = [source.size for source in sources]
         self._local = threading.local()
         self._file, self._read = 0, 0
         self.n_samples = len(sources[0].header.samples)
         self.records = 0
-        self.totals: IntArray = np.zeros(scan.S_SIZE, np.int64)
+        self.totals: IntArray = np.zeros(layout.S_SIZE, np.int64)
         self.sums: IntArray = np.zeros((3, self.n_samples), np.int64)
 
     def file(self, number: int, writer: StoreWriter) -> None:
         """Read one file to its end, and hand its variants to the writer in file order."""
         source = self._sources[number]
         collector = _Collector(source, number, self._assembly, writer, self)
-        waiting: deque[tuple[Future[_Encoded], int]] = deque()
+        waiting: deque[tuple[Future[Encoded], int]] = deque()
         self._file, self._read = number, 0
-        encode = _BlockEncoder(source, self._sources[0], self._assembly, self._reference, self._local)
-        stream = blocks(source, self._pool, self._ahead, self._on_read)
+        encode = BlockEncoder(
+            source,
+            self._sources[0],
+            assembly=self._assembly,
+            reference=self._reference,
+            filters=self._filters,
+            local=self._local,
+        )
+        stream = source.blocks(self._pool, self._ahead, self._on_read)
         try:
             for block in _until_refused(stream, collector):
                 waiting.append((self._pool.submit(encode, block), block.at))
@@ -326,7 +321,7 @@ class _Load:
         writer.finish_source(number)
         self._tell(force=True)
 
-    def _collect(self, waiting: deque[tuple[Future[_Encoded], int]], collector: _Collector) -> None:
+    def _collect(self, waiting: deque[tuple[Future[Encoded], int]], collector: _Collector) -> None:
         future, at = waiting[0]
         while True:
             try:
@@ -364,23 +359,23 @@ class _Collector:
         self._records = 0
         self._contig, self._last, self._seen = "", -1, set[str]()
         self._stated, self._other = Evidence(), Evidence()
-        self._reach = scan.LEFT_ALIGN_BASES if load._reference is not None else 0
+        self._reach = layout.LEFT_ALIGN_BASES if load._reference is not None else 0
         self.at_end: BadFile | None = None
 
-    def take(self, encoded: _Encoded, at: int) -> None:
+    def take(self, encoded: Encoded, at: int) -> None:
         for run in encoded.runs:
             batch, where = run.batch, self._records + run.records_before
             if batch.contig != self._contig:
                 if batch.contig in self._seen:
                     problem = f"contig {batch.contig} comes back after other contigs"
                     raise self._bad(
-                        where, at, _Refusal(0, run.offset, problem, "all records of a contig together: sort the file")
+                        where, at, Refusal(0, run.offset, problem, "all records of a contig together: sort the file")
                     )
                 self._seen.add(batch.contig)
                 self._contig, self._last = batch.contig, -1
             if run.first_position < self._last:
                 problem = f"position {run.first_position + 1} comes after {self._last + 1}: the records are not sorted"
-                raise self._bad(where, at, _Refusal(0, run.offset, problem, scan.ERRORS[7][1]))
+                raise self._bad(where, at, Refusal(0, run.offset, problem, layout.ERRORS[7][1]))
             self._last = run.last_position
             batch.record[:] += self._load.records
             self._writer.add(batch, max(0, run.last_position - self._reach), source=self._number)
@@ -401,8 +396,7 @@ class _Collector:
             raise self.at_end
         path = str(self._source.path)
         if not self._records:
-            place = f"line {self._source.header.n_lines}" if self._source.format == "vcf" else "header"
-            raise BadFile(path, place, "the file has no record", "at least one record")
+            raise BadFile(path, self._source.header_place, "the file has no record", "at least one record")
         if other_build(self._stated, self._other):
             other = next(build for build in Assembly if build != self._assembly)
             problem = (
@@ -412,194 +406,6 @@ class _Collector:
             )
             raise AssemblyMismatch(path, "records", problem, f"a file of {self._assembly}, or --assembly {other}")
 
-    def _bad(self, records: int, block_at: int, refused: _Refusal) -> BadFile:
-        if self._source.format == "vcf":
-            place = f"line {self._source.header.n_lines + records + 1}"
-        else:
-            place = f"record {records + 1} (byte offset {block_at + refused.offset})"
-        return refused.error(str(self._source.path), place, refused.problem, refused.expected)
-
-
-class _BlockEncoder:
-    """Encodes blocks of one file; safe to call from many threads, each with its own working memory."""
-
-    def __init__(
-        self, source: Source, first: Source, assembly: Assembly, reference: Reference | None, local: threading.local
-    ) -> None:
-        self._source, self._assembly, self._reference, self._local = source, assembly, reference, local
-        self._other_assembly = next(build for build in Assembly if build != assembly)
-        samples = source.header.samples
-        self._n_samples = len(samples)
-        self._permutation: IntArray = np.empty(0, np.int64)
-        if samples != first.header.samples:
-            place = {name: index for index, name in enumerate(first.header.samples)}
-            self._permutation = np.array([place[name] for name in samples], np.int64)
-
-    def __call__(self, block: Block) -> _Encoded:
-        buffer = block.joined()
-        sums = self._memory()[0].sums
-        sums[:] = 0
-        state = np.zeros(scan.S_SIZE, np.int64)
-        done = _Encoded([], 0, np.zeros_like(state), sums, Evidence(), Evidence(), None)
-        seen: set[str] = set()
-        place: _Place | None = None
-        while done.refusal is None and state[scan.S_OFFSET] < block.size:
-            if place is None or state[scan.S_STOP] == scan.STOP_CONTIG:
-                offset = int(state[scan.S_OFFSET])
-                try:
-                    place = self._place(buffer, offset, block.size, seen)
-                except BadFile as refusal:
-                    done.refusal = _Refusal(done.records, offset, refusal.problem, refusal.expected, type(refusal))
-                    break
-                state[scan.S_LAST_POSITION] = -1
-            self._one_batch(buffer, place, state, done)
-        done.sums = sums.copy()
-        return done
-
-    def _one_batch(self, buffer: ByteArray, place: _Place, state: IntArray, done: _Encoded) -> None:
-        """Encode on from the state's offset until the contig, the room of a batch or the block ends."""
-        scratch, out = self._memory()
-        settings, size = place.settings, buffer.size - 1
-        settings[scan.P_FIRST_RECORD] = done.records
-        before = done.records
-        last = int(state[scan.S_LAST_POSITION])
-        offset, alt = state[scan.S_OFFSET], state[scan.S_ALT]
-        state[:] = 0
-        state[scan.S_OFFSET], state[scan.S_ALT], state[scan.S_LAST_POSITION] = offset, alt, last
-        state[scan.S_PATTERNS] = 1
-        fasta = self._reference.bases if self._reference is not None else _NO_BASES
-        if self._source.format == "vcf":
-            name = np.frombuffer(place.name.encode(), np.uint8)
-            scan.encode_vcf(buffer, size, name, self._permutation, fasta, settings, scratch, out, state)
-        else:
-            scan.encode_bcf(buffer, size, self._permutation, fasta, settings, scratch, out, state)
-        if state[scan.S_VARIANTS]:
-            batch = _batch(place.contig, self._n_samples, out, state)
-            first = last if last >= 0 else self._source_position(batch)
-            done.runs.append(_Run(batch, first, max(int(state[scan.S_LAST_POSITION]), first), before, int(offset)))
-            done.stated.add(evidence(batch, self._assembly))
-            done.other.add(evidence(batch, self._other_assembly))
-        done.records += int(state[scan.S_RECORDS])
-        done.totals += state
-        if state[scan.S_STOP] == scan.STOP_ERROR:
-            done.refusal = self._refused(place, state, done.records)
-
-    def _place(self, buffer: ByteArray, offset: int, size: int, seen: set[str]) -> _Place:
-        """The contig of the record at a byte, and the kernels' settings for it."""
-        name = self._contig_name(buffer, offset, size)
-        contig = resolve_contig(self._source.path, "", name, self._source.header, self._assembly)
-        if contig.name in seen:
-            problem = f"contig {contig.name} comes back after other contigs"
-            raise BadFile("", "", problem, "all records of a contig together: sort the file")
-        seen.add(contig.name)
-        return _Place(name, contig.name, self._settings(contig, buffer, offset))
-
-    def _source_position(self, batch: EncodedBatch) -> int:
-        """0-based POS of a batch's first record, as the file has it."""
-        source = batch.source.heap[: batch.source.offsets[1]]
-        return int(source.split(b"\t", 1)[0]) - 1 if source else int(batch.position[0])
-
-    def _memory(self) -> tuple[scan.Scratch, scan.Output]:
-        if not hasattr(self._local, "scratch"):
-            self._local.scratch, self._local.out = scan.new_scratch(self._n_samples), scan.new_output(self._n_samples)
-        return self._local.scratch, self._local.out
-
-    def _contig_name(self, buffer: ByteArray, offset: int, size: int) -> str:
-        """CHROM of the record at a byte, as the file writes it."""
-        if self._source.format == "vcf":
-            line = bytes(buffer[offset : min(offset + 1024, size)]).split(b"\n", 1)[0]
-            if line.startswith(b"#"):
-                raise BadFile("", "", *scan.ERRORS[1])
-            if line in (b"", b"\r"):
-                raise BadFile("", "", *scan.ERRORS[2])
-            name, tab, _ = line.partition(b"\t")
-            if not tab or not name:
-                raise BadFile("", "", *scan.ERRORS[3])
-            return name.decode("utf-8", "replace")
-        index = int.from_bytes(bytes(buffer[offset + 8 : offset + 12]), "little", signed=True)
-        line_of = self._source.header.contigs.get(index)
-        if line_of is None:
-            raise BadFile(
-                "", "", f"the record is on contig number {index}, which the header does not have", "a declared contig"
-            )
-        return line_of.name
-
-    def _settings(self, contig: Contig, buffer: ByteArray, offset: int) -> IntArray:
-        settings = np.zeros(scan.P_SIZE, np.int64)
-        settings[scan.P_SAMPLES], settings[scan.P_PERMUTED] = self._n_samples, self._permutation.size > 0
-        settings[scan.P_CONTIG_LENGTH], settings[scan.P_RECORD_BYTES] = contig.length, self._source.record_bytes
-        if self._reference is not None:
-            layout = self._reference.layout(contig.name)
-            settings[scan.P_FASTA] = 1
-            settings[scan.P_FASTA_OFFSET], settings[scan.P_FASTA_LENGTH] = layout.offset, layout.length
-            settings[scan.P_FASTA_LINE_BASES], settings[scan.P_FASTA_LINE_BYTES] = layout.line_bases, layout.line_bytes
-        if self._source.format == "bcf":
-            keys = self._source.header.keys
-            settings[scan.P_CONTIG] = int.from_bytes(bytes(buffer[offset + 8 : offset + 12]), "little", signed=True)
-            settings[scan.P_GT], settings[scan.P_END] = keys.get("GT", -1), keys.get("END", -1)
-            settings[scan.P_SVLEN], settings[scan.P_KEYS] = keys.get("SVLEN", -1), max(keys.values()) + 1
-        return settings
-
-    def _refused(self, place: _Place, state: IntArray, records: int) -> _Refusal:
-        contig, settings = place.contig, place.settings
-        code, detail = int(state[scan.S_ERROR]), int(state[scan.S_DETAIL])
-        problem, expected = scan.ERRORS[code]
-        error: type[BadFile] = BadFile
-        if code == 6:
-            problem = (
-                f"position {detail} is beyond the end of contig {contig}, {settings[scan.P_CONTIG_LENGTH]} in {self._assembly}"
-            )
-            if detail <= primary_lengths(self._other_assembly).get(contig, 0):
-                problem, error = f"{problem}, and within that of {self._other_assembly}", AssemblyMismatch
-        elif code == 7:
-            problem = f"position {detail} comes after {state[scan.S_LAST_POSITION] + 1}: the records are not sorted"
-        elif code == 11:
-            expected = f"{expected}: {settings[scan.P_RECORD_BYTES]:,} bytes"
-        elif code in (13, 14, 15):
-            problem = f"column {detail + 10}: {problem}"
-        elif code == 9:
-            problem = f"ALT {detail}: {problem}"
-        elif code == 16 and self._reference is not None:
-            if detail >= settings[scan.P_FASTA_LENGTH]:
-                problem = "REF reaches beyond the reference's contig"
-            else:
-                expected = (
-                    f"{self._reference.base(contig, detail)} at {contig}:{detail + 1}, as {self._reference.path.name} has it"
-                )
-        return _Refusal(records, int(state[scan.S_OFFSET]), problem, expected, error)
-
-
-def _batch(contig: str, n_samples: int, out: scan.Output, state: IntArray) -> EncodedBatch:
-    """Copy a finished batch out of a thread's working memory."""
-    n = int(state[scan.S_VARIANTS])
-    counts = {name: int(state[slot]) for name, slot in _EXTENTS.items()}
-    n_dense = counts["rows"] // -(-n_samples // 32)
-
-    def text(offsets: IntArray, heap: ByteArray, slot: int) -> Strings:
-        return Strings(offsets[: n + 1].copy(), heap[: state[slot]].tobytes())
-
-    return EncodedBatch(
-        contig=contig,
-        n_samples=n_samples,
-        position=out.position[:n].copy(),
-        end=out.end[:n].copy(),
-        alleles=text(out.allele_offsets, out.alleles, scan.S_ALLELES),
-        ids=text(out.id_offsets, out.ids, scan.S_IDS),
-        record=out.record[:n].copy(),
-        alt_index=out.alt_index[:n].copy(),
-        n_alts=out.n_alts[:n].copy(),
-        source=text(out.source_offsets, out.sources, scan.S_SOURCES),
-        flags=out.flags[:n].copy(),
-        pattern=out.pattern[:n].copy(),
-        ploidy=out.ploidy[: state[scan.S_PATTERNS]].copy(),
-        carriers=out.carriers[: counts["carriers"]].copy(),
-        carrier_offsets=out.carrier_offsets[: n + 1].copy(),
-        rows=out.rows[: counts["rows"]].reshape(n_dense, -(-n_samples // 32)).copy(),
-        missing=out.missing[: counts["missing"]].copy(),
-        missing_offsets=out.missing_offsets[: n + 1].copy(),
-        phase=out.phase[: counts["phase"]].copy(),
-        phase_offsets=out.phase_offsets[: n + 1].copy(),
-    )
-
-
-_EXTENTS = {"carriers": scan.S_CARRIERS, "rows": scan.S_WORDS, "missing": scan.S_MISSING, "phase": scan.S_PHASE}
+    def _bad(self, records: int, block_at: int, refused: Refusal) -> BadFile:
+        path, place = self._source.place(records, block_at + refused.offset)
+        return refused.error(path, place, refused.problem, refused.expected)

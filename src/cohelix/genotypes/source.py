@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cohelix.core.errors import BadFile
 from cohelix.genotypes import scan
 from cohelix.genotypes.bgzf import pieces
 from cohelix.genotypes.header import HEADER_BYTES, Header, parse_header
+from cohelix.genotypes.scan_layout import ERRORS, TAIL
 
 # Longest record that is taken: so much for the site (alleles and INFO), and so much for each sample's FORMAT fields
 # (the likelihoods of 20 alleles fit four times), and never more than the last, which bounds the loader's memory.
@@ -22,8 +23,27 @@ SITE_BYTES, SAMPLE_BYTES, RECORD_BYTES_MAX = 4 << 20, 4 << 10, 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive whole records: their bytes in parts, how many bytes, and where they stand in the inflated content."""
+
+    parts: list[bytes | memoryview]
+    size: int
+    at: int
+
+    def joined(self) -> ByteArray:
+        """The bytes in one array, and `TAIL` behind them."""
+        buffer = np.empty(self.size + len(TAIL), np.uint8)
+        buffer[self.size :] = np.frombuffer(TAIL, np.uint8)
+        at = 0
+        for part in self.parts:
+            buffer[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
+        return buffer
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A file that is ready to be read: its format, its header, and where in its inflated content the records start."""
+    """A file that is ready to be read: the format of its records, its header, and where its records start (inflated)."""
 
     path: Path
     format: Literal["vcf", "bcf"]
@@ -35,23 +55,31 @@ class Source:
         """Longest record that this header's samples allow."""
         return min(SITE_BYTES + SAMPLE_BYTES * len(self.header.samples), RECORD_BYTES_MAX)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file as it lies on the disk, the unit of progress."""
+        return self.path.stat().st_size
 
-class Block(NamedTuple):
-    """Consecutive whole records: their bytes in parts, how many bytes, and where they stand in the inflated content."""
+    @property
+    def header_place(self) -> str:
+        """Where the header ends, for a refusal of the file as a whole."""
+        return f"line {self.header.n_lines}" if self.format == "vcf" else "header"
 
-    parts: list[bytes | memoryview]
-    size: int
-    at: int
+    def place(self, record: int, byte_offset: int) -> tuple[str, str]:
+        """The file and the place in it of a record, counted from 0."""
+        line, number = f"line {self.header.n_lines + record + 1}", f"record {record + 1} (byte offset {byte_offset})"
+        return str(self.path), line if self.format == "vcf" else number
 
-    def joined(self) -> ByteArray:
-        """The bytes in one (size + 1,) array; the last is a `.`, which stands for a BCF's absent ALT."""
-        buffer = np.empty(self.size + 1, np.uint8)
-        buffer[self.size] = ord(".")
-        at = 0
-        for part in self.parts:
-            buffer[at : at + len(part)] = np.frombuffer(part, np.uint8)
-            at += len(part)
-        return buffer
+    def blocks(self, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None]) -> Iterator[Block]:
+        """The file's records in blocks of about `bgzf.PIECE_BYTES`, some of them read ahead by the pool.
+
+        Raises
+        ------
+        BadFile
+            Where a record does not end within the bound, or the file ends within one.
+        """
+        stream = _after(self.records_at, pieces(self.path, pool, ahead, on_read))
+        return _lines(self, stream) if self.format == "vcf" else _records(self, stream)
 
 
 def open_source(path: Path, pool: ThreadPoolExecutor, *, sites: bool = False) -> Source:
@@ -83,18 +111,6 @@ def open_source(path: Path, pool: ThreadPoolExecutor, *, sites: bool = False) ->
     raise BadFile(str(path), f"line {found.header.n_lines}", "the file has no record", "at least one record")
 
 
-def blocks(source: Source, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None]) -> Iterator[Block]:
-    """The file's records in blocks of about `bgzf.PIECE_BYTES`.
-
-    Raises
-    ------
-    BadFile
-        Where a record does not end within the bound, or the file ends within one.
-    """
-    stream = _after(source.records_at, pieces(source.path, pool, ahead, on_read))
-    return _lines(source, stream) if source.format == "vcf" else _records(source, stream)
-
-
 def _after(skip: int, stream: Iterator[bytes]) -> Iterator[bytes]:
     for piece in stream:
         if skip < len(piece):
@@ -117,7 +133,7 @@ def _lines(source: Source, stream: Iterator[bytes]) -> Iterator[Block]:
             held.append(piece[cut:])
             size += len(piece) - cut
         if size > source.record_bytes:
-            problem, expected = scan.ERRORS[11]
+            problem, expected = ERRORS[11]
             raise BadFile(str(source.path), f"line {lines + 1}", problem, f"{expected}: {source.record_bytes:,} bytes")
     if size:
         yield Block(held, size, at)
@@ -128,7 +144,7 @@ def _records(source: Source, stream: Iterator[bytes]) -> Iterator[Block]:
     size, at, records = 0, source.records_at, 0
 
     def refuse(code: int, offset: int, before: int) -> BadFile:
-        problem, expected = scan.ERRORS[code]
+        problem, expected = ERRORS[code]
         place = f"record {records + before + 1} (byte offset {offset})"
         return BadFile(str(source.path), place, problem, expected)
 
