@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks import cohort_counts, data, http_lookup, load_and_export, lookups
+from benchmarks import cohort_counts, data, http_lookup, load_and_export, lookups, people_filters
 from benchmarks.measure import Row
 from benchmarks.scale import FULL, SMALL, Scale
 from cohelix import __version__
@@ -51,6 +51,7 @@ def run(scale: Scale) -> list[Row]:
         note(lambda: load_and_export.load(scale, files, scratch))
     note(lambda: cohort_counts.everything(scale))
     note(lambda: lookups.run(scale))
+    note(lambda: people_filters.run(scale))
     return rows
 
 

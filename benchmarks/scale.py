@@ -19,7 +19,8 @@ class Scale:
     repeats: int
     http_rate: int  # requests a second
     http_seconds: float
+    filter_people: int  # of the dataset that people are filtered in
 
 
-FULL = Scale("full", 20_000, 3_000_000, 10_000_000, 20_000, 100_000, 103_562, 15, 500, 20.0)
-SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0)
+FULL = Scale("full", 20_000, 3_000_000, 10_000_000, 20_000, 100_000, 103_562, 15, 500, 20.0, 1_000_000)
+SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0, 3_000)
