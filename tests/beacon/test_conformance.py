@@ -55,7 +55,10 @@ def test_the_validator_finds_what_is_wrong() -> None:
         {**sound, "responseSummary": {"exists": True}},
         {**sound, "responseSummary": {"exists": False, "numTotalResults": 3}},
         {**sound, "meta": {**sound["meta"], "returnedGranularity": "record"}},
-        {**sound, "response": {"resultSets": [{"id": "a", "setType": "dataset", "exists": True, "resultsCount": 9, "results": []}]}},
+        {
+            **sound,
+            "response": {"resultSets": [{"id": "a", "setType": "dataset", "exists": True, "resultsCount": 9, "results": []}]},
+        },
     ]
     for document in broken:
         try:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cohelix.bank import Term, VariantQuery
-from cohelix.beacon.filters import frequency_groups, people_criteria, years_of
+from cohelix.bank import VariantQuery
+from cohelix.beacon.filters import people_criteria, variant_filters, years_of
 from cohelix.beacon.query import parse_variant_id, parse_variants
 from cohelix.core.errors import BadInput, CohelixError
 from cohelix.core.genome import Assembly, Region
@@ -35,10 +35,23 @@ QUERY = st.fixed_dictionaries(
 )
 
 
+class Words:
+    """A dataset with one measurement and, under any kind, one code."""
+
+    def __init__(self, *kinds: str, hidden: bool = False) -> None:
+        self.hidden, self._kinds = hidden, kinds
+
+    def kinds_of(self, code: str) -> tuple[str, ...]:
+        return self._kinds if code == "NCIT:C3117" else ()
+
+    def has_measurement(self, name: str) -> bool:
+        return name == "LDL"
+
+
 def understood(question: BeaconQuestion) -> None:
     parse_variants(question.parameters)
-    people_criteria(question.filters, (Term("measurement", "LDL", "LDL [mmol/L]"),), hidden=True)
-    frequency_groups(question.filters)
+    people_criteria(question.filters, [Words(hidden=True)])
+    variant_filters(question.filters)
     assert json.dumps(question.summary("boolean"))
 
 
@@ -113,8 +126,10 @@ def test_what_is_no_age(text: str) -> None:
 
 
 def test_a_code_is_what_a_dataset_says_it_is() -> None:
-    terms = (Term("phenotype", "NCIT:C3117", "hypertension"), Term("measurement", "LDL", "LDL"))
-    (criterion,) = people_criteria([BeaconFilter("NCIT:C3117")], terms, hidden=False)
-    assert criterion.field == "phenotype"
+    datasets = [Words("phenotype"), Words("treatment"), Words()]
+    found = people_criteria([BeaconFilter("NCIT:C3117")], datasets)
+    assert [criterion.field for (criterion,) in found] == ["phenotype", "treatment", "phenotype"]
+    # Nobody has it, and what its ontology is about is known; of another prefix nothing is.
+    assert people_criteria([BeaconFilter("MONDO:1")], datasets)[0][0].field == "disease"
     with pytest.raises(CohelixError):
-        people_criteria([BeaconFilter("NCIT:C9999")], terms, hidden=False)
+        people_criteria([BeaconFilter("FOO:1")], datasets)
