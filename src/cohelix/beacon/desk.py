@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import structlog
 
 from cohelix.bank import Bank
 from cohelix.bank.answers import Term
+from cohelix.bank.bank import DAMAGED
 from cohelix.bank.questions import Chosen, VariantQuery
 from cohelix.bank.view import DatasetView
 from cohelix.beacon.about import About
@@ -17,7 +19,7 @@ from cohelix.beacon.addresses import Address
 from cohelix.beacon.cohorts import SavedCohort, SavedCohorts
 from cohelix.beacon.granularity import DatasetAnswer, answer_meta
 from cohelix.beacon.query import VariantAsk, parse_variant_id
-from cohelix.core.errors import BadQuestion, NotFound
+from cohelix.core.errors import BadQuestion, Damaged, NotFound
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
@@ -26,7 +28,6 @@ from cohelix.wire.beacon import BeaconFilter, BeaconQuestion, Granularity
 from cohelix.wire.frequency import DatasetStatus
 
 CLOSED = "this dataset is closed: it answers nothing without a visa"
-DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,14 @@ class Desk:
             found = view.filtering_terms()
             self._terms = {other: terms for other, terms in self._terms.items() if other[0] != version[0]} | {version: found}
         return found
+
+    def ask(self, view: DatasetView, answer: Callable[[], DatasetAnswer]) -> DatasetAnswer:
+        """One dataset's answer; where one of its files proves to be damaged, its line says so and the others answer."""
+        try:
+            return answer()
+        except Damaged as error:
+            structlog.get_logger().error("dataset is damaged", dataset=view.record.id, problem=error.detail)
+            return DatasetAnswer(view.record.id, "not_assessed", DAMAGED)
 
     def meta(
         self, question: BeaconQuestion, granularity: Granularity, address: Address, echo: Mapping[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -50,7 +51,9 @@ def entries_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Plan
     def answer() -> dict[str, Any]:
         asked = [_query(view, target.chosen, each, ask) for view, each in zip(views, criteria, strict=True)]
         answers = [
-            silent(view, *unanswered) if unanswered else _answered(view, kind, query, question, granularity)
+            silent(view, *unanswered)
+            if unanswered
+            else desk.ask(view, partial(_answered, view, kind, query, question, granularity))
             for view, (query, unanswered) in zip(views, asked, strict=True)
         ]
         total: int | None = None

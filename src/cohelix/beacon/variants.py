@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cohelix.bank.answers import FoundVariant
@@ -57,9 +58,9 @@ def variants_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Pla
 
     def answer() -> dict[str, Any]:
         if key is not None:
-            answers = [_exact(view, wanted, key) for view in target.views]
+            answers = [desk.ask(view, partial(_exact, view, wanted, key)) for view in target.views]
         else:
-            answers = [_searched(view, wanted, among.get(view.record.id)) for view in target.views]
+            answers = [desk.ask(view, partial(_searched, view, wanted, among.get(view.record.id))) for view in target.views]
         meta = desk.meta(question, granularity, address, ask.echo)
         return result_sets_answer(meta, [*answers, *target.silent], granularity, question.include)
 
