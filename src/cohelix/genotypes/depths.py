@@ -21,7 +21,7 @@ from numba import njit, types
 
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.core.genome import plain_contig
-from cohelix.genotypes.source import Source, blocks, open_source
+from cohelix.genotypes.source import Source, open_source
 
 BYTES_MAX = 512 << 20
 _NOT_VARIANT_TEXT = (".bed", ".pgen", ".pvar", ".bim", ".fam", ".psam", ".zst", ".parquet", ".maf")
@@ -94,7 +94,7 @@ def _of_file(
 
     total, records, read = np.zeros((n_samples, _SUMS)), 0, 0
     waiting: deque[Future[tuple[FloatArray, int]]] = deque()
-    stream, whole = blocks(source, inflate, threads, _unheard), True
+    stream, whole = source.blocks(inflate, threads, _unheard), True
     for block in stream:
         if read >= bytes_max:
             whole = False
