@@ -43,7 +43,7 @@ def write_lifted(store: HybridStore, folder: Path, keys: Sequence[NewKey], rows:
 
 def _stretches(store: HybridStore, rows: IntArray, contigs: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Places start…stop - 1 whose rows stand one after another in one shard, and stay together on one contig."""
-    ends = {shard.stop for shard in store.shard_rows}
+    ends = {shard.stop for shard in store.shard_rows()}
     start = 0
     for place in range(1, len(rows) + 1):
         if (
@@ -59,8 +59,8 @@ def _stretches(store: HybridStore, rows: IntArray, contigs: Sequence[str]) -> It
 
 def _renamed(store: HybridStore, row: int, named: Sequence[NewKey], first: int) -> EncodedBatch:
     """The rows from `row` on, under other names; the source's own way of writing them does not hold any more."""
-    index = next(number for number, rows in enumerate(store.shard_rows) if row in rows)
-    local = row - store.shard_rows[index].start
+    index = next(number for number, rows in enumerate(store.shard_rows()) if row in rows)
+    local = row - store.shard_rows()[index].start
     n = len(named)
     return replace(
         store.shard(index).batch(local, local + n),
