@@ -13,7 +13,7 @@ import numpy as np
 from cohelix.bank.cases import tumour_columns_of
 from cohelix.bank.manifest import ANNOTATIONS, CASES, GENOTYPES
 from cohelix.bank.people import link
-from cohelix.core.errors import BadUsage
+from cohelix.core.errors import BadFile, BadUsage
 from cohelix.core.genome import Assembly
 from cohelix.core.reported import ReportedCall
 from cohelix.genotypes import GenotypeReport
@@ -57,6 +57,9 @@ def load_lists(
     files: Sequence[Path], reported: Sequence[ReportedCall], folder: Path, *, assembly: Assembly, reference: Path | None
 ) -> Calls:
     """Write the store, cases and annotations of MAF files, or, without any, of the calls that case reports name."""
+    for number, path in enumerate(files):
+        if path.resolve() in {earlier.resolve() for earlier in files[:number]}:
+            raise BadFile(str(path), "", "the file is given twice", "each file once")
     calls: Iterable[ReportedCall] = reported
     tumours: set[str] = set()
     if files:

@@ -7,7 +7,7 @@ Where they stand, in the order in which they are believed: HF (mitochondrial cal
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,15 +184,14 @@ def _opened(path: Path) -> Iterator[Any]:
     """A VCF or BCF file; None for a file of another format."""
     import pysam  # a third of a second, and only some files need it
 
-    verbosity = pysam.set_verbosity(0)  # htslib would tell standard error of files that are no VCF
+    # htslib would tell standard error of files that are no VCF, and of keys that a header does not declare.
+    verbosity = pysam.set_verbosity(0)
+    file = None
     try:
-        file = pysam.VariantFile(str(path))
-    except (OSError, ValueError):
-        file = None
-    finally:
-        pysam.set_verbosity(verbosity)
-    try:
+        with suppress(OSError, ValueError):
+            file = pysam.VariantFile(str(path))
         yield file
     finally:
         if file is not None:
             file.close()
+        pysam.set_verbosity(verbosity)
