@@ -65,7 +65,7 @@ def clean(folder: Path, seed: int, n_people: int = 120) -> list[Outcome]:
     ]
 
 
-def of_people(folder: Path, seed: int, n_people: int = 240) -> list[Outcome]:
+def of_people(folder: Path, seed: int, n_people: int = 240) -> list[Outcome]:  # noqa: PLR0915 - a list of faults, one by one
     """Faults of single people, all in one cohort; whoever has none must not be left out."""
     chance = np.random.default_rng(seed)
     cohort = sim.simulate(n_people, chance)

@@ -46,7 +46,7 @@ def hwe_p_values(n_het: IntArray, n_hom_ref: IntArray, n_hom_alt: IntArray, *, m
 _ints = types.Array(types.int64, 1, "C", readonly=True)
 # Tables as likely as the observed one count with it in spite of rounding; plink2 takes the same care.
 _SAME = 1 + 1e-12
-# Beyond this share of the observed table's probability a tail no longer changes the sum.
+# Below this share of the tail so far, and going down, what follows no longer changes the sum.
 _NEGLIGIBLE = 1e-17
 
 
@@ -68,7 +68,7 @@ def _hwe(n_het, n_hom_ref, n_hom_alt, mid_p, out):
             total += probability
             if probability <= _SAME:
                 tail += probability * (0.5 if mid_p and probability >= 1 / _SAME else 1.0)
-            if probability < total * _NEGLIGIBLE:
+            if probability < tail * _NEGLIGIBLE and probability < 1.0:
                 break
         at, less, more, probability = het, rare, common, 1.0
         while less > 0:
@@ -77,6 +77,6 @@ def _hwe(n_het, n_hom_ref, n_hom_alt, mid_p, out):
             total += probability
             if probability <= _SAME:
                 tail += probability * (0.5 if mid_p and probability >= 1 / _SAME else 1.0)
-            if probability < total * _NEGLIGIBLE and probability < 1.0:
+            if probability < tail * _NEGLIGIBLE and probability < 1.0:
                 break
         out[k] = min(1.0, tail / total)
