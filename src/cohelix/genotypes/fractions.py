@@ -125,14 +125,14 @@ class CallDetails:
 
     @classmethod
     def open(cls, folder: Path) -> CallDetails:
-        """Open the folder; without one, nothing is known beyond the genotypes.
+        """Open the folder; where it holds no calls, nothing is known beyond the genotypes.
 
         Raises
         ------
         Damaged
             If a file of it cannot be read.
         """
-        if not folder.is_dir():
+        if not (folder / CALLS_FILE).is_file():  # mates of breakends may be alone there
             return cls(_CALLS.empty_table(), _UNPLACED.empty_table(), frozenset())
         calls, unplaced = _read(folder / CALLS_FILE), _read(folder / UNPLACED_FILE)
         try:
