@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-PROOFS := counts beacon crash malformed
+PROOFS := counts beacon crash malformed quality
 SOURCES := src tests scripts benchmarks validation
 
 .PHONY: help demo test check bench prove pins runtime tools

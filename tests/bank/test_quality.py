@@ -80,9 +80,10 @@ def test_the_command_says_the_verdict_and_writes_a_page_that_stands_alone(swappe
 
 def test_thresholds_are_read_and_mistakes_named(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
-    path.write_text("samples: {call_rate_min: 0.9}\nbatches: {file: plates.tsv}\n")
+    path.write_text("samples: {call_rate_min: 0.9}\nbatches: {file: plates.tsv}\nactions: {ancestry: off}\n")
     read = read_thresholds(path)
     assert read.samples.call_rate_min == 0.9 and read.batches.file == tmp_path / "plates.tsv"
+    assert read.actions.ancestry == "off" and read.actions.sex == "exclude"
     assert read.relatedness == Thresholds().relatedness and read_thresholds(None) == Thresholds()
     for text, named in (("samples: {call_rate: 1}", "samples.call_rate"), ("- 1", "top"), ("a: [", "line 1"), ("x: 1", "x")):
         path.write_text(text)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cohelix.core.errors import BadFile
 
@@ -45,7 +45,7 @@ class RelatednessThresholds(_Part):
     windows_min: int = Field(
         default=400, ge=1
     )  # stretches of a million bases with a marker: of 2,900, so that it is the whole genome
-    pairs_max: int = Field(default=20_000_000, ge=0)  # about ten seconds on two cores
+    pairs_max: int = Field(default=20_000_000, ge=0)  # 6,300 people: some seconds on two cores
 
 
 class AncestryThresholds(_Part):
@@ -111,6 +111,12 @@ class Actions(_Part):
     relative: Action = "warn"
     ancestry: Action = "warn"
     batch: Action = "exclude"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        """YAML 1.1 reads a bare `off` as false."""
+        return "off" if value is False else value
 
 
 class Thresholds(_Part):
