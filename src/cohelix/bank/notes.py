@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohelix.bank.manifest import ANNOTATIONS, GENOTYPES
+import numpy as np
+
+from cohelix.bank.manifest import ANNOTATIONS, CASES, GENOTYPES
 from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Assembly
 from cohelix.genotypes.annotate import annotate, annotated
+from cohelix.genotypes.fractions import CALLS_FILE, rewrite_cases
 from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.genotypes.liftover import LiftReport, lift_store
+from cohelix.genotypes.structural import write_mates
 from cohelix.wire.dataset import Content
 
 if TYPE_CHECKING:
     from cohelix.bank.load import LoadRequest
 
-_BEFORE = "genotypes-before-lift-over"
+_BEFORE, _CASES_BEFORE = "genotypes-before-lift-over", "cases-before-lift-over"
 
 
 def other_build(assembly: Assembly) -> Assembly:
@@ -32,8 +36,18 @@ def lift_genotypes(folder: Path, content: Content, chain: Path, assembly: Assemb
         raise BadUsage("calls of tumours are not lifted over: give --assembly as their files have it")
     before = folder / _BEFORE
     (folder / GENOTYPES).rename(before)
-    lifted = lift_store(HybridStore.open(before), folder / GENOTYPES, chain=chain, assembly=assembly, reference=reference)
+    store = HybridStore.open(before)
+    lifted = lift_store(store, folder / GENOTYPES, chain=chain, assembly=assembly, reference=reference)
+    n_before, n_samples = (store.info.n_variants, len(store.info.samples))
     shutil.rmtree(before)
+    if (folder / CASES).is_dir():
+        row_of = np.full(n_before, -1, np.int64)
+        row_of[lifted.source_rows] = np.arange(len(lifted.source_rows))
+        (folder / CASES).rename(folder / _CASES_BEFORE)
+        if (folder / _CASES_BEFORE / CALLS_FILE).is_file():
+            rewrite_cases(folder / _CASES_BEFORE, folder / CASES, sample_of=np.arange(n_samples), row_of=row_of)
+        shutil.rmtree(folder / _CASES_BEFORE)
+        write_mates(folder / GENOTYPES, folder / CASES)
     return lifted
 
 
