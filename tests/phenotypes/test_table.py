@@ -59,8 +59,8 @@ def test_text_tables(tmp_path, separator, ending, packed):
     reading = read(tmp_path, gzip.compress(data) if packed else data, "people.csv")
     check_example(reading.people)
     assert reading.columns_not_taken == ("notes",)
-    assert reading.completeness["sex"] == 2
-    assert reading.completeness["measurement LDL"] == 2
+    assert reading.known["sex"] == 2
+    assert reading.known["measurement LDL"] == 2
 
 
 def test_parquet_with_its_own_types(tmp_path):

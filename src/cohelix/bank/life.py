@@ -39,8 +39,8 @@ from cohelix.genotypes.fractions import rewrite_cases
 from cohelix.genotypes.merge import Joined, join_samples, keep_samples
 from cohelix.genotypes.store import open_store
 from cohelix.genotypes.structural import write_mates
+from cohelix.phenotypes import read_people
 from cohelix.phenotypes.model import People
-from cohelix.phenotypes.table import read_people
 
 Stage = Callable[[str], None]
 _NAMED_MOST = 5

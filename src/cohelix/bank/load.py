@@ -22,11 +22,11 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, QualityRefused
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
-from cohelix.genotypes import LoadProgress, load_genotypes, open_counts
+from cohelix.genotypes import CallFilters, LoadProgress, RefAllele, load_genotypes, open_counts
 from cohelix.genotypes.store import open_store
+from cohelix.phenotypes import Reading, read_people
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import Ontologies
-from cohelix.phenotypes.table import TableReading, read_people
 from cohelix.wire.dataset import AbsentMeans, Disclosure
 
 FilterPolicy = Literal["keep", "pass"]
@@ -46,6 +46,8 @@ class LoadRequest:
         A table of people, a folder of tables, phenopackets or OMOP tables, and a YAML mapping; OMOP's concept map.
     reference
         FASTA for left-alignment and reference checks; None for neither.
+    ref_allele
+        Which allele of a `.bim` is REF, "a1" or "a2"; None: the one that `reference` has.
     min_gq, min_dp, filter_policy
         Calls below these (FORMAT GQ, DP) become missing, and are counted; `pass` does so with every call of a record
         whose FILTER is neither `PASS` nor `.`, `keep` takes them.
@@ -66,6 +68,7 @@ class LoadRequest:
     mapping: Path | None = None
     concepts: Path | None = None
     reference: Path | None = None
+    ref_allele: RefAllele | None = None
     min_gq: int | None = None
     min_dp: int | None = None
     filter_policy: FilterPolicy = "keep"
@@ -110,7 +113,7 @@ def load(
     started, ontologies = clock.monotonic(), Ontologies.of(node)
     with staging(node, request.dataset) as place:
         begin("people")
-        reading = _read_people(request, clock.now().year)
+        reading = _read_people(request, clock.now().year, ontologies)
         people = reading.people if reading is not None else People.nobody()
         people_read = clock.monotonic()
         begin("genotypes")
@@ -118,7 +121,7 @@ def load(
         if are_lists(request.genotypes):
             if request.lift_over is not None:
                 raise BadUsage("mutation lists and case reports are not lifted over: give --assembly as they are")
-            reported = getattr(reading, "reported", ())
+            reported = reading.reported if reading is not None else ()
             calls = load_lists(
                 request.genotypes, reported, place.folder, assembly=request.assembly, reference=request.reference
             )
@@ -128,6 +131,8 @@ def load(
                 place.folder / GENOTYPES,
                 assembly=request.assembly if request.lift_over is None else other_build(request.assembly),
                 reference=request.reference if request.lift_over is None else None,
+                filters=CallFilters(request.min_gq, request.min_dp, request.filter_policy),
+                ref_allele=request.ref_allele,
                 progress=progress,
             )
             passing = request.filter_policy == "pass"
@@ -175,6 +180,7 @@ def load(
             reading=reading,
             linkage=linkage,
             warnings=(
+                *(reading.warnings if reading is not None else ()),
                 *genotypes.warnings,
                 *people_warnings(people, linkage, _other_people(node, request.dataset)),
                 *release_warnings(planned),
@@ -197,10 +203,17 @@ def load(
     return report
 
 
-def _read_people(request: LoadRequest, year: int) -> TableReading | None:
+def _read_people(request: LoadRequest, year: int, ontologies: Ontologies) -> Reading | None:
     if request.individuals is None:
         return None
-    return read_people([request.individuals], mapping=request.mapping, year=year)
+    return read_people(
+        [request.individuals],
+        mapping=request.mapping,
+        concepts=request.concepts,
+        ontologies=ontologies,
+        assembly=request.assembly,
+        year=year,
+    )
 
 
 def _other_people(node: Path, dataset: DatasetId) -> dict[DatasetId, OpenVersion]:

@@ -19,9 +19,9 @@ from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.genotypes import GenotypeReport
 from cohelix.genotypes.liftover import LiftReport
+from cohelix.phenotypes import Reading
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import CodeReport
-from cohelix.phenotypes.table import TableReading
 from cohelix.wire.dataset import Disclosure
 
 _LISTED_MOST = 20  # names shown of a list; the numbers are whole
@@ -37,7 +37,7 @@ class LoadReport:
     disclosure: Disclosure
     simulated: bool
     genotypes: GenotypeReport
-    reading: TableReading | None
+    reading: Reading | None
     linkage: Linkage
     warnings: tuple[str, ...]
     started_at: datetime
@@ -66,6 +66,8 @@ class LoadReport:
                 "trimmed": genotypes.trimmed,
                 "leftAligned": genotypes.left_aligned,
                 "halfCalls": genotypes.half_calls,
+                "referenceBlocks": genotypes.reference_blocks,
+                "madeMissing": {"filter": genotypes.failed_filter, "gq": genotypes.failed_gq, "dp": genotypes.failed_dp},
                 "callRate": genotypes.call_rate,
                 "tiTv": genotypes.ti_tv,
                 "hetHom": genotypes.het_hom,
@@ -107,6 +109,7 @@ class LoadReport:
             f"  call sets           {len(genotypes.samples):,}, {int(call_sets.counted.sum()):,} counted; "
             f"{call_sets.n_people:,} people",
             f"  call rate           {genotypes.call_rate:.4%}, half-called {genotypes.half_calls:,}",
+            *_made_missing(genotypes),
             f"  Ti/Tv, het/hom      {_ratio(genotypes.ti_tv)}, {_ratio(genotypes.het_hom)}",
         ]
         if self.lift is not None:
@@ -116,10 +119,14 @@ class LoadReport:
                 f"{self.lift.moved_contig:,} on another contig; lost: {lost or 'none'}"
             )
         if self.reading is not None:
-            known = ", ".join(f"{name} {count:,}" for name, count in list(self.reading.completeness.items())[:12] if count)
-            lines.append(f"  people table        {self.reading.n_rows:,} rows, {len(self.reading.people):,} people; {known}")
+            known = ", ".join(f"{name} {count:,}" for name, count in list(self.reading.known.items())[:12] if count)
+            lines.append(
+                f"  people ({self.reading.format}): {self.reading.n_rows:,} rows, {len(self.reading.people):,} people; {known}"
+            )
             if self.reading.columns_not_taken:
                 lines.append(f"  columns not taken   {_names(self.reading.columns_not_taken)}")
+            lines.append("  minimal dataset (GDI, v1), mandatory fields in capitals:")
+            lines += [f"    {line}" for line in self.reading.completeness.lines()]
         if self.codes is not None:
             lines += _code_lines(self.codes)
         for title, names in (
@@ -165,7 +172,9 @@ class LoadReport:
             "biosamples": len(self.reading.people.biosample_ids),
             "repeatedRows": self.reading.n_repeated_rows,
             "columnsNotTaken": list(self.reading.columns_not_taken),
-            "completeness": self.reading.completeness,
+            "completeness": self.reading.known,
+            "minimalDataset": self.reading.completeness.document(),
+            "format": self.reading.format,
         }
 
 
@@ -233,6 +242,13 @@ def _listed(names: tuple[str, ...]) -> dict[str, Any]:
 
 def _names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_LISTED_MOST]) + (", …" if len(names) > _LISTED_MOST else "")
+
+
+def _made_missing(genotypes: GenotypeReport) -> list[str]:
+    failed = (("FILTER", genotypes.failed_filter), ("GQ", genotypes.failed_gq), ("DP", genotypes.failed_dp))
+    lines = [f"{count:,} by {name}" for name, count in failed if count]
+    blocks = [f"  reference blocks    {genotypes.reference_blocks:,}"] if genotypes.reference_blocks else []
+    return [*([f"  calls made missing  {', '.join(lines)}"] if lines else []), *blocks]
 
 
 def _ratio(value: float | None) -> str:

@@ -1,6 +1,8 @@
-"""Individuals, biosamples, and what is known of them: read from tables, kept in Arrow columns."""
+"""Individuals, biosamples, and what is known of them: read from tables, phenopackets and OMOP, kept in Arrow columns."""
 
+from cohelix.phenotypes.individual import Reading
 from cohelix.phenotypes.model import Measurement, People, SexCode, Term, TermPeople
-from cohelix.phenotypes.table import TableReading, read_identifiers, read_people
+from cohelix.phenotypes.reading import read_people
+from cohelix.phenotypes.table import read_identifiers
 
-__all__ = ["Measurement", "People", "SexCode", "TableReading", "Term", "TermPeople", "read_identifiers", "read_people"]
+__all__ = ["Measurement", "People", "Reading", "SexCode", "Term", "TermPeople", "read_identifiers", "read_people"]

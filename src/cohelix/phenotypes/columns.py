@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from cohelix.core.errors import BadFile
-from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn
+from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn, SampleTypeColumn, SexColumn
 from cohelix.phenotypes.model import TermKind
 from cohelix.phenotypes.tabular import Table
 
-SingleRole = Literal["biosample", "individual", "sex", "population", "country", "birth_year", "age", "sample_type", "counted"]
+SingleRole = Literal[
+    "biosample",
+    "individual",
+    "sex",
+    "population",
+    "country",
+    "birth_year",
+    "age",
+    "age_at_onset",
+    "last_follow_up",
+    "sample_type",
+    "counted",
+]
 # Names as people write them, in small letters and without signs. Where they come from: PLINK (IID), GA4GH Phenopackets
 # and Beacon (biosampleId, individualId), the 1+MG minimal dataset (administrative gender, country of origin, birth date).
 _NAMES: dict[SingleRole, re.Pattern[str]] = {
@@ -22,13 +34,28 @@ _NAMES: dict[SingleRole, re.Pattern[str]] = {
     "country": re.compile(r"country|countryof(origin|birth)|countrycode|birthcountry"),
     "birth_year": re.compile(r"birthyear|yearofbirth|yob|birthdate|dateofbirth|dob"),
     "age": re.compile(r"age|age(in)?years"),
+    "age_at_onset": re.compile(r"(ageat|ageof)?onset(age)?|ageat(disease)?diagnosis|ageat(disease)?onset"),
+    "last_follow_up": re.compile(r"(dateof)?lastfollowup(date)?|lastcontact(date)?"),
     "sample_type": re.compile(r"(sample|tissue)type|pathologicalstate"),
     "counted": re.compile(r"counted|preferred"),
 }
 # A number may follow, for a column that is repeated.
 _CODE_NAMES: dict[TermKind, re.Pattern[str]] = {
-    "disease": re.compile(r"(diseases?|diagnos[ie]s|diseasecodes?|diagnosiscodes?|icd10)\d*"),
+    "disease": re.compile(r"(diseases?|diagnos[ie]s|diseasecodes?|diagnosiscodes?|icd10|orphacodes?|omim)\d*"),
     "phenotype": re.compile(r"(phenotypes?|phenotypecodes?|phenotypicfeatures?|hpo|hpoterms?|hpocodes?)\d*"),
+    "excluded_disease": re.compile(r"(excluded|absent|ruledout)(diseases?|diagnos[ie]s)\d*"),
+    "excluded_phenotype": re.compile(r"(excluded|absent|negated)(phenotypes?|phenotypicfeatures?|hpo|hpoterms?)\d*"),
+    "disease_stage": re.compile(r"(diseasestage|clinicalstage|clinicaltnm|stage)\d*"),
+    "treatment": re.compile(r"(treatments?|treatmentcodes?|drugs?|drugcodes?|medications?|atc|atccodes?)\d*"),
+    "procedure": re.compile(r"(procedures?|procedurecodes?|interventions?|surger(y|ies))\d*"),
+    "exposure": re.compile(r"(exposures?|exposurecodes?)\d*"),
+    "ethnicity": re.compile(r"ethnicity|ethnicitycode|race|racecode"),
+    "vital_status": re.compile(r"vitalstatus|livingstatus"),
+    "gene": re.compile(r"(genes?|genesymbols?|hgncsymbols?|causalgenes?|causativegenes?)\d*"),
+    "tissue": re.compile(r"(tissues?|sampledtissue|anatomicallocation|anatomicalsite|bodysite)\d*"),
+    "histology": re.compile(r"(histology|histologicaldiagnosis|histologytype|morphology)\d*"),
+    "tumour_grade": re.compile(r"(tumou?r)?grade|histologicalgrade"),
+    "tumour_stage": re.compile(r"(tumou?rstage|pathologicalstage|pathologicaltnm|ajccstage|tnm|tnmstage)\d*"),
 }
 Mapped: TypeAlias = dict[str, SingleRole | MeasurementColumn | tuple[TermKind, CodeColumn]]
 _WITH_UNIT = re.compile(r"(?P<name>.*\S)\s*\[(?P<unit>[^\[\]]*)\]")
@@ -86,12 +113,12 @@ def read_columns(table: Table, mapping: Mapping) -> Columns:
 def _mapped(mapping: Mapping) -> Mapped:
     roles: Mapped = {}
     for role in _NAMES:
-        value = mapping.sex.column if role == "sex" and mapping.sex else getattr(mapping, role)
+        value = getattr(mapping, role)
+        value = value.column if isinstance(value, SexColumn | SampleTypeColumn) else value
         if isinstance(value, str):
             roles[value] = role
     roles |= {item.column: item for item in mapping.measurements}
-    roles |= {item.column: ("disease", item) for item in mapping.diseases}
-    roles |= {item.column: ("phenotype", item) for item in mapping.phenotypes}
+    roles |= {item.column: (kind, item) for kind, item in mapping.codes()}
     return roles
 
 
@@ -108,12 +135,17 @@ def _by_name(table: Table, found: Columns, mapped: Mapped, number: int, name: st
     with_unit = _WITH_UNIT.fullmatch(name)
     if with_unit is None:
         found.not_taken.append(name)
-    elif _NAMES["age"].fullmatch(_plain(with_unit["name"])) and _plain(with_unit["unit"]) in ("a", "y", "year", "years"):
-        _take(table, found, "age", number)
+    elif (timed := _age_role(with_unit["name"])) and _plain(with_unit["unit"]) in ("a", "y", "year", "years"):
+        _take(table, found, timed, number)
     else:
         found.measurements.append(
             (number, MeasurementColumn(column=name, name=with_unit["name"], unit=with_unit["unit"].strip()))
         )
+
+
+def _age_role(name: str) -> SingleRole | None:
+    roles: tuple[SingleRole, ...] = ("age", "age_at_onset")
+    return next((role for role in roles if _NAMES[role].fullmatch(_plain(name))), None)
 
 
 def _take(table: Table, found: Columns, role: SingleRole, number: int) -> None:

@@ -9,7 +9,9 @@ population: POP
 country: BIRTH_COUNTRY
 birth_year: YOB
 age: AGE_AT_VISIT
-sample_type: TISSUE            # germline or tumour
+age_at_onset: ONSET            # years; of several rows of a person the first onset stands
+last_follow_up: LAST_SEEN      # a date; its year is kept
+sample_type: TISSUE            # germline or tumour; or {value: tumour} for all rows
 counted: USE                   # 1 marks the biosample whose calls count for the person
 measurements:
   - {column: LDL, name: LDL cholesterol, unit: mmol/L}
@@ -18,6 +20,11 @@ diseases:
   - {column: T2D, code: "MONDO:0005148", label: type 2 diabetes}   # 0 or 1
 phenotypes:
   - {column: SEIZURES, code: "HP:0001250"}
+histologies:
+  - {column: FAB, prefix: "FAB:"}                          # M3 becomes FAB:M3
+# likewise excluded_diseases, excluded_phenotypes, disease_stages, treatments, procedures, exposures, ethnicities,
+# vital_status, genes, tissues, tumour_grades, tumour_stages
+person: packet                 # phenopackets: whether the subject's or the packet's id names a person
 ignore: [FID]
 missing: ["-9"]                # besides the empty cell, NA, N/A, NaN, null, None and .
 ```
@@ -32,9 +39,27 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cohelix.core.errors import BadFile
+from cohelix.phenotypes.model import TermKind
 
 _BYTES_MAX = 1 << 18
 _DEPTH_MAX = 8
+_CODE_KEYS: dict[str, TermKind] = {
+    "diseases": "disease",
+    "phenotypes": "phenotype",
+    "excluded_diseases": "excluded_disease",
+    "excluded_phenotypes": "excluded_phenotype",
+    "disease_stages": "disease_stage",
+    "treatments": "treatment",
+    "procedures": "procedure",
+    "exposures": "exposure",
+    "ethnicities": "ethnicity",
+    "vital_status": "vital_status",
+    "genes": "gene",
+    "tissues": "tissue",
+    "histologies": "histology",
+    "tumour_grades": "tumour_grade",
+    "tumour_stages": "tumour_stage",
+}
 _EXPECTED = "a mapping as in the guide to tables of people"
 
 
@@ -60,11 +85,19 @@ class MeasurementColumn(_Strict):
 
 
 class CodeColumn(_Strict):
-    """A column of codes, or, with `code`, of 0 and 1 for one code."""
+    """A column of codes, or, with `code`, of 0 and 1 for one code; `prefix` is put before codes that have none."""
 
     column: str
     code: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}$")
     label: str = Field(default="", max_length=200)
+    prefix: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,31}:)?$")
+
+
+class SampleTypeColumn(_Strict):
+    """Where it says germline or tumour; or `value`, for all rows of the tables."""
+
+    column: str | None = None
+    value: Literal["germline", "tumour"] | None = None
 
 
 class Mapping(_Strict):
@@ -78,15 +111,31 @@ class Mapping(_Strict):
     country: str | None = None
     birth_year: str | None = None
     age: str | None = None
-    sample_type: str | None = None
+    age_at_onset: str | None = None
+    last_follow_up: str | None = None
+    sample_type: SampleTypeColumn | None = None
     counted: str | None = None
     measurements: tuple[MeasurementColumn, ...] = ()
     diseases: tuple[CodeColumn, ...] = ()
     phenotypes: tuple[CodeColumn, ...] = ()
+    excluded_diseases: tuple[CodeColumn, ...] = ()
+    excluded_phenotypes: tuple[CodeColumn, ...] = ()
+    disease_stages: tuple[CodeColumn, ...] = ()
+    treatments: tuple[CodeColumn, ...] = ()
+    procedures: tuple[CodeColumn, ...] = ()
+    exposures: tuple[CodeColumn, ...] = ()
+    ethnicities: tuple[CodeColumn, ...] = ()
+    vital_status: tuple[CodeColumn, ...] = ()
+    genes: tuple[CodeColumn, ...] = ()
+    tissues: tuple[CodeColumn, ...] = ()
+    histologies: tuple[CodeColumn, ...] = ()
+    tumour_grades: tuple[CodeColumn, ...] = ()
+    tumour_stages: tuple[CodeColumn, ...] = ()
+    person: Literal["subject", "packet"] | None = None
     ignore: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
-    @field_validator("sex", mode="before")
+    @field_validator("sex", "sample_type", mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"column": value} if isinstance(value, str) else value
@@ -94,9 +143,14 @@ class Mapping(_Strict):
     def columns(self) -> tuple[str, ...]:
         """Every column that the mapping names, `ignore` left out."""
         plain = (self.biosample, self.individual, self.population, self.country, self.birth_year, self.age)
-        single = (*plain, self.sample_type, self.counted, self.sex.column if self.sex else None)
-        codes = (item.column for item in (*self.diseases, *self.phenotypes))
-        return (*(name for name in single if name is not None), *(item.column for item in self.measurements), *codes)
+        single = (*plain, self.age_at_onset, self.last_follow_up, self.counted)
+        named = (*single, *(item.column for item in (self.sex, self.sample_type) if item))
+        codes = (item.column for _, item in self.codes())
+        return (*(name for name in named if name is not None), *(item.column for item in self.measurements), *codes)
+
+    def codes(self) -> tuple[tuple[TermKind, CodeColumn], ...]:
+        """The columns of codes with the kinds of their terms."""
+        return tuple((kind, item) for name, kind in _CODE_KEYS.items() for item in getattr(self, name))
 
 
 def read_mapping(path: Path) -> Mapping:

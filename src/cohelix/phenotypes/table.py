@@ -12,8 +12,11 @@ import numpy as np
 
 from cohelix.core.errors import BadFile
 from cohelix.phenotypes.columns import Columns, read_columns, refuse_unknown_columns
-from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn, read_mapping
-from cohelix.phenotypes.model import Measurement, People, SexCode, Term, TermKind, TermPeople
+from cohelix.phenotypes.completeness import Tally, completeness
+from cohelix.phenotypes.documents import VITAL_STATUS
+from cohelix.phenotypes.individual import Reading, known_columns
+from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn
+from cohelix.phenotypes.model import BIOSAMPLE_KINDS, Measurement, People, SexCode, Term, TermKind, TermPeople
 from cohelix.phenotypes.tabular import Block, Table
 
 POPULATIONS_MAX = 200  # of one dataset; 1000 Genomes and HGDP together have 80
@@ -21,6 +24,8 @@ _VALUES_MAX = 64_000_000  # measured values of one dataset, 512 MB
 _ID_LENGTH_MAX = 256
 _AGE_MAX = 130
 _BIRTH_YEAR_MIN = 1850
+# Of several rows of one person: the first onset stands, and the last follow-up.
+_BEST_OF_SEVERAL = {"age_at_onset": np.fmin, "last_follow_up": np.fmax}
 _MISSING = frozenset({"", ".", "na", "n/a", "nan", "null", "none"})
 _UNKNOWN = _MISSING | {"unknown", "not available", "not known"}
 _SEX_WORDS: dict[str, SexCode] = {
@@ -33,33 +38,25 @@ _SEX_WORDS: dict[str, SexCode] = {
 _GERMLINE_WORDS = frozenset({"germline", "normal", "germline normal", "tissue normal", "blood", "saliva"})
 _TUMOUR_WORDS = frozenset({"tumour", "tumor", "somatic", "primary", "metastasis", "recurrent", "tumoroid"})
 _YES, _NO = frozenset({"1", "true", "yes", "y"}), frozenset({"0", "false", "no", "n"})
+_VITAL_WORDS = {
+    **dict.fromkeys(("alive", "living", "0:living"), "ALIVE"),
+    **dict.fromkeys(("dead", "deceased", "died", "1:deceased"), "DECEASED"),
+}
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}")
 _FLAG_NUMBER = re.compile(r"-?\d{1,2}")
 _BIRTH = re.compile(r"(\d{4})(-\d{2}(-\d{2})?)?")
 _CODE_SEPARATOR = re.compile(r"[;|]")
 
 
-@dataclass(frozen=True, slots=True)
-class TableReading:
-    """What the tables gave: `people`; how many rows; rows that repeat an earlier one; columns that were not taken; how
-    many people have each field."""
-
-    people: People
-    n_rows: int
-    n_repeated_rows: int
-    columns_not_taken: tuple[str, ...]
-    completeness: dict[str, int]
-
-
-def read_people(paths: Sequence[Path], *, mapping: Path | None = None, year: int = 2100) -> TableReading:
+def read_tables(paths: Sequence[Path], *, meaning: Mapping | None = None, year: int = 2100) -> Reading:
     """Read people from tables, joined by individual and biosample id.
 
     Parameters
     ----------
     paths
         TSV, CSV (gzipped or not) or Parquet files; a folder stands for the tables in it, by name.
-    mapping
-        A YAML mapping; see `cohelix.phenotypes.mapping`.
+    meaning
+        The mapping of columns; by default they are recognised by name.
     year
         The present year: nobody was born after it.
 
@@ -68,7 +65,7 @@ def read_people(paths: Sequence[Path], *, mapping: Path | None = None, year: int
     BadFile
         Naming file, line (row of a Parquet file) and what was expected.
     """
-    meaning = read_mapping(mapping) if mapping is not None else Mapping()
+    meaning = meaning or Mapping()
     files = [file for path in paths for file in _files(path)]
     # First the tables that say which biosample is whose, so that those with biosamples alone find their people.
     tables = [Table(path, meaning.separator) for path in files]
@@ -83,7 +80,16 @@ def read_people(paths: Sequence[Path], *, mapping: Path | None = None, year: int
             raise table.refusal(2, "the table has a header and no rows", "a row for each biosample or person")
     not_taken = tuple(dict.fromkeys(name for _, columns in read for name in columns.not_taken if name))
     people = gathering.people()
-    return TableReading(people, gathering.n_rows, gathering.n_repeated, not_taken, _completeness(people))
+    complete = completeness(people, (), gathering.tally())
+    return Reading(
+        people,
+        gathering.n_rows,
+        gathering.n_repeated,
+        not_taken,
+        known_columns(people),
+        complete,
+        warnings=gathering.warnings(),
+    )
 
 
 def read_identifiers(path: Path) -> tuple[str, ...]:
@@ -117,6 +123,10 @@ class _Numbers:
             grown[: len(self.values)] = self.values
             self.values = grown
         return self.values[:n]
+
+    def best(self, where: list[int], given: np.ndarray[tuple[int], np.dtype[np.float64]], choose: np.ufunc) -> None:
+        """Keep the smallest or the largest of what is given for each person."""
+        choose.at(self.upto(max(where) + 1), np.array(where), given)
 
     def set(self, where: list[int], given: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int | None:
         """Put values at people's numbers; the index of the first that contradicts what is there, or None."""
@@ -156,7 +166,11 @@ class _Gathering:
         self._preferred: list[bool] = []
         self._words: dict[str, list[str]] = {"sex": [], "population": [], "country": []}
         self._distinct: dict[str, set[str]] = {"population": set(), "country": set()}
-        self._numbers: dict[str, _Numbers] = {"birth_year": _Numbers(), "age": _Numbers()}
+        self._numbers = {name: _Numbers() for name in ("birth_year", "age", *_BEST_OF_SEVERAL)}
+        self._row_biosamples: list[int] = []
+        kind = mapping.sample_type.value if mapping.sample_type is not None else None
+        self._germline_unless_told = kind != "tumour"
+        self._n_both = 0
         self._measurements: dict[str, tuple[str, _Numbers]] = {}
         self._flags: dict[Term, _Numbers] = {}
         self._codes: dict[Term, set[int]] = {}
@@ -169,12 +183,15 @@ class _Gathering:
         for name in ("sex", "population", "country"):
             if name in single:
                 self._add_words(table, block, persons, name, block.columns[single[name]])
-        for name in ("birth_year", "age"):
+        for name in self._numbers:
             if name in single:
                 column = block.columns[single[name]]
                 given = np.array(
                     [self._year_or_age(table, line, name, cell) for line, cell in zip(block.lines, column, strict=True)]
                 )
+                if name in _BEST_OF_SEVERAL:
+                    self._numbers[name].best(persons, given, _BEST_OF_SEVERAL[name])
+                    continue
                 self._set(table, block, persons, self._numbers[name], given, what=name.replace("_", " "))
         for number, measurement in columns.measurements:
             self._add_measurement(table, block, persons, measurement, block.columns[number])
@@ -191,6 +208,12 @@ class _Gathering:
             having = set(np.flatnonzero(flags.upto(n) == 1).tolist())
             known, others = terms.get((term.kind, term.code), (term, set()))
             terms[term.kind, term.code] = (term if term.label else known, having | others)
+        for absent, present in (("excluded_disease", "disease"), ("excluded_phenotype", "phenotype")):
+            for (kind, code), (_, whom) in terms.items():
+                if kind == absent and (present, code) in terms:  # a person who has it on another row has it
+                    both = whom & terms[present, code][1]  # type: ignore[index]  # a kind of term
+                    whom.difference_update(both)
+                    self._n_both += len(both)
         years = self._numbers["birth_year"].upto(n)
         return People(
             individual_ids=tuple(self._person),
@@ -199,15 +222,37 @@ class _Gathering:
             country=tuple(self._words["country"]),
             birth_year=np.where(np.isnan(years), -1, years).astype(np.int64),
             age=self._numbers["age"].upto(n).copy(),
-            measurements=tuple(Measurement(name, unit, of.upto(n).copy()) for name, (unit, of) in self._measurements.items()),
+            measurements=(*self._moments(n), *(Measurement(*item, of.upto(n).copy()) for item, of in self._measured())),
             terms=tuple(
                 TermPeople(term, np.array(sorted(whom), np.int64)) for _, (term, whom) in sorted(terms.items()) if whom
             ),
             biosample_ids=tuple(self._biosample),
             biosample_person=np.array(self._biosample_person, np.int64),
-            germline=np.array([kind is not False for kind in self._germline], np.bool_),
+            germline=np.array([self._germline_unless_told if kind is None else kind for kind in self._germline], np.bool_),
             preferred=np.array(self._preferred, np.bool_),
         )
+
+    def tally(self) -> Tally:
+        """What the columns of people do not tell: which biosamples say what they are, and whose follow-up is known."""
+        found = Tally()
+        told = len(self._germline) if self._mapping.sample_type and self._mapping.sample_type.value else 0
+        found.known["Sample", "pathological state"] = told or sum(kind is not None for kind in self._germline)
+        followed = self._numbers["last_follow_up"].upto(len(self._person))
+        found.known["Subject", "date of last follow-up"] = int((~np.isnan(followed)).sum())
+        return found
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator ought to look at."""
+        return (f"{self._n_both:,} codes are both present and excluded of one person: present",) if self._n_both else ()
+
+    def _moments(self, n: int) -> list[Measurement]:
+        """Ages at onset and years of follow-up, which are quantities of people as others are."""
+        units = {"age_at_onset": "a", "last_follow_up": "year"}
+        given = ((name, unit, self._numbers[name].upto(n).copy()) for name, unit in units.items())
+        return [Measurement(name, unit, values) for name, unit, values in given if not np.isnan(values).all()]
+
+    def _measured(self) -> list[tuple[tuple[str, str], _Numbers]]:
+        return [((name, unit), values) for name, (unit, values) in self._measurements.items()]
 
     def _identify(self, table: Table, columns: Columns, block: Block) -> list[int]:
         """Whom each row is about, as people numbers; new people and biosamples are taken up."""
@@ -216,14 +261,17 @@ class _Gathering:
         biosamples = block.columns[single.get("biosample", single.get("individual", 0))]
         individuals = block.columns[single["individual"]] if "individual" in single else None
         persons = []
+        self._row_biosamples = []
         for row, (line, biosample) in enumerate(zip(block.lines, biosamples, strict=True)):
             individual = individuals[row] if individuals is not None else None
             if both and not self._given(biosample) and individual and self._given(individual):
                 # A person without a biosample: known to the node, in no genotype column.
                 persons.append(self._person_of(table, line, individual))
+                self._row_biosamples.append(-1)
             else:
                 self._check_id(table, line, biosample, "biosample id" if "biosample" in single else "individual id")
                 persons.append(self._row_person(table, columns, line, biosample, individual))
+                self._row_biosamples.append(self._biosample.get(biosample, -1))
                 self._add_biosample_kind(table, columns, block, row, self._biosample[biosample])
             self.n_rows += 1
         return persons
@@ -325,13 +373,12 @@ class _Gathering:
     def _year_or_age(self, table: Table, line: int, name: str, cell: str) -> float:
         if cell.lower() in self._missing:
             return math.nan
-        if name == "birth_year":
+        if name in ("birth_year", "last_follow_up"):
             found = _BIRTH.fullmatch(cell)
             year = int(found[1]) if found else 0
             if not _BIRTH_YEAR_MIN <= year <= self._year:
-                raise table.refusal(
-                    line, f"{_quoted(cell)} is not a year of birth", f"a year from {_BIRTH_YEAR_MIN} to {self._year}"
-                )
+                what = "a year of birth" if name == "birth_year" else "a date of follow-up"
+                raise table.refusal(line, f"{_quoted(cell)} is not {what}", f"a year from {_BIRTH_YEAR_MIN} to {self._year}")
             return year
         try:
             age = float(cell) if not cell.startswith("_") and "_" not in cell else math.nan
@@ -374,19 +421,33 @@ class _Gathering:
         if column.code is not None:
             term = Term(kind, column.code, column.label)
             given = np.array([self._flag(table, line, column, cell) for line, cell in zip(block.lines, cells, strict=True)])
+            if kind in BIOSAMPLE_KINDS:
+                problem = f"column {column.column!r} of 0 and 1 speaks of biosamples"
+                raise table.refusal(1, problem, "codes in the column of a biosample's term")
             self._set(table, block, persons, self._flags.setdefault(term, _Numbers()), given, what=f"column {column.column!r}")
             return
-        for line, person, cell in zip(block.lines, persons, cells, strict=True):
+        whom = self._row_biosamples if kind in BIOSAMPLE_KINDS else persons
+        for line, number, cell in zip(block.lines, whom, cells, strict=True):
             for part in _CODE_SEPARATOR.split(cell):
                 code = part.strip()
                 if not self._given(code):
                     continue
+                label = column.label
+                if kind == "vital_status" and code.lower() in _UNKNOWN | _VITAL_WORDS.keys():
+                    status = VITAL_STATUS.get(_VITAL_WORDS.get(code.lower(), ""))
+                    if status is None:
+                        continue
+                    code, label = status["id"], status["label"]
+                elif column.prefix and ":" not in code:
+                    code = column.prefix + code
+                if number < 0:
+                    raise table.refusal(line, f"column {column.column!r} speaks of a biosample", "a biosample id in the row")
                 if not _CODE.fullmatch(code) or _FLAG_NUMBER.fullmatch(code):
                     problem = f"{_quoted(code)} in column {column.column!r} is not a code"
                     raise table.refusal(
                         line, problem, "codes such as HP:0001250 or E11.9, separated by ; or |; 0/1 columns by mapping"
                     )
-                self._codes.setdefault(Term(kind, code, column.label), set()).add(person)
+                self._codes.setdefault(Term(kind, code, label), set()).add(number)
 
     def _flag(self, table: Table, line: int, column: CodeColumn, cell: str) -> float:
         word = cell.lower()
@@ -423,28 +484,6 @@ def _files(path: Path) -> list[Path]:
     if not found:
         raise BadFile(str(path), "", "the folder holds no table", "files that end in .tsv, .csv, .txt (.gz) or .parquet")
     return found
-
-
-def _completeness(people: People) -> dict[str, int]:
-    """How many people have each field."""
-    return {
-        "sex": int((people.sex != 0).sum()),
-        "population": sum(map(bool, people.population)),
-        "country": sum(map(bool, people.country)),
-        "birth_year": int((people.birth_year >= 0).sum()),
-        "age": int((~np.isnan(people.age)).sum()),
-        "disease": _with_code(people, "disease"),
-        "phenotype": _with_code(people, "phenotype"),
-        **{f"measurement {item.name}": int((~np.isnan(item.values)).sum()) for item in people.measurements},
-    }
-
-
-def _with_code(people: People, kind: TermKind) -> int:
-    having = np.zeros(len(people), np.bool_)
-    for found in people.terms:
-        if found.term.kind == kind:
-            having[found.people] = True
-    return int(having.sum())
 
 
 def _quoted(cell: str) -> str:

@@ -136,7 +136,7 @@ def _text_lines(path: Path, magic: bytes) -> Iterator[tuple[int, str]]:
     if magic.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadFile(name, "line 1", "the text is in UTF-16", "UTF-8; save the table as UTF-8")
     number = 0
-    for number, raw in enumerate(_raw_lines(path, magic), start=1):
+    for number, raw in enumerate(raw_lines(path, magic), start=1):
         if number > 2 * _ROWS_MAX:
             raise BadFile(name, f"line {number}", "the file has too many lines", f"at most {_ROWS_MAX} people in a table")
         try:
@@ -153,7 +153,8 @@ def _text_lines(path: Path, magic: bytes) -> Iterator[tuple[int, str]]:
         raise BadFile(name, "line 1", "the file is empty", _EXPECTED)
 
 
-def _raw_lines(path: Path, magic: bytes) -> Iterator[bytes]:
+def raw_lines(path: Path, magic: bytes) -> Iterator[bytes]:
+    """Lines of a plain or gzipped file without their ends; refuses a broken archive, a line or a file without end."""
     rest, expanded, number = b"", 0, 1
     opened = gzip.open if magic.startswith(b"\x1f\x8b") else open
     with opened(path, "rb") as file:
