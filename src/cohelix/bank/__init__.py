@@ -3,6 +3,7 @@
 from cohelix.bank.answers import FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.bank import Bank
 from cohelix.bank.questions import Criterion, Groups, PeopleQuery, VariantQuery
+from cohelix.bank.scrub import Scrubber
 from cohelix.bank.view import DatasetView
 from cohelix.wire.dataset import DatasetRecord
 
@@ -15,6 +16,7 @@ __all__ = [
     "Groups",
     "PeopleCount",
     "PeopleQuery",
+    "Scrubber",
     "Term",
     "VariantPage",
     "VariantQuery",

@@ -292,9 +292,7 @@ def _damage(node: Path, dataset: DatasetId) -> list[str]:
         found = [f"{VERSIONS}/{folder.name}/{name}" for name in damaged_files(read_manifest(folder), folder)]
         if not found:
             open_current(node, dataset)
-        records = ReleaseHistory(home)
-        records.releases()
-        records.withdrawn()
+        ReleaseHistory(home).verify()
         return found
     except Damaged as error:
         return [os.path.relpath(error.path, home) if error.path else error.detail]

@@ -220,6 +220,11 @@ class ReleaseHistory:
             for release in releases
         ]
 
+    def verify(self) -> None:
+        """Read every file of the history; raises `Damaged` naming the first that is not what was written."""
+        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+            read_sealed(path)
+
     def _register(self) -> np.ndarray[Any, np.dtype[Any]]:
         path = self._folder / _PEOPLE_FILE
         return np.frombuffer(read_sealed(path), _ENTRY) if path.exists() else np.empty(0, _ENTRY)
@@ -294,7 +299,7 @@ def read_sealed(path: Path) -> bytes:
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read ({error.strerror})") from None
     if hashlib.sha256(content[32:]).digest() != content[:32]:
-        raise Damaged(f"{path.parent.name}/{path.name} is not what was written: its checksum differs")
+        raise Damaged(f"{path.parent.name}/{path.name} is not what was written: its checksum differs", path=str(path))
     return content[32:]
 
 

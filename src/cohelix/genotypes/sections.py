@@ -35,6 +35,8 @@ _ENTRY = np.dtype([("name", "S20"), ("dtype", "S4"), ("offset", "<u8"), ("count"
 
 AnyArray = npt.NDArray[Any]
 # Files that this process has read and found right: device, inode, size and time of the last change to the checksum.
+# Files that were found damaged when a question first needed them, and what is wrong: whoever watches over stores looks here.
+damage_met: dict[str, str] = {}
 _checked: dict[tuple[int, int, int, int, int], str] = {}
 
 
@@ -135,6 +137,10 @@ class SectionFile:
         kind, offset, count = place
         return self.buffer[offset : offset + count * kind.itemsize].view(kind)
 
+    def names(self) -> list[str]:
+        """The sections that the file has, in its order."""
+        return list(self._places)
+
     def places(self, names: Sequence[str]) -> IntArray:
         """Byte offset and elements of sections, (names, 2) int64, zeros where absent: what compiled loops take."""
         return np.array([self._places.get(name, (None, 0, 0))[1:] for name in names], np.int64).reshape(-1, 2)
@@ -155,14 +161,28 @@ def check_file(path: Path, sha256: str) -> None:
         If it is absent or differs.
     """
     try:
-        before = _state_of(path)
+        _check(path, sha256)
+    except Damaged as problem:
+        damage_met[str(path)] = problem.detail
+        raise
+
+
+def _check(path: Path, sha256: str) -> None:
+    try:
+        before = state_of(path)
         if _checked.get(before) == sha256:
             return
-        if sha256_of(path) != sha256 or _state_of(path) != before:
+        if sha256_of(path) != sha256 or state_of(path) != before:
             raise Damaged(f"{path.parent.name}/{path.name} is not what was written: its checksum differs", path=str(path))
     except OSError as problem:
         raise Damaged(f"{path.parent.name}/{path.name} cannot be read: {problem.strerror}", path=str(path)) from problem
     _checked[before] = sha256
+
+
+def state_of(path: Path) -> tuple[int, int, int, int, int]:
+    """What changes when somebody writes to a file: device, inode, size, times of the last changes."""
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def forget_checks() -> None:
@@ -190,11 +210,6 @@ def smallest(values: AnyArray, *, signed: bool = False) -> AnyArray:
         if limits.min <= low and high <= limits.max:
             return values.astype(kind)
     raise OverflowError(f"{low}…{high} fits no integer of 64 bits")
-
-
-def _state_of(path: Path) -> tuple[int, int, int, int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _aligned(place: int) -> int:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from cohelix import __version__, web
-from cohelix.bank import Bank
+from cohelix.bank import Bank, Scrubber
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.federation.routes import node_router
@@ -38,7 +38,10 @@ def create_app(folder: Path) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Compiled code is loaded before the first question, not by it.
         warm()
+        scrubber = Scrubber(bank, folder)
+        scrubber.start()
         yield
+        scrubber.stop()
 
     app = FastAPI(
         title=f"Cohelix node {settings.id}",
@@ -47,7 +50,7 @@ def create_app(folder: Path) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    web.install(app, service="node", ready=lambda: _missing(bank))
+    web.install(app, service="node", ready=lambda: _missing(bank), figures=lambda: _figures(bank))
     beacon = Beacon(bank, _about(settings), folder / "cohorts")
     app.include_router(
         node_router(
@@ -119,6 +122,10 @@ def _organisation(settings: NodeSettings) -> str:
 def _missing(bank: Bank) -> str | None:
     """Why no question can be answered: every dataset is damaged. One that is sound is enough; the others say so themselves."""
     return "no dataset can be opened" if bank.damaged() and not bank.datasets() else None
+
+
+def _figures(bank: Bank) -> dict[str, float]:
+    return {"cohelix_datasets": len(bank.datasets()), "cohelix_damaged_datasets": len(bank.damaged())}
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,13 @@ class Tls(NamedTuple):
     key: Path
 
 
-def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | None] | None = None) -> None:
+def install(
+    app: FastAPI,
+    *,
+    service: ServiceKind,
+    ready: Callable[[], str | None] | None = None,
+    figures: Callable[[], Mapping[str, float]] | None = None,
+) -> None:
     """Give an app what every server of the house has.
 
     Request ids, JSON logs, problem documents for errors, a limit on bodies, security headers, and the addresses
@@ -54,6 +60,8 @@ def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | Non
     ----------
     ready
         Says what is still missing, or None when questions can be answered.
+    figures
+        Gauges of the app's own, by name; asked when `/metrics` is.
     """
     configure_logs()
     meters = Meters(service)
@@ -69,7 +77,8 @@ def install(app: FastAPI, *, service: ServiceKind, ready: Callable[[], str | Non
         )
 
     async def metrics(_request: Request) -> Response:
-        return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
+        own = "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in (figures() if figures else {}).items())
+        return Response(meters.text() + own.encode(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
     app.add_api_route("/readyz", readyz, methods=["GET"], summary="Questions can be answered", tags=["operations"])
