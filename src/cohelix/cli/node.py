@@ -40,6 +40,11 @@ class _AbsentMeans(StrEnum):
     HOM_REF = "hom_ref"
 
 
+class _RefAllele(StrEnum):
+    A1 = "a1"
+    A2 = "a2"
+
+
 class _FilterPolicy(StrEnum):
     KEEP = "keep"
     PASS = "pass"
@@ -87,8 +92,11 @@ def load(
     reference: Annotated[
         Path | None, typer.Option("--reference", metavar="FASTA", help="Reference sequence, to left-align indels.")
     ] = None,
-    min_gq: Annotated[int | None, typer.Option("--min-gq", help="Calls with a lower GQ become missing.")] = None,
-    min_dp: Annotated[int | None, typer.Option("--min-dp", help="Calls with a lower DP become missing.")] = None,
+    ref_allele: Annotated[
+        _RefAllele | None, typer.Option("--ref-allele", help="Which allele of a .bim is REF; else the one --reference has.")
+    ] = None,
+    min_gq: Annotated[int | None, typer.Option("--min-gq", min=0, help="Calls with a lower GQ become missing.")] = None,
+    min_dp: Annotated[int | None, typer.Option("--min-dp", min=0, help="Calls with a lower DP become missing.")] = None,
     filter_policy: Annotated[
         _FilterPolicy, typer.Option("--filter", help="Take records that fail FILTER, or make their calls missing.")
     ] = _FilterPolicy.KEEP,
@@ -136,6 +144,7 @@ def load(
         mapping=mapping,
         concepts=concepts,
         reference=reference,
+        ref_allele=ref_allele.value if ref_allele is not None else None,
         min_gq=min_gq,
         min_dp=min_dp,
         filter_policy=filter_policy.value,

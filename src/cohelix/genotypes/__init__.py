@@ -7,10 +7,13 @@ from cohelix.genotypes.counts import CountTable, open_counts, write_counts
 from cohelix.genotypes.encode import encode_calls
 from cohelix.genotypes.export import write_region
 from cohelix.genotypes.load import GenotypeReport, LoadProgress, load_genotypes
+from cohelix.genotypes.load_blocks import CallFilters
 from cohelix.genotypes.model import Calls, Carriers, Cohort, DosageType, EncodedBatch, StoreInfo, VariantTable
+from cohelix.genotypes.plink import RefAllele
 from cohelix.genotypes.writer import StoreWriter
 
 __all__ = [
+    "CallFilters",
     "Calls",
     "Carriers",
     "Cohort",
@@ -19,6 +22,7 @@ __all__ = [
     "EncodedBatch",
     "GenotypeReport",
     "LoadProgress",
+    "RefAllele",
     "StoreInfo",
     "StoreWriter",
     "VariantTable",
