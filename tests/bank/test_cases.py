@@ -127,6 +127,10 @@ def test_a_tumours_variants_have_no_frequency_and_are_listed_by_the_floor(laml) 
         assert (answer.status, answer.reason, answer.populations) == ("not_assessed", NOT_COUNTED["somatic"], ())
         assert view.record.content == "somatic"
     assert everything.variants(VariantQuery(None)).total == len(tumours)
+    region = bank.region(Region("15", 90631900, 90632000), Assembly.GRCH37, limit=10)
+    assert [(dataset.status, dataset.reason, dataset.variants) for dataset in region.datasets] == [
+        ("not_assessed", NOT_COUNTED["somatic"], ())
+    ] * 2
     page = floored.variants(VariantQuery(None), limit=1000)
     assert page.total == len(page.items) == sum(len(who) >= 5 for who in tumours.values()) > 0
     assert idh2 in [found.key for found in page.items]
