@@ -23,9 +23,13 @@ BEACON = (
     "map",
     "entry_types",
     "filtering_terms",
+    "analyses",
+    "biosamples",
+    "cohorts",
+    "datasets",
     "g_variants",
     "individuals",
-    "datasets",
+    "runs",
 )
 PREFIXES = ("/beacon/v2", "/federation/v1")
 

@@ -20,6 +20,8 @@ from cohelix.federation.registry import Registry as Members
 from cohelix.hub.network import read_entries
 from cohelix.testing.federation import RunningFederation, simulated_federation
 from cohelix.wire.federation import BeaconReply, Member
+from validation.conformance.schemas import Schemas
+from validation.conformance.validator import Validator
 
 SHARED = Path(os.environ.get("COHELIX_SHARED", Path(__file__).parents[3] / "shared"))
 SCHEMAS = SHARED / "vectors" / "beacon-v2-schemas"
@@ -246,3 +248,28 @@ def test_a_stopped_member_is_named_and_nobody_is_an_error(broken: tuple[RunningF
     answer = client.get("/beacon/v2/g_variants", params=question)
     assert answer.status_code == 503
     check(answer.json(), "beaconErrorResponse")
+
+
+@with_schemas
+def test_the_network_conforms(federation: RunningFederation) -> None:
+    validator = Validator(f"{federation.hub.url}/beacon/v2", Schemas(SCHEMAS), ids=1, terms=4, records=2)
+    assert "\n".join(validator.run()) == ""
+    assert validator.checks > 800
+
+
+def test_entries_are_found_wherever_they_are(client: httpx.Client) -> None:
+    (individual,) = client.get("/beacon/v2/individuals?requestedGranularity=record&limit=1").json()["response"]["resultSets"][
+        0
+    ]["results"]
+    answer = client.get(f"/beacon/v2/individuals/{individual['id']}").json()
+    assert answer["response"]["resultSets"][0]["results"] == [individual]
+    roads = {road["node"]: road for road in answer["info"]["nodes"]}
+    assert roads["FI"]["reason"] is None and "no individual of this id" in roads["IT"]["reason"]
+    runs = client.get("/beacon/v2/datasets/FI:sim/runs?requestedGranularity=record&limit=1").json()
+    (run,) = runs["response"]["resultSets"][0]["results"]
+    again = client.get(f"/beacon/v2/runs/{run['id']}").json()
+    assert [road["node"] for road in again["info"]["nodes"]] == ["FI"]
+    assert client.get("/beacon/v2/runs/XX:sim:S1").status_code == 400
+    assert client.get("/beacon/v2/individuals/nobody").status_code == 404
+    cohorts = client.get("/beacon/v2/cohorts").json()["response"]["collections"]
+    assert [one["id"] for one in cohorts] == ["FI:sim", "GB:sim", "IT:sim"]

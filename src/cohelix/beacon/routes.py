@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cohelix.beacon.beacon import Beacon, Reply
+from cohelix.beacon.entry_types import ENTRY_TYPES
 from cohelix.beacon.query import VARIANT_PARAMETERS
 from cohelix.core.errors import BadQuestion, TooLarge
 from cohelix.web import name_route, request_id
@@ -85,19 +87,17 @@ def openapi_paths() -> dict[str, Any]:
     }
     for path, summary in described.items():
         paths[PREFIX + path] = {"get": _operation(summary, [])}
-    for path, summary, names in (
-        ("/g_variants", "Variants by sequence, range, bracket or gene", VARIANT_PARAMETERS),
-        ("/g_variants/{id}", "One variant by its variantInternalId", ()),
-        ("/individuals", "Counts of people", ("filters", *VARIANT_PARAMETERS)),
-        ("/datasets", "The datasets", ("datasetIds",)),
-        ("/datasets/{id}", "One dataset", ()),
-    ):
-        given = [_parameter(name) for name in (*names, *_COMMON_PARAMETERS)]
-        if "{id}" in path:
-            given.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}})
-        post = _operation(summary, given[:1] if "{id}" in path else [])
-        post["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
-        paths[PREFIX + path] = {"get": _operation(summary, given), "post": post}
+    for entry in ENTRY_TYPES.values():
+        root, names = f"/{entry.path}", () if entry.is_collection else ("filters", *VARIANT_PARAMETERS)
+        terms = f"{root}/{{id}}/filtering_terms" if entry.is_collection else f"{root}/filtering_terms"
+        paths[PREFIX + terms] = {"get": _operation("What may be filtered by", [_ID] if "{id}" in terms else [])}
+        paths[PREFIX + root] = _entries(entry.name, ("datasetIds",) if entry.is_collection else names)
+        paths[f"{PREFIX}{root}/{{id}}"] = _entries(f"One entry of {entry.path}, by its id", ("datasetIds",), _ID)
+        for other in entry.related:
+            path = ENTRY_TYPES[other].path
+            paths[f"{PREFIX}{root}/{{id}}/{path}"] = _entries(
+                f"{ENTRY_TYPES[other].name}: those of one entry of {entry.path}", ("filters", *VARIANT_PARAMETERS), _ID
+            )
     return paths
 
 
@@ -109,6 +109,16 @@ _COMMON_PARAMETERS: Final = (
     "requestedSchema",
     "testMode",
 )
+
+
+_ID: Final[dict[str, Any]] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _entries(summary: str, names: Iterable[str], *given: dict[str, Any]) -> dict[str, Any]:
+    """GET and POST of an address of entries."""
+    post = _operation(summary, [*given])
+    post["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    return {"get": _operation(summary, [*given, *map(_parameter, (*names, *_COMMON_PARAMETERS))]), "post": post}
 
 
 def _parameter(name: str) -> dict[str, Any]:
