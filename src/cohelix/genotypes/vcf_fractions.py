@@ -188,7 +188,8 @@ def _opened(path: Path) -> Iterator[Any]:
     verbosity = pysam.set_verbosity(0)
     file = None
     try:
-        with suppress(OSError, ValueError):
+        # NotImplementedError: a file of plain gzip, in which htslib cannot seek.
+        with suppress(OSError, ValueError, NotImplementedError):
             file = pysam.VariantFile(str(path))
         yield file
     finally:
