@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import random
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -142,6 +143,32 @@ def test_a_malformed_file_is_refused(tmp_path: Path, content: bytes, says: str) 
     with pytest.raises(BadFile) as refusal:
         list(read_maf(path, assembly=Assembly.GRCH37))
     assert says in refusal.value.detail
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_with_changed_bytes_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    """Bytes changed, lost, repeated or cut off, plain and within gzip: calls of the assembly, or a refusal."""
+    rng = random.Random(seed)
+    path = write(tmp_path / ("a.maf.gz" if seed % 2 else "a.maf"), *({"Tumor_Sample_Barcode": f"T{i}"} for i in range(6)))
+    good, refused = path.read_bytes(), 0
+    for _ in range(120):
+        content = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(content))
+            content[at : at + rng.choice([0, 1, 1, 9])] = rng.choice(
+                [b"", b"\t", b"\n", b"-", b"9", bytes([rng.randrange(256)])]
+            )
+        path.write_bytes(bytes(content[: rng.choice([len(content), rng.randrange(len(content))])]))
+        try:
+            made = load_reported(
+                read_maf(path, assembly=Assembly.GRCH37), tmp_path / f"{rng.random()}", assembly=Assembly.GRCH37, path=path
+            )
+        except BadFile as refusal:
+            refused += 1
+            assert refusal.expected
+            continue
+        assert made.report.variants > 0
+    assert 20 < refused <= 120
 
 
 def test_other_files_are_no_maf(tmp_path: Path) -> None:
