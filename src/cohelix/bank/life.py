@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from cohelix.bank.making import Declaration, complete_version
-from cohelix.bank.manifest import ANNOTATIONS, CASES, FORMAT_VERSION, GENOTYPES, REPORT_FILE, damaged_files, read_manifest
+from cohelix.bank.manifest import (
+    ANNOTATIONS,
+    CASES,
+    FORMAT_VERSION,
+    GENOTYPES,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    damaged_files,
+    read_manifest,
+)
 from cohelix.bank.people import CallSets, link, people_joined, people_of
 from cohelix.bank.publish import (
     DATASETS,
@@ -37,6 +46,7 @@ from cohelix.genotypes import load_genotypes
 from cohelix.genotypes.annotations import Annotation, Annotations, write_annotations
 from cohelix.genotypes.fractions import rewrite_cases
 from cohelix.genotypes.merge import Joined, join_samples, keep_samples
+from cohelix.genotypes.sections import check_file
 from cohelix.genotypes.store import open_store
 from cohelix.genotypes.structural import write_mates
 from cohelix.phenotypes import read_people
@@ -289,6 +299,8 @@ def _damage(node: Path, dataset: DatasetId) -> list[str]:
         if pointer is None:
             raise NotFound(f"the node has no dataset {dataset}")
         folder = home / VERSIONS / f"{pointer.version:06d}"
+        if pointer.manifest is not None:  # a damaged list of checksums would accuse other files
+            check_file(folder / MANIFEST_FILE, pointer.manifest)
         found = [f"{VERSIONS}/{folder.name}/{name}" for name in damaged_files(read_manifest(folder), folder)]
         if not found:
             open_current(node, dataset)

@@ -88,7 +88,8 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
     except (OSError, ValidationError) as error:
-        raise Damaged(f"version {folder.name}: the manifest cannot be read ({_first_line(error)})") from None
+        path = str(folder / MANIFEST_FILE)
+        raise Damaged(f"version {folder.name}: the manifest cannot be read ({_first_line(error)})", path=path) from None
 
 
 def checksums(folder: Path) -> dict[str, str]:
