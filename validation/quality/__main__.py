@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -54,7 +55,7 @@ def _write(outcomes: list[faults.Outcome], compared: list[Compared]) -> None:
 
 
 def _words(text: str) -> str:
-    return text.split(": ", 1)[-1].replace("|", "/")[:160] if "/tmp" in text else text.replace("|", "/")[:160]
+    return re.sub(r"/\S*/", "", text).replace("|", "/")[:160]
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def of_people(folder: Path, seed: int, n_people: int = 240) -> list[Outcome]:  #
 
 def _seen(fault: str, name: str, check: str, findings: list[dict[str, Any]]) -> Outcome:
     told = [one["detail"] for one in findings if one["check"] == check and (one["callSet"] == name or name in one["detail"])]
+    if fault == "half siblings":  # not by their parents, who are of the first degree
+        told = [detail for detail in told if detail.startswith("second-degree")]
     return Outcome(fault, check, bool(told), told[0] if told else "")
 
 
