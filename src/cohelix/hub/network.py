@@ -24,7 +24,7 @@ from cohelix.federation.fan_out import Asked
 from cohelix.federation.questions import Federation
 from cohelix.hub.services import beacon_id
 from cohelix.hub.settings import HubSettings
-from cohelix.wire.beacon import BeaconQuestion, Granularity, question_from_get, question_from_post
+from cohelix.wire.beacon import LIMIT_MAX, BeaconQuestion, Granularity, question_from_get, question_from_post
 from cohelix.wire.federation import AskBeacon, BeaconReply, Member
 
 PREFIX = "/beacon/v2"
@@ -128,13 +128,17 @@ class Network:
         unknown = sorted(name for name in wanted or () if ":" not in name or name.partition(":")[0] not in members)
         if unknown:
             what = (named and address.root) or "dataset"
-            raise BadQuestion(f"{unknown[0][:80]!r} is no {what} of an active member; it is named MEMBER:{what.upper()}")
+            words = f"{unknown[0][:80]!r} is no {what} of an active member; it is named MEMBER:{what.upper()}"
+            raise NotFound(words) if named else BadQuestion(words)
+        # Collections are paged over all members together, result sets each by itself.
+        collected = ENTRY_TYPES[address.entry].is_collection
+        forwarded = replace(question, skip=0, limit=LIMIT_MAX) if collected else question
         questions = {}
         for member in members:
             own = None if wanted is None else sorted(name for name in wanted if name.startswith(f"{member}:"))
             if own is None or own:
                 datasets = sorted(name for name in asked_datasets or () if name.startswith(f"{member}:"))
-                questions[member] = AskBeacon(path=path, body=_forwarded(question, datasets))
+                questions[member] = AskBeacon(path=path, body=_forwarded(forwarded, datasets))
         asked = await self._federation.beacon(questions, read_entries)
         told = [one.answer for one in asked if one.answer]
         parts = [part for part in told if part.refusal is None]
@@ -160,7 +164,8 @@ class Network:
             if not ENTRY_TYPES[address.entry].is_collection:
                 document["response"] = {"resultSets": [one for part in parts for one in part.result_sets]}
             elif granularity == "record":
-                document["response"] = {"collections": [one for part in parts for one in part.collections]}
+                collections = [one for part in parts for one in part.collections]
+                document["response"] = {"collections": collections[question.first : question.first + question.limit]}
         lines = [line for part in parts for line in part.lines]
         document["info"] = {**({"datasets": lines} if lines else {}), "nodes": [_road(one) for one in asked]}
         return document
