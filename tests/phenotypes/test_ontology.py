@@ -7,6 +7,7 @@ import json
 import lzma
 import math
 import os
+import random
 import time
 from pathlib import Path
 
@@ -195,6 +196,35 @@ def test_files_that_are_refused(tmp_path, text, said):
     with pytest.raises(BadFile, match=said):
         add(tmp_path, text, "ontology")
     assert not (tmp_path / "node").exists()
+
+
+def test_entities_do_not_grow_without_bound(tmp_path):
+    lines = ['<!ENTITY a0 "ha">', *(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))]
+    bomb = f"<?xml version='1.0'?><!DOCTYPE rdf [{''.join(lines)}]>" + OWL.partition("?>")[2].replace("rare disorder", "&a11;")
+    with pytest.raises(BadFile, match="broken XML"):
+        add(tmp_path, bomb, "bomb.owl")
+
+
+def test_broken_files_end_in_a_refusal(tmp_path):
+    """A seeded sample; 6,000 of the kind were tried while this was written."""
+    rng, refused = random.Random(5), 0
+    whole = [OBO.encode(), OWL.encode(), TABLE.encode(), gzip.compress(OBO.encode()), lzma.compress(OWL.encode())]
+    for _ in range(250):
+        broken = bytearray(rng.choice(whole))
+        for _ in range(rng.choice([1, 2, 5, 30])):
+            place = rng.randrange(len(broken) + 1)
+            if rng.random() < 0.6:
+                broken[place : place + rng.randrange(1, 40)] = rng.randbytes(rng.randrange(3))
+            else:
+                broken[place:place] = rng.choice(
+                    [b"\0", b"&a;", b"is_a: MONDO:0005148\n", b"[Term]\n", b"id: ../../x:1\n", b'"']
+                )
+        try:
+            add(tmp_path, bytes(broken), "broken", rng.choice([None, "ICD10"]))
+        except BadInput:
+            refused += 1
+    assert 200 < refused < 250
+    assert {path.parent.name for path in tmp_path.rglob("*.arrow")} <= {"ontologies"}
 
 
 def test_a_prefix_that_the_file_does_not_have(tmp_path):

@@ -21,6 +21,7 @@ from cohelix.bank.manifest import Atom
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.ids import DatasetId
+from cohelix.phenotypes.lazy import numbers_of
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS, SEX_LABELS, Documents, Measurement, People, Term, TermPeople
 
 CALL_SETS_FILE = "call_sets.arrow"
@@ -107,15 +108,18 @@ def link(columns: Sequence[str], people: People, tumours: frozenset[str] = froze
 
 def atoms_of(call_sets: CallSets, people: People) -> tuple[tuple[Atom, IntArray], ...]:
     """The counted columns by origin and sex: each atom with its ascending sample indexes, in order of origin, then sex."""
-    origins = people.origins()
-    members: dict[tuple[str, int], list[int]] = {}
-    for column in np.flatnonzero(call_sets.counted).tolist():
-        person = int(call_sets.person[column])
-        known = person < len(people)
-        members.setdefault((origins[person] if known else "", int(people.sex[person]) if known else 0), []).append(column)
+    words, which = numbers_of(people.origins())
+    words, which = (words, which) if words[:1] == ("",) else (("", *words), which + 1)
+    columns = np.flatnonzero(call_sets.counted)
+    person = call_sets.person[columns]
+    registered = person < len(people)
+    cells = np.zeros(len(columns), np.int64)  # origin and sex in one number; 0 where nothing is known
+    cells[registered] = which[person[registered]] * len(SEX_LABELS) + people.sex[person[registered]]
+    order = np.argsort(cells, kind="stable")
+    found, starts = np.unique(cells[order], return_index=True)
     return tuple(
-        (Atom(population=origin, sex=SEX_LABELS[sex], people=len(columns)), np.array(columns, np.int64))
-        for (origin, sex), columns in sorted(members.items())
+        (Atom(population=words[cell // len(SEX_LABELS)], sex=SEX_LABELS[cell % len(SEX_LABELS)], people=len(part)), part)
+        for cell, part in zip(found.tolist(), np.split(columns[order], starts[1:]) if len(found) else (), strict=True)
     )
 
 
