@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,10 @@ def test_strelkas_calls_without_genotypes_are_carried_by_the_tumour(tmp_path: Pa
         CallDetail(1, 1, 0.25, "unknown", "somatic"),
         CallDetail(2, 1, 0.1, "unknown", "somatic"),
     )
+    packed = tmp_path / "s.vcf.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert tumour_columns([packed]) == {"TUMOR"}
+    assert read_fractions([packed], store, tumours=frozenset({"TUMOR"})) == found
     passing = read_fractions([path], store, tumours=frozenset({"TUMOR"}), passing_only=True)
     assert [detail.row for detail in passing.details] == [0, 1]
 

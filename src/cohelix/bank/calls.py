@@ -87,7 +87,7 @@ def note_cases(files: Sequence[Path], report: GenotypeReport, people: People, fo
     if found.details or tumours or n_mates:
         write_cases(found.details, (), tumours, folder / CASES)
     for path in found.not_read:
-        report.warnings += (f"{path.name}: mitochondrial allele fractions are not kept: the file has no index",)
+        report.warnings += (f"{path.name}: allele fractions are not kept: index it (bgzip and tabix)",)
     # Tumours with their normals are a somatic dataset; a few tumours in a cohort leave it a germline one.
     person = linkage.call_sets.person
     others = ~is_tumour & ~np.isin(person, person[is_tumour])

@@ -6,9 +6,12 @@ Where they stand, in the order in which they are believed: HF (mitochondrial cal
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from cohelix.core.errors import BadFile
@@ -18,8 +21,9 @@ from cohelix.genotypes.store import GenotypeStore
 
 _FRACTION_KEYS = ("HF", "AF", "FREQ", "AD", "TIR", "AU")
 _TUMOUR_WORDS = frozenset({"TUMOR", "TUMOUR"})
-# Without an index the whole file is read for its mitochondrial records: a minute's work at most.
+# Without an index the whole file is read for its mitochondrial records, and plain gzip is unpacked: a minute's work at most.
 _UNINDEXED_BYTES_MAX = 256 << 20
+_HEADER_LINE_BYTES_MAX = 64 << 20  # the names of a million samples
 _MT_NAMES = ("MT", "chrM", "M", "chrMT", "NC_012920.1")
 
 
@@ -34,7 +38,7 @@ def tumour_columns(files: Sequence[Path]) -> frozenset[str]:
     """Columns that a VCF's own header says are of tumours: `##tumor_sample` (Mutect2), or TUMOR beside NORMAL (Strelka)."""
     found: set[str] = set()
     for path in files:
-        with _opened(path) as file:
+        with _opened(path, header_only=True) as file:
             if file is None:
                 continue
             samples = set(file.header.samples)
@@ -62,15 +66,17 @@ def read_fractions(
     columns = {name: number for number, name in enumerate(store.info.samples)}
     mitochondrial = bool(store.contig_rows("MT"))
     for path in files:
-        with _opened(path) as file:
+        with _opened(path, header_only=True) as file:
             if file is None or not any(key in file.header.formats for key in _FRACTION_KEYS):
                 continue
             names = [name for name in file.header.samples if name in tumours]
+            whole = bool(names) and not _is_plain_gzip(path)
             if not names and not mitochondrial:
                 continue
-            if not names and not _is_indexed(file) and path.stat().st_size > _UNINDEXED_BYTES_MAX:
+            if not whole and not _is_indexed(file) and path.stat().st_size > _UNINDEXED_BYTES_MAX:
                 not_read.append(path)
                 continue
+        with _opened(path) as file:
             try:
                 records = file if names else _mitochondrial(file)
                 details += _of_records(records, store, columns, names, passing_only=passing_only)
@@ -179,20 +185,40 @@ def _is_indexed(file: Any) -> bool:
     return file.index is not None
 
 
+def _is_plain_gzip(path: Path) -> bool:
+    """Whether a file is gzip without BGZF's extra field, in which htslib cannot seek."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start[:2] == b"\x1f\x8b" and len(start) == 4 and not start[3] & 4
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A VCF or BCF file; None for a file of another format."""
+def _opened(path: Path, *, header_only: bool = False) -> Iterator[Any]:
+    """A VCF or BCF file, of plain gzip an unpacked copy; None for a file of another format."""
     import pysam  # a third of a second, and only some files need it
 
     # htslib would tell standard error of files that are no VCF, and of keys that a header does not declare.
     verbosity = pysam.set_verbosity(0)
     file = None
     try:
-        # NotImplementedError: a file of plain gzip, in which htslib cannot seek.
-        with suppress(OSError, ValueError, NotImplementedError):
-            file = pysam.VariantFile(str(path))
-        yield file
+        with TemporaryDirectory(prefix="cohelix-") as folder:
+            readable = path
+            if path.is_file() and _is_plain_gzip(path):
+                readable = Path(folder) / "unpacked.vcf"
+                _unpack(path, readable, header_only=header_only)
+            with suppress(OSError, ValueError, NotImplementedError):
+                file = pysam.VariantFile(str(readable))
+            yield file
     finally:
         if file is not None:
             file.close()
         pysam.set_verbosity(verbosity)
+
+
+def _unpack(path: Path, target: Path, *, header_only: bool) -> None:
+    with gzip.open(path, "rb") as packed, target.open("wb") as out:
+        if not header_only:
+            shutil.copyfileobj(packed, out)
+            return
+        while (line := packed.readline(_HEADER_LINE_BYTES_MAX)).startswith(b"#"):
+            out.write(line)
