@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks import cohort_counts, data, http_lookup, load_and_export, lookups, people_filters
+from benchmarks import cohort_counts, data, frequency_tables, http_lookup, load_and_export, lookups, people_filters
 from benchmarks.measure import Row
 from benchmarks.scale import FULL, SMALL, Scale
 from cohelix import __version__
@@ -43,6 +43,7 @@ def run(scale: Scale) -> list[Row]:
         keys = [tuple(store.key(row)) for row in range(0, store.info.n_variants, max(1, store.info.n_variants // 5000))]
         text = f"{files.n_variants:,} variants × {files.n_people:,} people"
         note(lambda: http_lookup.run(scale, loaded.node, keys, text))
+        note(lambda: frequency_tables.run(scale, scratch))
         note(lambda: cohort_counts.gene(scale, store, loaded.store_folder, files.pgen))
         note(lambda: lookups.carriers(scale, store, files.pgen))
         note(lambda: load_and_export.export(scale, files, loaded, scratch))

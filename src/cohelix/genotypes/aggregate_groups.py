@@ -74,12 +74,14 @@ def read_sites_mapping(path: Path) -> SitesMapping:
     unknown = sorted(map(str, document.keys() - _MAPPING_KEYS))
     if unknown:
         raise bad(f"{unknown[0]!r} is not known in a mapping of counts", "people, populations, columns")
+    populations = {str(old).upper(): None if new is None else str(new) for old, new in document.get("populations", {}).items()}
+    spelled = {name.upper(): name for name in populations.values() if name is not None}
     people = {}
     for label, number in document.get("people", {}).items():
         if type(number) is not int or number < 1:
             raise bad(f"people of {label} is {number!r}", "a whole number from 1")
-        people[Group(*parse_population(str(label)))] = number
-    populations = {str(old).upper(): None if new is None else str(new) for old, new in document.get("populations", {}).items()}
+        population, sex = parse_population(str(label))
+        people[Group(spelled.get(population.upper(), population), sex)] = number
     columns = {}
     for key, said in document.get("columns", {}).items():
         measure, sex = (said.get("measure"), said.get("sex", "all")) if isinstance(said, dict) else (None, "all")
