@@ -6,6 +6,7 @@ people with at least one called copy of the ALT; non-carriers are fully called p
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +61,7 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
     row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
     row_genotypes = row_counts & _genotypes_pass(counts, people, floor, haploid_contig)
     told_counts, told_genotypes = np.zeros_like(row_counts), np.zeros_like(row_counts)
-    rows_of = {int(level): np.flatnonzero((levels == level) & (people > 0)) for level in np.unique(levels)}
+    rows_of = _rows_of(tuple(levels.tolist()), tuple((people > 0).tolist()))
     for rows in rows_of.values():
         told_counts[:, rows] = row_counts[:, rows].all(axis=1, keepdims=True)
         told_genotypes[:, rows] = row_genotypes[:, rows].all(axis=1, keepdims=True)
@@ -98,6 +99,13 @@ def tell_given_frequencies(
     worst[..., MISSING] = np.where(unknown, people - free - worst[..., HET] - worst[..., HOM], counts[..., MISSING])
     told = tell_frequencies(worst, people, levels, floor=floor, haploid_contig=haploid_contig)
     return Told(told.counts, told.genotypes & ~unknown)
+
+
+@lru_cache(maxsize=256)  # a dataset's layout does not change: nearly every question finds its own here
+def _rows_of(levels: tuple[int, ...], peopled: tuple[bool, ...]) -> dict[int, IntArray]:
+    """The rows of each level that have people, by level."""
+    given, counted = np.array(levels), np.array(peopled)
+    return {level: np.flatnonzero((given == level) & counted) for level in sorted(set(levels))}
 
 
 def tell_parts(
