@@ -250,6 +250,17 @@ def test_breakends_are_found_from_either_side(tmp_path: Path) -> None:
     assert keys(contig="2", overlaps=Region("2", 150, 151)) == ["2-100-A-<DEL>"]
 
 
+def test_a_block_of_a_gvcf_answers_for_its_positions_and_is_no_variant(tmp_path: Path) -> None:
+    records = ["1 1000 . A <NON_REF> . . END=1100 GT 0/0 ./.", "1 1101 . A G,<NON_REF> . . . GT 0/1 0/0"]
+    view = small(tmp_path, ["s", "t"], records, None).view(DatasetId("d"))
+    inside = view.frequency(VariantKey("1", 1049, "C", "T"))
+    assert inside.status == "answered"
+    assert (inside.populations[0].allele_count, inside.populations[0].allele_number) == (0, 2)
+    assert view.frequency(VariantKey("1", 1200, "C", "T")).status == "not_assessed"
+    assert [str(found.key) for found in view.variants(VariantQuery(None)).items] == ["1-1101-A-G"]
+    assert view.variants(VariantQuery(None, variant_type="SV")).total == 0
+
+
 def test_structural_variants_of_1000_genomes_equal_a_scan(shared_data: Path, tmp_path: Path, referee) -> None:
     """Types, overlaps and lengths of the symbolic alleles, against bcftools' own reading of POS, END and SVLEN."""
     source = next((shared_data / "kg3-chr22-cen").glob("*.bcf"))

@@ -18,10 +18,12 @@ from cohelix.disclosure.rules import AC, tell_frequencies, tell_given_frequencie
 from cohelix.genotypes import CountTable, open_counts
 from cohelix.genotypes.sections import sha256_of
 from cohelix.genotypes.store import GenotypeStore, open_store
+from cohelix.genotypes.structural import REFERENCE_BLOCKS
 from cohelix.phenotypes.model import SEX_LABELS, People
 from cohelix.phenotypes.store import read_people_store
 
 LISTED_FILE = "listed.npy"
+_NO_ALT = frozenset({".", *REFERENCE_BLOCKS})  # rows that name no variant
 HAPLOID_CONTIGS = frozenset({"X", "Y", "MT"})
 _BLOCK_ROWS = 16_384
 
@@ -133,7 +135,7 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
             for index, (position, ref, alt) in enumerate(zip(names.position.tolist(), names.ref, names.alt, strict=True)):
                 if position != previous[0]:
                     previous = (position, set())
-                first[index] = alt != "." and (ref, alt) not in previous[1]
+                first[index] = alt not in _NO_ALT and (ref, alt) not in previous[1]
                 previous[1].add((ref, alt))
             bits[0, block.start : block.stop] = told & first
             bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)

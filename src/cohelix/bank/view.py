@@ -32,7 +32,8 @@ from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies, tell_given_frequencies
 from cohelix.genotypes import Cohort
 from cohelix.genotypes.annotations import Annotation
-from cohelix.phenotypes.model import BIOSAMPLE_KINDS, People
+from cohelix.genotypes.structural import REFERENCE_BLOCKS
+from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
@@ -380,15 +381,17 @@ class DatasetView:
         return np.asarray(told[:, 0] & told[:, self._wanted(groups).asked].any(axis=1))
 
     def _record_at(self, key: VariantKey) -> int | None:
-        """A row at the key's position whose REF is compatible (one is the other's beginning); the same REF preferred."""
-        rows = self._version.store.rows_starting(Region(key.contig, key.position, key.position + 1))
-        if not rows:
-            return None
-        refs = self._version.store.table(rows).ref
-        fitting = [index for index, ref in enumerate(refs) if ref.startswith(key.ref) or key.ref.startswith(ref)]
-        if not fitting:
-            return None
-        return rows[min(fitting, key=lambda index: (refs[index] != key.ref, index))]
+        """A row at the key's position whose REF is compatible (one is the other's beginning), the same REF preferred; else a
+        gVCF's block of people without any other allele, in which the position lies."""
+        store = self._version.store
+        rows = store.rows_starting(Region(key.contig, key.position, key.position + 1))
+        if rows:
+            refs = store.table(rows).ref
+            fitting = [index for index, ref in enumerate(refs) if ref.startswith(key.ref) or key.ref.startswith(ref)]
+            if fitting:
+                return rows[min(fitting, key=lambda index: (refs[index] != key.ref, index))]
+        covering = store.rows_overlapping(Region(key.contig, key.position, key.position + 1))
+        return next((row for row in covering.tolist() if store.key(row).alt in REFERENCE_BLOCKS), None)
 
     def _tellable(self, rows: IntArray, groups: Groups, *, observed: bool) -> IntArray:
         """Those of the rows that the public may know of; with groups, on a floored dataset, that it may know of there."""

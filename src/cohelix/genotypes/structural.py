@@ -24,7 +24,7 @@ _COPIES = re.compile(r"CN(\d+)")
 _REPEATS = re.compile(r"(STR|VNTR|TR|CNV:TR)\d*", re.IGNORECASE)
 
 # ALTs of gVCF that stand for any other allele: nobody's variant.
-_REFERENCE_BLOCKS = frozenset({"<NON_REF>", "<*>"})
+REFERENCE_BLOCKS = frozenset({"<NON_REF>", "<*>"})
 
 
 class Mate(NamedTuple):
@@ -49,7 +49,7 @@ def types_of(alt: str) -> frozenset[str]:
     """
     if "[" in alt or "]" in alt or alt.startswith(".") or alt.endswith("."):
         return frozenset({"BND", "SV"}) if alt != "." else frozenset()
-    if not alt.startswith("<") or alt in _REFERENCE_BLOCKS:
+    if not alt.startswith("<") or alt in REFERENCE_BLOCKS:
         return frozenset()
     name = alt.strip("<>").upper()
     family = name.split(":", 1)[0]
