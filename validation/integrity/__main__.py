@@ -47,8 +47,9 @@ def main() -> int:
     lines = [
         "# Damage to a store",
         "",
-        f"Made by `python -m validation.integrity` (seed {SEED}): {TIMES:,} times one file of a dataset (shards, counts, people,",
-        "lists, manifest, pointer, report, history of releases) is damaged, the bank is opened anew and asked, and `verify` runs.",
+        f"Made by `python -m validation.integrity` (seed {SEED}): {TIMES:,} times one file of a dataset (shards, counts,",
+        "people, lists, manifest, pointer, report, history of releases) is damaged, the bank is opened anew and",
+        "asked, and `verify` runs.",
         "`by verify` are files that no public question reads: the report of the load and the history of releases.",
         "",
         "| damage | found | times |",

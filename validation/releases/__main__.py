@@ -22,8 +22,8 @@ def main() -> int:
     lines = [
         "# Releases under additions and withdrawals",
         "",
-        f"Made by `python -m validation.releases`: {HISTORIES:,} random histories (seeds 0…{HISTORIES - 1}) of up to 14 steps, k of",
-        "2, 5 or 10, up to 120 people in 1 to 8 groups of population and sex; all pairs of a history's releases compared as sets.",
+        f"Made by `python -m validation.releases`: {HISTORIES:,} random histories (seeds 0…{HISTORIES - 1}) of up to 14",
+        "steps, k 2, 5 or 10, up to 120 people in 1 to 8 groups of population and sex; all pairs of releases compared.",
         "",
         "| | |",
         "|---|---|",

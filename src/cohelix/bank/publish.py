@@ -11,13 +11,14 @@ datasets/<id>/load.lock           held by whatever is changing the dataset
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cohelix.bank.manifest import MANIFEST_FILE, REPORT_FILE
 from cohelix.bank.version import OpenVersion
@@ -240,7 +241,11 @@ def read_pointer_or_none(home: Path) -> Pointer | None:
 
 def _pointer_text(pointer: Pointer) -> str:
     document = {"version": pointer.version}
-    found = document | {name: value for name in ("manifest", "report") if (value := getattr(pointer, name)) is not None}
+    found: dict[str, Any] = document | {
+        name: value for name in ("manifest", "report") if (value := getattr(pointer, name)) is not None
+    }
+    if pointer.manifest is not None:
+        found["check"] = hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
     return json.dumps(found) + "\n"
 
 
