@@ -41,6 +41,7 @@ class Schemas:
     """The schemas in a folder, all under one root; a reference that leads nowhere is an error."""
 
     def __init__(self, folder: Path) -> None:
+        @cache  # the validator asks anew for every reference that it follows
         def retrieve(uri: str) -> Resource[Any]:
             path = uri.removeprefix(RAW).removeprefix(ROOT)
             # Defect D3: five entry types refer to a file that is in the framework, not in the model.
