@@ -85,7 +85,7 @@ def test_genotypes_of_one_copy_follow_and_others_stay_unknown(tmp_path: Path) ->
         "MT 300 . T C . . AC=7;AN=100;AC_M=3;AN_M=50;AC_F=4;AN_F=50",
         keys="AC AN AC_M AN_M AC_F AN_F nhomalt nhomalt_F",
     )
-    with pytest.raises(BadFile, match="line 14.*position comes before"):
+    with pytest.raises(BadFile, match=r"line 14.*position comes before"):
         loaded(file, folder=tmp_path / "unsorted")
     lines = file.read_text(encoding="ascii").splitlines(keepends=True)
     file.write_text("".join([*lines[:-3], lines[-2], lines[-3], lines[-1]]), encoding="ascii")

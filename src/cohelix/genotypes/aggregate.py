@@ -7,6 +7,7 @@ the end, so that memory is bounded by a piece (and 16 bytes a site).
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from cohelix.core.arrays import AlleleCounts, IntArray
+from cohelix.core.arrays import AlleleCounts, IntArray, UintArray
 from cohelix.core.errors import AssemblyMismatch, BadFile, BadUsage
 from cohelix.core.genome import Assembly, contig_order
 from cohelix.genotypes.aggregate_groups import (
@@ -44,6 +45,7 @@ from cohelix.genotypes.sites_files import Piece, has_no_samples, is_table, open_
 from cohelix.genotypes.store import GenotypeStore
 from cohelix.genotypes.writer import StoreWriter
 
+_Progress = Callable[[LoadProgress], None] | None
 _FIGURES = 5
 _SPOOL, _BEFORE = "figures.i32", "before-lift-over"
 
@@ -146,7 +148,7 @@ def load_sites(
             order = order[lift.source_rows]
         return _finish(reading, order, HybridStore.open(folder_genotypes), folder_counts, lift)
     finally:
-        _remove(work)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 class _Reading:
@@ -160,7 +162,7 @@ class _Reading:
         self.people: IntArray = np.empty(0, np.int64)
         self.declared: IntArray = np.empty(0, np.int64)
         self._contigs: list[str] = []
-        self._ranks: list[tuple[int, IntArray]] = []  # (contig's number, positions) of each batch, in the order read
+        self._ranks: list[tuple[int, UintArray]] = []  # (contig's number, positions) of each batch, in the order read
 
     def read(
         self,
@@ -217,7 +219,8 @@ class _Reading:
             raise BadFile(str(path), source.end_place, "the file has no record", "at least one record")
         writer.finish_source(number)
         if other_build(stated, other):
-            problem = f"{other.same} records are common variants at their {other_assembly} positions, {stated.same} at their {self.assembly} positions"
+            named = f"{other.same} records are common variants of {other_assembly} by their positions"
+            problem = f"{named}, {stated.same} of {self.assembly}"
             raise AssemblyMismatch(str(path), "records", problem, f"a file of {self.assembly}, or --assembly {other_assembly}")
 
     def _begin(self, plan: GroupPlan) -> None:
@@ -239,7 +242,8 @@ class _Reading:
             most = int(called.max(initial=0))
             if self.declared[number] and most > self.declared[number]:
                 row = int(np.argmax(called))
-                problem = f"AN of {label_of(group)} is {counts[row, number, AN]}, of more than the {self.declared[number]} people that the mapping names"
+                alleles, said = counts[row, number, AN], self.declared[number]
+                problem = f"AN of {label_of(group)} is {alleles}, of more than the {said} people that the mapping names"
                 raise BadFile(str(path), piece.place(row), problem, "AN of at most two alleles a person")
             self.people[number] = max(self.people[number], most)
         return counts
@@ -284,7 +288,7 @@ class _Carried:
         same = (np.diff(position[order]) == 0) & (fingerprint[order][1:] == fingerprint[order][:-1])
         if same.any():
             row = int(order[1:][same].min()) - n
-            ref, alt = piece.alleles[row].decode("utf-8", "replace").split("\t")
+            ref, alt = bytes(piece.alleles[row]).decode("utf-8", "replace").split("\t")
             name = f"{piece.contig}-{piece.position[row] + 1}-{ref}-{alt}"
             raise BadFile(str(path), piece.place(row), f"variant {name} stands twice", "one record for each variant")
         later = position >= piece.last_position
@@ -350,7 +354,7 @@ def _finish(reading: _Reading, order: IntArray, store: GenotypeStore, folder: Pa
 class _GivenCounts:
     """Figures that were given, in the shape in which `write_counts` asks a store for counted ones."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what the files said, and how it is put in order
         self, store: GenotypeStore, figures: Any, order: IntArray, groups: list[Group], columns: list[int], people: IntArray
     ) -> None:
         self.info = store.info
@@ -363,7 +367,7 @@ class _GivenCounts:
             self.unknown += int((part[:, HOM] < 0).sum())
 
     def allele_counts(self, rows: range | IntArray, cohort: Cohort) -> AlleleCounts:
-        """The figures of the cohort's one group: where genotypes are unknown het, hom and hemi are 0 and do not add up to AC."""
+        """The figures of the cohort's one group; unknown genotypes are 0, which do not add up to AC."""
         place = int(np.argmax(cohort.flags))
         wanted = self._order[rows.start : rows.stop] if isinstance(rows, range) else self._order[rows]
         figures = self._figures[wanted, self._columns[place]].astype(np.int64)
@@ -382,9 +386,3 @@ class _GivenCounts:
                 position = np.array([self._store.key(int(row)).position for row in numbers[inside]], np.int64)
                 called[inside] = called_people(an[inside], group, contig, position, self.info.assembly)
         return called
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)

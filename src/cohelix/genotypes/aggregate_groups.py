@@ -126,7 +126,8 @@ def plan_groups(path: str, names: Iterable[str], mapping: SitesMapping, *, with_
         If there is no group with AC and AN.
     """
     found: dict[Group, dict[str, str]] = {}
-    alleles, ignored = set(), {}
+    alleles: set[Group] = set()
+    ignored: dict[str, list[str]] = {}
     for name in names:
         meaning = mapping.of(name)
         if meaning is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +29,7 @@ from cohelix.genotypes.source import Source, open_source
 
 TABLE_ENDINGS: Final = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 TABLE_ROWS: Final = 1 << 15
+_SEX_LETTERS: Final = {"male": "M", "m": "M", "xy": "M", "1": "M", "female": "F", "f": "F", "xx": "F", "2": "F"}
 _LINE_BYTES = 1 << 22
 _INFO = re.compile(rb"^##INFO=<ID=([^,>]+)", re.MULTILINE)
 # Column names of tables, in lower case without `_` and `#`.
@@ -180,7 +182,6 @@ def _scanned(
     for buffer, size in buffers:
         state[scan.S_OFFSET] = state[scan.S_RECORDS] = 0
         while state[scan.S_OFFSET] < size:
-            before = int(state[scan.S_RECORDS])
             scan.scan_lines(
                 buffer, size, np.frombuffer(name.encode(), np.uint8), contig.length, len(keys),
                 wanted.slots, wanted.hashes, wanted.text, wanted.offsets,
@@ -339,10 +340,12 @@ def _wide_frames(
     where = [place["pos"], *([contig] if contig else [])]
     for number, frame in enumerate(_plain_frames(path, place, [*names[4 if contig else 3 :], *meanings])):
         numbered = frame.with_row_index("__line", offset=number * TABLE_ROWS)
-        frame = numbered if held is None else pl.concat([held, numbered])
-        last = frame.select(where).row(-1)
+        joined = numbered if held is None else pl.concat([held, numbered])
+        if not len(joined):
+            continue
+        last = joined.select(where).row(-1)
         matches = pl.all_horizontal(pl.col(name) == value for name, value in zip(where, last, strict=True))
-        held, ready = frame.filter(matches), frame.filter(~matches)
+        held, ready = joined.filter(matches), joined.filter(~matches)
         if len(ready):
             yield _widened(path, ready, place, meanings, wanted)
     if held is not None and len(held):
@@ -350,7 +353,7 @@ def _wide_frames(
 
 
 def _widened(
-    path: Path, frame: pl.DataFrame, place: dict[str, str], meanings: dict[str, str], wanted: Sequence[str]
+    path: Path, frame: pl.DataFrame, place: dict[str, str], meanings: Mapping[str, str], wanted: Sequence[str]
 ) -> pl.DataFrame:
     key = [place[name] for name in ("contig", "pos", "ref", "alt") if name in place]
     groups = [place[name] for name in ("population", "sex") if name in place]
@@ -374,7 +377,7 @@ def _widened(
     return whole.with_columns(absent)
 
 
-def _table_pieces(
+def _table_pieces(  # noqa: PLR0917 - a table's parts, in the order in which they were found
     path: Path,
     frames: Iterator[pl.DataFrame],
     place: dict[str, str],
@@ -399,7 +402,7 @@ def _table_pieces(
         )
         ids = names.rle_id().to_numpy()
         cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(frame)]
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in pairwise(cuts):
             if start == stop:
                 continue
             where = f"{unit[0]} {lines[start]}"
@@ -423,7 +426,7 @@ def _table_pieces(
             )
 
 
-def _table_piece(
+def _table_piece(  # noqa: PLR0917 - as above
     path: Path, frame: pl.DataFrame, place: dict[str, str], wanted: Sequence[str], contig: Contig,
     lines: IntArray, unit: str, state: IntArray, *, zero_based: bool,
 ) -> Piece:  # fmt: skip
@@ -433,9 +436,11 @@ def _table_piece(
     n, room = len(frame), len(ref.heap) + len(alt.heap) + len(frame)
     alleles, offsets = np.empty(room, np.uint8), np.zeros(n + 1, np.int64)
     state[scan.S_ENTRIES] = 0
-    starts, ends, order, prints = np.empty(n, np.uint32), np.empty(n, np.uint32), np.empty(n, np.int64), np.empty(n, np.uint64)
+    starts, ends = np.empty(n, np.uint32), np.empty(n, np.uint32)
+    order, prints = np.empty(n, np.int64), np.empty(n, np.uint64)
     scan.scan_columns(
-        position, np.frombuffer(ref.heap or b"\0", np.uint8), ref.offsets, np.frombuffer(alt.heap or b"\0", np.uint8), alt.offsets,
+        position, np.frombuffer(ref.heap or b"\0", np.uint8), ref.offsets,
+        np.frombuffer(alt.heap or b"\0", np.uint8), alt.offsets,
         contig.length, starts, ends, order, prints, offsets, alleles, state,
     )  # fmt: skip
     if state[scan.S_STOP] == scan.STOP_ERROR:
