@@ -35,7 +35,7 @@ _DURATION = re.compile(
     r"P(?=[\dT])(?:(?P<y>\d{1,4}(?:\.\d+)?)Y)?(?:(?P<m>\d{1,4}(?:\.\d+)?)M)?(?:(?P<w>\d{1,4}(?:\.\d+)?)W)?"
     r"(?:(?P<d>\d{1,5}(?:\.\d+)?)D)?(?:T(?=\d)(?:\d+(?:\.\d+)?H)?(?:\d+(?:\.\d+)?M)?(?:\d+(?:\.\d+)?S)?)?"
 )
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?")
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?")
 _DAYS_OF_YEAR = 365.25
 _NUMBERS = re.compile(r"\[\d+\]")
 
@@ -188,7 +188,7 @@ def timestamp(place: Place, parent: Json, name: str, path: str) -> str:
     text = place.text(parent, name, path)
     if text and not _TIMESTAMP.fullmatch(text):
         raise place.refusal(f"{path}.{name}", f"{_shown(text)} is not a moment", "RFC 3339 such as 2021-04-23T12:00:00Z")
-    return text
+    return f"{text}T00:00:00Z" if len(text) == len("2021-04-23") else text
 
 
 def interval(place: Place, value: Any, path: str) -> Json | None:

