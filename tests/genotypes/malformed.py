@@ -97,6 +97,7 @@ def cases() -> Iterator[Case]:
     yield from _several_files()
     yield from _bcf()
     yield from _references()
+    yield from _plink()
 
 
 def _vcf(name: str, content: bytes, place: str, says: str, error: str = "BadFile") -> Case:
@@ -462,13 +463,98 @@ def _references() -> Iterator[Case]:
     yield Case("reference-short", (("x.vcf", right.encode()),), "sequences", "has 4 bases", "AssemblyMismatch", b">MT\nACGT\n")
 
 
+FAM = b"".join(b"0 %s 0 0 %d -9\n" % (name.encode(), 1 + i % 2) for i, name in enumerate(SAMPLES))
+PSAM = b"#IID\tSEX\n" + b"".join(b"%s\t%d\n" % (name.encode(), 1 + i % 2) for i, name in enumerate(SAMPLES))
+BIM = b"MT\tv1\t0\t1\tG\tA\nMT\tv2\t0\t3\tT\tC\nMT\tv3\t0\t5\tA\tT\n"
+PVAR = b"##a\n#CHROM\tPOS\tID\tREF\tALT\n1\t10\tv1\tA\tG\n1\t20\tv2\tC\tT,G\n22\t16050075\tv3\tA\tC\n"
+BED = bytes((0x6C, 0x1B, 1, 0b11000011, 0b01000011, 0b00000011))
+# Storage mode 0x02: 2-bit calls of fixed width; a multi-allelic variant cannot stand in it, so PVAR_TWO goes with it.
+PGEN = bytes((0x6C, 0x1B, 2)) + struct.pack("<II", 3, len(SAMPLES)) + bytes((0x40, 0b00011000, 0b11000100, 0b00000001))
+PVAR_TWO = PVAR.replace(b"T,G", b"T")
+MT_FASTA = b">MT\n" + b"ATCGTAGGAT" + b"N" * (16_569 - 10) + b"\n"
+
+
+def _bed(name: str, place: str, says: str, *, bed: bytes = BED, bim: bytes | None = BIM, fam: bytes | None = FAM) -> Case:
+    files = [("companion.bed", bed), ("companion.bim", bim), ("companion.fam", fam)]
+    return _beside(f"bed-{name}", files, place, says)._replace(reference=MT_FASTA)
+
+
+def _pgen(
+    name: str, place: str, says: str, *, pgen: bytes = PGEN, pvar: bytes | None = PVAR_TWO, psam: bytes | None = PSAM
+) -> Case:
+    return _beside(f"pgen-{name}", [("companion.pgen", pgen), ("companion.pvar", pvar), ("companion.psam", psam)], place, says)
+
+
+def _beside(name: str, files: list[tuple[str, bytes | None]], place: str, says: str) -> Case:
+    """The first file is named, the others stand beside it; None: one is not there."""
+    return Case(name, tuple((file, content) for file, content in files if content is not None), place, says)
+
+
+def _plink() -> Iterator[Case]:
+    yield _bed("magic", "companion.bed, byte 0", "not a PLINK .bed", bed=b"\x6c\x1b\x00" + BED[3:])
+    yield _bed("text", "companion.bed, byte 0", "not a PLINK .bed", bed=b"chr1\t5\t9\n")
+    yield _bed("empty", "companion.bed, byte 0", "not a PLINK .bed", bed=b"")
+    yield _bed("short", "companion.bed, byte 5", "3 variants of 4 samples take 6", bed=BED[:-1])
+    yield _bed("long", "companion.bed, byte 6", "3 variants of 4 samples take 6", bed=BED + b"\0")
+    yield _bed("no-bim", "companion.bed", "no companion.bim beside it", bim=None)
+    yield _bed("no-fam", "companion.bed", "no companion.fam beside it", fam=None)
+    yield _bed("fam-one-less", "companion.bed, byte", "of 3 samples", fam=FAM[: FAM.rindex(b"0 D4")], bed=BED + b"\0")
+    yield _bed("bim-empty", "companion.bim, line 1", "no variant", bim=b"")
+    for i, line in enumerate([b"MT v 0 1 G", b"MT v 0 1 G A x", b"", b"MT\tv\t0\t1\tG\tA\t"]):
+        says = "an empty line" if not line else "more columns" if i in (1, 3) else "too few columns"
+        yield _bed(f"bim-columns-{i}", "companion.bim, line 2", says, bim=BIM[:14] + line + b"\n" + BIM[14:])
+    for i, position in enumerate([b"x", b"-3", b"1.5", b"99999999999", b"3000000000"]):
+        bad = BIM.replace(b"\t3\t", b"\t" + position + b"\t")
+        yield _bed(f"bim-position-{i}", "companion.bim, line 2", "not a whole number", bim=bad)
+    yield _bed("bim-position-zero", "companion.bim, line 1", "allele", bim=BIM.replace(b"\t1\t", b"\t0\t"))
+    yield _bed("bim-beyond", "companion.bim, line 3", "allele", bim=BIM.replace(b"\t5\t", b"\t99999\t"))
+    yield _bed("bim-unsorted", "companion.bim, line 3", "not sorted", bim=BIM.replace(b"\t5\tA\tT", b"\t2\tA\tT"))
+    yield _bed("bim-contig", "companion.bim, line 3", "no contig", bim=BIM.replace(b"MT\tv3", b"77\tv3"))
+    yield _bed(
+        "bim-alleles", "companion.bim, line 2", "neither allele is what the reference has", bim=BIM.replace(b"T\tC", b"G\tA")
+    )
+    yield _bed("bim-no-alleles", "companion.bim, line 2", "neither allele", bim=BIM.replace(b"T\tC", b"0\t0"))
+    yield _bed("bim-odd-alleles", "companion.bim, line 2", "allele", bim=BIM.replace(b"T\tC", b"1\t2"))
+    yield _bed("fam-columns", "companion.fam, line 2", "5 columns, not 6", fam=FAM.replace(b"B2 0 0 2 -9", b"B2 0 0 2"))
+    yield _bed("fam-twice", "companion.fam, line 3", "stands in line 1", fam=FAM.replace(b"C3", b"A1"))
+    yield _bed("fam-empty", "companion.fam, line 1", "no sample", fam=b"")
+    yield _bed("fam-not-text", "companion.fam, byte 2", "not UTF-8", fam=FAM.replace(b"A1", b"\xff\xfe"))
+    yield _beside("bim-named", [("x.bim", BIM)], "x.bim", "the file has no calls")
+    yield _beside("psam-named", [("x.psam", PSAM)], "x.psam", "the file has no calls")
+    yield _pgen("magic", "companion.pgen, byte 0", "not a PLINK .pgen", pgen=b"\x6c\x1c" + PGEN[2:])
+    yield _pgen("header", "companion.pgen, byte 7", "ends within its header", pgen=PGEN[:7])
+    for mode in (0, 1, 0x20, 0x21, 0x30, 0xFF):
+        bad = PGEN[:2] + bytes((mode,)) + PGEN[3:]
+        yield _pgen(f"mode-{mode}", "companion.pgen, byte 2", "storage mode", pgen=bad)
+    yield _pgen("variants", "companion.pgen, byte 3", "2 variants of 4", pgen=PGEN[:3] + struct.pack("<I", 2) + PGEN[7:])
+    yield _pgen("samples", "companion.pgen, byte 3", "of 9 samples", pgen=PGEN[:7] + struct.pack("<I", 9) + PGEN[11:])
+    yield _pgen("short", "companion.pgen", "pgenlib", pgen=PGEN[:-2])
+    yield _pgen("ordinary-short", "companion.pgen", "pgenlib", pgen=PGEN[:2] + b"\x10" + PGEN[3:])
+    yield _pgen("no-pvar", "companion.pgen", "no companion.pvar or companion.pvar.zst beside it", pvar=None)
+    yield _pgen("no-psam", "companion.pgen", "no companion.psam beside it", psam=None)
+    yield _pgen("pvar-empty", "companion.pvar, line 1", "no line of column names", pvar=b"")
+    yield _pgen("pvar-headless", "companion.pvar, line 1", "line of column names", pvar=b"1\t10\tv1\tA\tG\n")
+    yield _pgen("pvar-no-alt", "companion.pvar, line 2", "no ALT", pvar=PVAR_TWO.replace(b"\tALT", b"\tOTHER"))
+    yield _pgen("pvar-no-variant", "companion.pvar, line 3", "no variant", pvar=PVAR[: PVAR.index(b"1\t10")])
+    yield _pgen("pvar-ref", "companion.pvar, line 4", "REF is empty", pvar=PVAR_TWO.replace(b"C\tT", b".\tT"))
+    yield _pgen("pvar-alt", "companion.pvar, line 4", "ALT allele", pvar=PVAR_TWO.replace(b"C\tT", b"C\t?"))
+    yield _pgen("pvar-unsorted", "companion.pvar, line 4", "not sorted", pvar=PVAR_TWO.replace(b"\t20\t", b"\t5\t"))
+    yield _pgen(
+        "pvar-back", "companion.pvar, line 5", "comes back", pvar=PVAR_TWO.replace(b"1\t20", b"2\t20").replace(b"22\t", b"1\t")
+    )
+    yield _pgen("psam-no-iid", "companion.psam, line 1", "no IID", psam=PSAM.replace(b"#IID", b"#FID"))
+    yield _pgen("psam-header-late", "companion.psam, line 6", "header line stands among", psam=PSAM + b"#IID\n")
+    yield _pgen("psam-columns", "companion.psam, line 5", "1 columns, not 2", psam=PSAM[: PSAM.rindex(b"\t")] + b"\n")
+
+
 def write(case: Case, folder: Path) -> tuple[list[Path], Path | None]:
     """Write a case's files; returns them and the reference."""
     paths = []
     for name, content in case.files:
         path = folder / name
         path.write_bytes(content)
-        paths.append(path)
+        if not name.startswith("companion.") or name.endswith((".bed", ".pgen")):
+            paths.append(path)  # the other companions are found beside it
     reference = None
     if case.reference is not None:
         reference = folder / "reference.fa"

@@ -15,6 +15,7 @@ from cohelix.core.genome import Assembly, Region, parse_region
 from cohelix.genotypes.export import write_region
 from cohelix.genotypes.load import load_genotypes
 from cohelix.genotypes.store import open_store
+from cohelix.testing.hard_calls import hard_call_sections
 
 _spec = importlib.util.spec_from_file_location("test_load", Path(__file__).with_name("test_load.py"))
 assert _spec is not None and _spec.loader is not None
@@ -137,3 +138,52 @@ def test_a_name_without_format_is_refused(tmp_path: Path) -> None:
     load_genotypes([tmp_path / "x.vcf"], tmp_path / "store", assembly=Assembly.GRCH37)
     with pytest.raises(BadUsage, match=r"\.vcf\.gz or \.bcf"):
         write_region(open_store(tmp_path / "store"), Region("1", 0, 10), tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("form", ["vcf.gz", "bcf"])
+def test_export_load_export_is_identical(form: str, tmp_path: Path, referee: Callable[[str], str]) -> None:
+    source = tmp_path / "x.vcf"
+    source.write_text(made.vcf([f"S{i}" for i in range(40)], made.random_lines(9, 40, men=set(range(0, 40, 2)))))
+    load_genotypes([source], tmp_path / "first", assembly=Assembly.GRCH37)
+    for contig in ("1", "X", "MT"):
+        region = Region(contig, 0, 1 << 28)
+        once, twice = tmp_path / f"once-{contig}.{form}", tmp_path / f"twice-{contig}.{form}"
+        assert write_region(open_store(tmp_path / "first"), region, once) == 120
+        again = tmp_path / f"again-{contig}"
+        load_genotypes([once], again, assembly=Assembly.GRCH37)
+        write_region(open_store(again), region, twice)
+        printed = [
+            subprocess.run([referee("bcftools"), "view", "-H", path], capture_output=True, check=True).stdout
+            for path in (once, twice)
+        ]
+        assert printed[0] == printed[1] and printed[0]
+        third = tmp_path / f"third-{contig}"
+        load_genotypes([twice], third, assembly=Assembly.GRCH37)
+        assert hard_call_sections(third) == hard_call_sections(again)
+
+
+@pytest.mark.parametrize("name", ["kg3-chr22-cen", "kg3-exome-common"])
+def test_bcftools_stats_agree_with_the_source(
+    name: str, tmp_path: Path, shared_data: Path, referee: Callable[[str], str]
+) -> None:
+    bcftools = referee("bcftools")
+    source = next((shared_data / name).glob("*GRCh37.bcf"))
+    # Without INFO, so that bcftools counts frequencies from the calls, as it has to in what is exported.
+    plain = tmp_path / "source.bcf"
+    region = "22:1-51304566"
+    taken = [bcftools, "annotate", "-x", "INFO,QUAL,FILTER", "-r", region, "-Ob", "-o", plain, source]
+    subprocess.run(taken, check=True, capture_output=True)
+    load_genotypes([plain], tmp_path / "store", assembly=Assembly.GRCH37)
+    write_region(open_store(tmp_path / "store"), parse_region(region), tmp_path / "out.bcf")
+    ours, theirs = (_sections(bcftools, path) for path in (tmp_path / "out.bcf", plain))
+    assert ours == theirs
+    assert len(ours) > 100
+
+
+def _sections(bcftools: str, path: Path) -> list[str]:
+    """SN, TSTV and AF of `bcftools stats`, with frequencies counted from the calls."""
+    filled = path.with_name(f"filled-{path.name}")
+    fill = [bcftools, "+fill-tags", path, "-Ob", "-o", filled, "--", "-t", "AC,AN,AF"]
+    subprocess.run(fill, check=True, capture_output=True)
+    done = subprocess.run([bcftools, "stats", filled], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line.startswith(("SN\t", "TSTV\t", "AF\t"))]

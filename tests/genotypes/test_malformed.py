@@ -64,6 +64,35 @@ def test_the_file_that_the_cases_start_from_is_taken(tmp_path: Path) -> None:
         assert (report.records, report.variants) == ((1, 1) if name.endswith("bcf") else (4, 5)), name
 
 
+def test_the_plink_files_that_the_cases_start_from_are_taken(tmp_path: Path) -> None:
+    for case in (malformed._bed("good", "", ""), malformed._pgen("good", "", "")):
+        paths, reference = malformed.write(case, tmp_path)
+        report = load_genotypes(paths, tmp_path / case.name, assembly=Assembly.GRCH37, reference=reference)
+        assert (report.records, report.variants, len(report.samples)) == (3, 3, 4)
+
+
+def test_random_damage_to_plink_files_is_refused_or_taken(tmp_path: Path) -> None:
+    chooser = random.Random(77)
+    outcomes = {"taken": 0, "refused": 0}
+    for number in range(300):
+        case = malformed._pgen("any", "", "") if number % 2 else malformed._bed("any", "", "")
+        name, content = chooser.choice(case.files)
+        damaged = bytearray(content)
+        for _ in range(chooser.choice([1, 1, 3])):
+            damaged[chooser.randrange(len(damaged))] = chooser.choice([chooser.randrange(256), 0, 9, 10, 255])
+        case = case._replace(files=tuple((each, bytes(damaged) if each == name else old) for each, old in case.files))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths, reference = malformed.write(case, folder)
+        try:
+            load_genotypes(paths, folder / "store", assembly=Assembly.GRCH37, reference=reference)
+            outcomes["taken"] += 1
+        except BadFile as refusal:
+            assert refusal.expected, refusal.detail
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+
+
 @pytest.mark.parametrize("form", ["vcf", "bcf"])
 def test_random_damage_is_refused_or_taken_and_nothing_else(form: str, tmp_path: Path) -> None:
     """Bytes changed, cut out and doubled: a load ends with a store or with a refusal that has a place."""

@@ -306,7 +306,7 @@ def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | 
         local = np.searchsorted(rows, np.array(record.rows, np.int64))
         numbers = np.array(record.alt_numbers, np.int64)
         width = form.call_bytes(record)
-        if isinstance(form, _Bcf) and width == 2 and len(local) == 1:
+        if isinstance(form, _Bcf) and width == 2 and record.alt_numbers == (1,):
             _put_biallelic(calls.alleles[local[0]], phased[local[0]], buffer, at)
             at += 2 * n_samples
             continue

@@ -6,6 +6,7 @@ docs/guides/genotype-files.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from cohelix.core.genome import Assembly, known_contig, plain_contig
 from cohelix.genotypes import plink_records as records
 from cohelix.genotypes import scan
 from cohelix.genotypes import scan_layout as layout
-from cohelix.genotypes.header import ContigLine, Header
+from cohelix.genotypes.header import ContigLine, Header, resolve_contig
 from cohelix.genotypes.plink_tables import PVAR_ENDS, SiteColumns, companion, read_samples, site_columns, site_pieces
 from cohelix.genotypes.reference import Reference
 from cohelix.genotypes.source import Block, Source
@@ -198,7 +199,8 @@ def open_plink(
     samples, sex = read_samples(companion(path, (".fam" if is_bed else ".psam",)))
     columns = site_columns(sites, is_bim=is_bed)
     contigs: dict[int, ContigLine] = {}
-    runs, offsets = _survey(sites, columns, contigs)
+    header = Header(samples, contigs, records.KEYS, columns.n_lines)
+    runs, offsets = _survey(sites, columns, header, assembly)
     if len(offsets) == 1:
         raise BadFile(str(sites), f"line {columns.n_lines + 1}", "the file has no variant", "at least one variant")
     rule = records.REF_STATED
@@ -210,7 +212,7 @@ def open_plink(
     return PlinkSource(
         path=path,
         format="bcf",
-        header=Header(samples, contigs, records.KEYS, columns.n_lines),
+        header=header,
         records_at=0,
         kind=kind,
         sites=sites,
@@ -256,7 +258,7 @@ def _check_pgen(path: Path, start: bytes, n_samples: int, n_variants: int) -> No
         raise BadFile(str(path), "byte 3", problem, "the .pvar and .psam that were written with it")
 
 
-def _survey(sites: Path, columns: SiteColumns, contigs: dict[int, ContigLine]) -> tuple[tuple[_Run, ...], IntArray]:
+def _survey(sites: Path, columns: SiteColumns, header: Header, assembly: Assembly) -> tuple[tuple[_Run, ...], IntArray]:
     """Read through the site file: where contigs begin, and each variant's alleles before it (n + 1,)."""
     numbers: dict[str, int] = {}
     runs: list[_Run] = []
@@ -271,7 +273,8 @@ def _survey(sites: Path, columns: SiteColumns, contigs: dict[int, ContigLine]) -
             name = _CODES.get(bare.upper(), raw)
             if name not in numbers:
                 numbers[name] = len(numbers)
-                contigs[numbers[name]] = ContigLine(name, None, None)
+                header.contigs[numbers[name]] = ContigLine(name, None, None)
+                resolve_contig(sites, f"line {line + index}", name, header, assembly)
             runs.append(_Run(first + index, numbers[name], bare.upper() in _PAR_CODES))
         start, length = parsed[-1, :2].tolist()
         previous = text[start : start + length]
@@ -338,7 +341,8 @@ class _Calls:
         try:
             self._reader.read_alleles_and_phasepresent_range(start, stop, alleles, phased)
         except (RuntimeError, ValueError, EOFError) as error:
-            place = f"variants {start + 1} to {stop}"
+            found = re.search(r"variant_idx (\d+)", str(error))
+            place = f"variant {int(found[1]) + 1}" if found else f"variants {start + 1} to {stop}"
             raise BadFile(str(self._source.path), place, _of_pgenlib(error), "a whole .pgen file") from error
         return _RawCalls(_NOTHING, alleles, phased)
 
