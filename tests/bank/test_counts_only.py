@@ -16,7 +16,7 @@ from cohelix.core.variant import parse_variant
 from cohelix.wire.dataset import Disclosure
 from cohelix.wire.frequency import DatasetFrequency
 
-KEYS = "AC AN nhomalt AC_FI AN_FI AC_FI_M AN_FI_M AC_FI_F AN_FI_F".split()
+KEYS = ("AC", "AN", "nhomalt", "AC_FI", "AN_FI", "AC_FI_M", "AN_FI_M", "AC_FI_F", "AN_FI_F")
 RECORDS = (
     "22 101 rs7 CA C . . AC=40;AN=200;nhomalt=6;AC_FI=20;AN_FI=100;AC_FI_M=10;AN_FI_M=50;AC_FI_F=10;AN_FI_F=50",
     "22 201 . A G . . AC=8;AN=200;AC_FI=4;AN_FI=100;AC_FI_M=2;AN_FI_M=50;AC_FI_F=2;AN_FI_F=50",

@@ -183,7 +183,8 @@ def test_a_mapping_names_people_populations_and_columns(tmp_path: Path) -> None:
     )
     mapping = tmp_path / "m.yaml"
     mapping.write_text(
-        "people: {Total: 12, Finland: 6}\npopulations: {X: Finland, Y1: null}\ncolumns: {n: {measure: ac}, of: {measure: an}}\n",
+        "people: {Total: 12, Finland: 6}\npopulations: {X: Finland, Y1: null}\n"
+        "columns: {n: {measure: ac}, of: {measure: an}}\n",
         encoding="ascii",
     )
     report, counts = loaded(file, folder=tmp_path / "a", mapping=mapping)

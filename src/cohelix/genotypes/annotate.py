@@ -247,7 +247,8 @@ def _clinvar(info: Info, index: int, ref: str, alts: list[str]) -> Iterator[Anno
         return
     for gene, gene_id in genes:
         yield Annotation(
-            gene=gene, gene_id=gene_id, consequence="&".join(dict.fromkeys(terms)), hgvs_c=info.get("HGVS_C", ""), hgvs_p=protein,
+            gene=gene, gene_id=gene_id, consequence="&".join(dict.fromkeys(terms)),
+            hgvs_c=info.get("HGVS_C", ""), hgvs_p=protein,
             hgvs_g=info.get("CLNHGVS", ""), amino_acid=amino_acid_short_form(protein), significance=significance,
             condition=condition, source=_CLINVAR_SOURCE,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The compiled loop of sites files: lines of a VCF without samples to trimmed alleles and the counts in INFO."""
 
-# ruff: noqa: PLR0911, PLR0912, PLR0915, PLR0917, PLR1714, SIM102 - a loop that is compiled whole takes its arrays one by one.
+# ruff: noqa: PLR0912, PLR0915, PLR0917, PLR1714, SIM102 - a loop that is compiled whole takes its arrays one by one.
 # mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
 # The kernels see plain arrays only.
 
