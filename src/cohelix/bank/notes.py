@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cohelix.bank.manifest import ANNOTATIONS, CASES, GENOTYPES
+from cohelix.bank.request import LoadRequest
 from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Assembly
 from cohelix.genotypes.annotate import annotate, annotated
@@ -18,9 +18,6 @@ from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.genotypes.liftover import LiftReport, lift_store
 from cohelix.genotypes.structural import write_mates
 from cohelix.wire.dataset import Content
-
-if TYPE_CHECKING:
-    from cohelix.bank.load import LoadRequest
 
 _BEFORE, _CASES_BEFORE = "genotypes-before-lift-over", "cases-before-lift-over"
 

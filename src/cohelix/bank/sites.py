@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +13,12 @@ from cohelix.bank.notes import annotated_files, note_annotations
 from cohelix.bank.people import link
 from cohelix.bank.publish import staging
 from cohelix.bank.report import LoadReport, write_report
+from cohelix.bank.request import LoadRequest
 from cohelix.core.clock import Clock
 from cohelix.core.errors import BadUsage
 from cohelix.genotypes import GenotypeReport, LoadProgress
 from cohelix.genotypes.aggregate import SitesReport, is_sites, load_sites
 from cohelix.phenotypes.model import People
-
-if TYPE_CHECKING:
-    from cohelix.bank.load import LoadRequest
 
 _IGNORED_NAMED = 5
 
