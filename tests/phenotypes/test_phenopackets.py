@@ -150,7 +150,7 @@ def counts(people, kind):
 @pytest.fixture(scope="module")
 def everybody():
     if not STORE.is_dir():
-        pytest.skip("the phenopacket store is not here")
+        pytest.skip("the phenopacket store (real data) is not here")
     return read_people([STORE], assembly=Assembly.GRCH38, year=2026)
 
 
@@ -238,7 +238,7 @@ class TestAllOfTheStore:
 
 def test_a_folder_of_files_equals_their_lines(tmp_path):
     if not HUNDRED.is_dir():
-        pytest.skip("the hundred packets are not here")
+        pytest.skip("the hundred packets (real data) are not here")
     files = sorted(HUNDRED.glob("*.json"))
     lines = [orjson.dumps(orjson.loads(file.read_bytes())) for file in files]
     by_file = read_people([HUNDRED], assembly=Assembly.GRCH38)
