@@ -20,7 +20,7 @@ from cohelix.core.ids import DatasetId
 from cohelix.genotypes import GenotypeReport
 from cohelix.genotypes.liftover import LiftReport
 from cohelix.phenotypes import Reading
-from cohelix.phenotypes.model import People
+from cohelix.phenotypes.model import SEX_LABELS, People
 from cohelix.phenotypes.ontology import CodeReport
 from cohelix.wire.dataset import Disclosure
 
@@ -216,6 +216,20 @@ def people_warnings(people: People, linkage: Linkage, others: Mapping[DatasetId,
         if contradicting:
             found.append(f"{contradicting} people have another sex in dataset {other}")
     return tuple(found)
+
+
+def sex_warnings(genotypes: GenotypeReport, people: People, linkage: Linkage) -> tuple[str, ...]:
+    """Whether the sexes of a PLINK file's own sample table contradict those of the people."""
+    differ = []
+    for name, stated, person in zip(genotypes.samples, genotypes.sex, linkage.call_sets.person.tolist(), strict=False):
+        known = SEX_LABELS[int(people.sex[person])] if person < len(people) else ""
+        if {stated, known} == {"male", "female"}:
+            differ.append(name)
+    if not differ:
+        return ()
+    return (
+        f"{len(differ)} genotype columns have another sex in their .fam or .psam than their person: {_names(tuple(differ))}",
+    )
 
 
 def release_warnings(planned: Planned) -> tuple[str, ...]:
