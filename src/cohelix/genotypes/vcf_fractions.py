@@ -206,7 +206,7 @@ def _opened(path: Path, *, header_only: bool = False) -> Iterator[Any]:
             if path.is_file() and _is_plain_gzip(path):
                 readable = Path(folder) / "unpacked.vcf"
                 _unpack(path, readable, header_only=header_only)
-            with suppress(OSError, ValueError, NotImplementedError):
+            with suppress(OSError, ValueError):
                 file = pysam.VariantFile(str(readable))
             yield file
     finally:
