@@ -14,8 +14,7 @@ from cohelix.bank.publish import open_current, published, staging
 from cohelix.bank.quality import Gate
 from cohelix.bank.quality_thresholds import read_thresholds
 from cohelix.bank.report import LoadReport, people_warnings, release_warnings, sex_warnings, write_report
-from cohelix.bank.request import FilterPolicy as FilterPolicy
-from cohelix.bank.request import LoadRequest as LoadRequest
+from cohelix.bank.request import LoadRequest
 from cohelix.bank.sites import are_sites, load_counts_of_others
 from cohelix.bank.version import OpenVersion
 from cohelix.core.clock import Clock, SystemClock
@@ -26,6 +25,8 @@ from cohelix.genotypes.store import open_store
 from cohelix.phenotypes import Reading, read_people
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import Ontologies
+
+__all__ = ["LoadRequest", "load"]
 
 
 def load(
