@@ -58,7 +58,7 @@ def verdicts(scratch: Path, *, processes: int, seed: int = 1) -> Iterator[Verdic
         files, reference = genotypes.write(case, folder)
         words = ["--reference", reference] if reference else []
         ended = _load(number in apart, node, files, *words)
-        named = [path.name for path in (*files, reference) if path]
+        named = [name for name, _ in case.files] + ([reference.name] if reference else [])
         yield _judge(f"genotypes: {case.name}", ended, named, case.place)
         shutil.rmtree(folder)
     for number, (name, (content, place, _word)) in enumerate(tables.TABLES.items(), start=len(cases)):
