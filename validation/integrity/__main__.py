@@ -50,7 +50,7 @@ def main() -> int:
         f"Made by `python -m validation.integrity` (seed {SEED}): {TIMES:,} times one file of a dataset (shards, counts,",
         "people, lists, manifest, pointer, report, history of releases) is damaged, the bank is opened anew and",
         "asked, and `verify` runs.",
-        "`by verify` are files that no public question reads: the report of the load and the history of releases.",
+        "`by verify` are files that no public question reads: the history of releases.",
         "",
         "| damage | found | times |",
         "|---|---|---|",
