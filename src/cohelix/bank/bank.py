@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from cohelix.bank.answers import PeopleCount
 from cohelix.bank.cases import NOT_COUNTED
 from cohelix.bank.people import Register
-from cohelix.bank.publish import open_current, published
+from cohelix.bank.publish import DATASETS, open_current, published
 from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
@@ -27,6 +28,7 @@ from cohelix.genotypes import Cohort
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
 
+T = TypeVar("T")
 DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
 
 
@@ -97,6 +99,42 @@ class Bank:
         """The datasets that are published and cannot be opened, each with what is wrong, for the operator."""
         return dict(self._opened.damaged)
 
+    def stored(self) -> tuple[OpenVersion, ...]:
+        """The versions that answers come from, for whoever watches over their files."""
+        return tuple(self._opened.versions.values())
+
+    def note_damage(self, error: Damaged) -> bool:
+        """Set aside the dataset whose file an error is about; whether the question may be put again.
+
+        Where another version is published meanwhile, the file may have gone with the old one: that one is taken over instead.
+        """
+        if not self.is_current():
+            self.refresh()
+            return True
+        place, root = Path(error.path or ""), self._folder / DATASETS
+        if not place.is_relative_to(root):
+            return False
+        dataset = DatasetId(place.relative_to(root).parts[0])
+        with self._lock:
+            before = self._opened
+            if dataset not in before.versions:
+                return False
+            versions = {name: version for name, version in before.versions.items() if name != dataset}
+            views = {name: view for name, view in before.views.items() if name != dataset}
+            register = Register({name: (version.people, version.call_sets) for name, version in versions.items()})
+            damaged = {**before.damaged, dataset: error.detail}
+            self._opened = _Opened(before.marks, versions, damaged, views, register, {})
+        return True
+
+    def _undamaged(self, answer: Callable[[], T]) -> T:
+        """An answer; a dataset that turns out to be damaged meanwhile is set aside, and the question put once more."""
+        while True:
+            try:
+                return answer()
+            except Damaged as error:
+                if not self.note_damage(error):
+                    raise
+
     def datasets(self) -> tuple[DatasetRecord, ...]:
         """The records of all datasets, by id."""
         return tuple(view.record for view in self._opened.views.values())
@@ -110,6 +148,9 @@ class Bank:
 
     def frequency(self, key: VariantKey, assembly: Assembly, groups: Groups = NO_GROUPS) -> NodeFrequency:
         """Every dataset's counts of an allele, and their sum over the node's people."""
+        return self._undamaged(lambda: self._frequency(key, assembly, groups))
+
+    def _frequency(self, key: VariantKey, assembly: Assembly, groups: Groups) -> NodeFrequency:
         opened = self._opened
         answers = {dataset: view.frequency(key, groups, assembly=assembly) for dataset, view in opened.views.items()}
         silent = tuple(
@@ -121,6 +162,9 @@ class Bank:
 
     def region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None = None) -> NodeRegion:
         """The first `limit` variants after `after` that overlap a region and may be told, in each dataset that has them."""
+        return self._undamaged(lambda: self._region(region, assembly, limit=limit, after=after))
+
+    def _region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None) -> NodeRegion:
         pages = {
             view.record.id: view.variants(
                 VariantQuery(region.contig, overlaps=region), limit=limit + 1, after=after, assembly=assembly
