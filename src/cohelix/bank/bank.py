@@ -63,6 +63,11 @@ class Bank:
         """Whether nothing was published since the last refresh: a look at one pointer for each dataset."""
         return published(self._folder) == self._opened.marks
 
+    @property
+    def standing(self) -> object:
+        """What answers come from now: the same object for as long as no answer can have changed."""
+        return self._opened
+
     def refresh(self) -> None:
         """Take over newly published versions. It may take long: servers call it on a thread, after `is_current`.
 

@@ -142,6 +142,8 @@ class DatasetView:
         unanswered = self._unanswered(groups, assembly) or (self._without_people(among) if among else None)
         if unanswered:
             return VariantPage(0, (), *unanswered)
+        if among is None and after is None and groups == NO_GROUPS and query.exact is not None:
+            return self._one(query, query.exact, with_item=skip == 0 and limit > 0, observed=observed)
         store = self._version.store
         rows = self.cases.candidates(query)
         if after is not None:
@@ -155,6 +157,26 @@ class DatasetView:
         else:
             total, page = len(rows), self._page_of_rows(rows, skip, limit, after)
         return VariantPage(total, self._found(page, groups))
+
+    def _one(self, query: VariantQuery, key: VariantKey, *, with_item: bool, observed: bool) -> VariantPage:
+        """The page of an exact question: nearly every question, so it does for one row what a search does for many."""
+        version = self._version
+        rows = self.cases.candidates(query)
+        if not len(rows):
+            return VariantPage(0, ())
+        row = int(rows[0])
+        if not int(version.listed[int(observed), row >> 3]) >> (row & 7) & 1:
+            return VariantPage(0, ())
+        if not with_item:
+            return VariantPage(1, ())
+        populations: tuple[PopulationCounts, ...] = ()
+        if self._manifest.content not in NOT_COUNTED:
+            layout = version.layout
+            counts = layout.counts(version.counts.row(row)[None])
+            told = self._tell(key.contig, counts)
+            populations = layout.documents(counts[0], told.counts[0], told.genotypes[0], self._wanted(NO_GROUPS).shown)
+        stored, end, name = version.store.name(row)
+        return VariantPage(1, (FoundVariant(stored, end, name, populations, row),))
 
     def exists(self, query: VariantQuery) -> bool:
         """Whether somebody in the dataset has a variant that meets the query and may be told."""
@@ -361,7 +383,7 @@ class DatasetView:
 
     @property
     def _counts_of_others(self) -> bool:
-        """Whether the counts were given, of people whom the node does not know: nobody can say how many copies of X they have."""
+        """Whether the counts were given, of people whom the node does not know: who has how many copies of X cannot be said."""
         return self._manifest.content == "aggregate"
 
     @property

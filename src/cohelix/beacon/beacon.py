@@ -6,7 +6,8 @@ Framework-free: `routes` brings HTTP to it, and the federation's node side asks 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ from cohelix.wire.beacon import BeaconQuestion, question_from_get, question_from
 
 # Region questions scan on other threads (the kernels let go of the lock), so that exact ones need not wait for them.
 _THREADS: Final = 2
+# Bytes of replies that are kept, and longest request whose reply is: a variant of everybody's interest is asked for often.
+_KEPT_BYTES: Final = 64 << 20
+_KEPT_REQUEST_CHARACTERS: Final = 1_024
+_KEPT_OVERHEAD: Final = 2_048  # of a request's words and their objects, generously
 _PLANS: Final[Mapping[EntryType, Callable[[Desk, BeaconQuestion, Address], Plan]]] = {
     "genomicVariant": variants_plan,
     "dataset": datasets_plan,
@@ -56,6 +61,38 @@ class _Endpoint:
     address: Address | None = None
 
 
+class _Kept:
+    """The last answers to exact questions, for as long as the same releases are published.
+
+    Answers here are everybody's: what depended on who asks would have to be kept by asker.
+    """
+
+    def __init__(self) -> None:
+        self._standing: object = None
+        self._replies: OrderedDict[Hashable, Reply] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, standing: object, asked: Hashable) -> Reply | None:
+        """The reply to the same request, if it was given while the bank stood as it stands now."""
+        if standing is not self._standing:
+            self._standing, self._replies, self._bytes = standing, OrderedDict(), 0
+            return None
+        found = self._replies.get(asked)
+        if found is not None:
+            self._replies.move_to_end(asked)
+        return found
+
+    def put(self, standing: object, asked: Hashable, reply: Reply) -> None:
+        """Keep a reply that was made while the bank stood so."""
+        if standing is not self._standing or asked in self._replies:
+            return
+        self._replies[asked] = reply
+        self._bytes += len(reply.body) + _KEPT_OVERHEAD
+        while self._bytes > _KEPT_BYTES:
+            _, oldest = self._replies.popitem(last=False)
+            self._bytes -= len(oldest.body) + _KEPT_OVERHEAD
+
+
 class Beacon:
     """The Beacon of a bank.
 
@@ -76,6 +113,7 @@ class Beacon:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="beacon")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="beacon-open")
         self._opening: asyncio.Future[None] | None = None
+        self._kept = _Kept()
         self._log = structlog.get_logger()
         informational: dict[str, Callable[[str], dict[str, Any]]] = {
             "": about.info,
@@ -110,17 +148,29 @@ class Beacon:
         """
         endpoint = _Endpoint("unmatched", self._service_info)
         question = BeaconQuestion()
+        asked = tuple(pairs)
+        keep = (
+            method == "GET"
+            and path == "g_variants"
+            and sum(len(name) + len(value) for name, value in asked) < _KEPT_REQUEST_CHARACTERS
+        )
         try:
-            endpoint = self._find(path)
-            question = self._read(method, endpoint, pairs, body)
             if not self._bank.is_current():
                 await self._open_new()
+            standing = self._bank.standing
+            kept = self._kept.get(standing, asked) if keep else None
+            if kept is not None:
+                return kept
+            endpoint = self._find(path)
+            question = self._read(method, endpoint, asked, body)
             plan = endpoint.plan(question, base)
-            if plan.quick:
-                content = plan.written()
-            else:
+            if not plan.quick:
                 content = await asyncio.get_running_loop().run_in_executor(self._threads, plan.written)
-            return Reply(200, content, endpoint.route)
+                return Reply(200, content, endpoint.route)
+            reply = Reply(200, plan.written(), endpoint.route)
+            if keep:
+                self._kept.put(standing, asked, reply)
+            return reply
         except CohelixError as error:
             known = error if error.status < 500 else None
             if known is None:

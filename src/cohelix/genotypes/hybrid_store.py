@@ -178,6 +178,12 @@ class Shard:
         ends[self.long_rows[first:last] - np.uint32(start)] = self.long_end[first:last]
         return ends
 
+    def end(self, row: int) -> int:
+        """End of one row."""
+        at = int(self.long_rows.searchsorted(np.uint32(row)))
+        is_long = at < len(self.long_rows) and self.long_rows[at] == row
+        return int(self.long_end[at]) if is_long else int(self.position[row]) + 1
+
     def texts(self, column: str, start: int, stop: int) -> list[str]:
         """A text per row, empty where the column has none for it."""
         found = [""] * (stop - start)
@@ -351,6 +357,12 @@ class HybridStore:
         at = self._shard_of(row)
         shard, local = self.shard(at), row - self._first_rows[at]
         return VariantKey(shard.record.contig, int(shard.position[local]), *shard.alleles(local))
+
+    def name(self, row: int) -> tuple[VariantKey, int, str]:
+        """A row's key, its end and its id; empty where the source had none."""
+        at = self._shard_of(row)
+        shard, local = self.shard(at), row - self._first_rows[at]
+        return self.key(row), shard.end(local), shard.ids(local, local + 1)[0]
 
     def table(self, rows: range) -> VariantTable:
         """Names of consecutive rows of one contig.

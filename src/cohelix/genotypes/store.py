@@ -34,6 +34,9 @@ class GenotypeStore(Protocol):
     def key(self, row: int) -> VariantKey:
         """A row's name."""
 
+    def name(self, row: int) -> tuple[VariantKey, int, str]:
+        """A row's key, its end and its id; empty where the source had none."""
+
     def table(self, rows: range) -> VariantTable:
         """Names of consecutive rows of one contig.
 

@@ -274,6 +274,9 @@ class StoreSuite:
     def test_rows_are_in_order_of_contig_position_and_file(self, pair: tuple[GenotypeStore, NaiveStore]) -> None:
         store, naive = pair
         assert [store.key(row) for row in range(store.info.n_variants)] == [naive.key(r) for r in range(len(naive.variants))]
+        for row in range(store.info.n_variants):
+            table = store.table(range(row, row + 1))
+            assert store.name(row) == (store.key(row), int(table.end[0]), table.id[0])
         for contig in (*naive.info.contigs, "7", "chr22"):
             assert store.contig_rows(contig) == naive.contig_rows(contig)
 
