@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks import cohort_counts, data, frequency_tables, http_lookup, load_and_export, lookups, people_filters
+from benchmarks import cohort_counts, data, frequency_tables, http_lookup, load_and_export, lookups, national_node, people_filters
 from benchmarks.measure import Row
 from benchmarks.scale import FULL, SMALL, Scale
 from cohelix import __version__
@@ -53,6 +53,7 @@ def run(scale: Scale) -> list[Row]:
     note(lambda: cohort_counts.everything(scale))
     note(lambda: lookups.run(scale))
     note(lambda: people_filters.run(scale))
+    note(lambda: national_node.run(scale))
     return rows
 
 

@@ -14,6 +14,7 @@ from benchmarks.scale import Scale
 from validation.processes import Served
 
 CONNECTIONS = 32
+Targets = Sequence[str]
 
 
 async def _one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, target: str) -> int:
@@ -25,7 +26,7 @@ async def _one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host:
     return int(head.split(b" ", 2)[1])
 
 
-async def _open_loop(url: str, targets: Sequence[str], rate: float) -> tuple[list[float], int]:
+async def _open_loop(url: str, targets: Targets, rate: float) -> tuple[list[float], int]:
     """Seconds from the moment that each request was due to its answer's last byte, and how many failed."""
     place = urlsplit(url)
     free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
@@ -54,6 +55,11 @@ async def _open_loop(url: str, targets: Sequence[str], rate: float) -> tuple[lis
     return seconds, failed
 
 
+def open_loop(url: str, targets: Targets, rate: float) -> tuple[list[float], int]:
+    """Ask at a fixed rate whether or not the last is answered: seconds from each request's due moment, and failures."""
+    return asyncio.run(_open_loop(url, targets, rate))
+
+
 def run(scale: Scale, node: Path, variants: Sequence[tuple[str, int, str, str]], text: str) -> list[Row]:
     """Half the questions are for variants that are there, half for absent alleles; record granularity."""
     rng = random.Random(4)
@@ -66,8 +72,8 @@ def run(scale: Scale, node: Path, variants: Sequence[tuple[str, int, str, str]],
         words |= {"assemblyId": "GRCh37", "requestedGranularity": "record"}
         targets.append("/beacon/v2/g_variants?" + urlencode(words))
     with Served("node", node) as server:
-        asyncio.run(_open_loop(server.url, targets[: scale.http_rate], scale.http_rate))
-        found, failed = asyncio.run(_open_loop(server.url, targets, scale.http_rate))
+        open_loop(server.url, targets[: scale.http_rate], scale.http_rate)
+        found, failed = open_loop(server.url, targets, scale.http_rate)
     times = Times(tuple(found))
     if failed:
         raise RuntimeError(f"{failed} of {len(targets)} requests failed")

@@ -102,13 +102,13 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(0.02):
-            now = [_resident(pid) for pid in (self._pid, *_descendants(self._pid))]
+            now = [resident(pid) for pid in (self._pid, *_descendants(self._pid))]
             self._peak = max(self._peak, sum(resident for resident, _ in now))
             self._own = max(self._own, sum(own for _, own in now))
 
 
-def _resident(pid: int) -> tuple[int, int]:
-    """Resident bytes of a process: all, and those that are not pages of files."""
+def resident(pid: int) -> tuple[int, int]:
+    """Resident bytes of a process now: all, and those that are not pages of files."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
