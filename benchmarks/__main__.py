@@ -14,7 +14,16 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmarks import cohort_counts, data, frequency_tables, http_lookup, load_and_export, lookups, national_node, people_filters
+from benchmarks import (
+    cohort_counts,
+    data,
+    frequency_tables,
+    http_lookup,
+    load_and_export,
+    lookups,
+    national_node,
+    people_filters,
+)
 from benchmarks.measure import Row
 from benchmarks.scale import FULL, SMALL, Scale
 from cohelix import __version__
