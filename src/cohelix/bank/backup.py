@@ -59,7 +59,7 @@ def backup(node: Path, out: Path) -> dict[str, Any]:
             with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 _put(archive, _LIST, io.BytesIO(listed), len(listed))
                 _put(archive, _LIST + ".sha256", io.BytesIO(hashlib.sha256(listed).hexdigest().encode()), 64)
-                for name, facts in files.items():
+                for name in files:
                     with (node / name).open("rb") as file:
                         _put(archive, name, file, (node / name).stat().st_size)
             to_disk(draft)

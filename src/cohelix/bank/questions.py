@@ -82,6 +82,11 @@ class VariantQuery:
         return VariantKey(self.contig, self.start[0], self.ref, self.alt)
 
 
+def exact_query(key: VariantKey) -> VariantQuery:
+    """The question for one variant."""
+    return VariantQuery(key.contig, start=(key.position, key.position + 1), ref=key.ref, alt=key.alt)
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """One condition on a person.

@@ -21,7 +21,7 @@ from cohelix.bank.criteria import (
 )
 from cohelix.bank.entries import Entries, EntryKind
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
-from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery
+from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.core.arrays import BoolArray, IntArray
@@ -108,7 +108,7 @@ class DatasetView:
         if rows:
             return version.counts.row(rows[0]), rows[0], ("answered", "")
         if not version.store.contig_rows(key.contig):
-            return None, None, ("not_assessed", f"the dataset has no record of contig {key.contig}")
+            return None, None, _no_record(key.contig)
         if not open_to_all:
             return None, None, self._below()
         row = self._record_at(key)
@@ -143,7 +143,7 @@ class DatasetView:
         if unanswered:
             return VariantPage(0, (), *unanswered)
         if among is None and after is None and groups == NO_GROUPS and query.exact is not None:
-            return self._one(query, query.exact, with_item=skip == 0 and limit > 0, observed=observed)
+            return self._one(query.exact, with_item=skip == 0 and limit > 0, observed=observed)
         store = self._version.store
         rows = self.cases.candidates(query)
         if after is not None:
@@ -158,10 +158,24 @@ class DatasetView:
             total, page = len(rows), self._page_of_rows(rows, skip, limit, after)
         return VariantPage(total, self._found(page, groups))
 
-    def _one(self, query: VariantQuery, key: VariantKey, *, with_item: bool, observed: bool) -> VariantPage:
+    def exact(self, key: VariantKey, *, assembly: Assembly | None, with_item: bool) -> VariantPage:
+        """One allele: the page of it, if somebody has it and that may be told; else, on a floored dataset, why not."""
+        unanswered = self._unanswered(NO_GROUPS, assembly)
+        if unanswered:
+            return VariantPage(0, (), *unanswered)
+        page = self._one(key, with_item=with_item, observed=True)
+        if page.total or not self._is_floored:
+            return page
+        if self._manifest.content in NOT_COUNTED:
+            return VariantPage(0, (), "not_assessed", NOT_COUNTED[self._manifest.content])
+        return VariantPage(0, (), *(self._below() if self._version.store.contig_rows(key.contig) else _no_record(key.contig)))
+
+    def _one(self, key: VariantKey, *, with_item: bool, observed: bool) -> VariantPage:
         """The page of an exact question: nearly every question, so it does for one row what a search does for many."""
         version = self._version
-        rows = self.cases.candidates(query)
+        # Alleles whose first base is not known (`N`) are of case reports and mutation lists only.
+        by_case = self._manifest.content in NOT_COUNTED
+        rows = self.cases.candidates(exact_query(key)) if by_case else version.store.rows_of(key)
         if not len(rows):
             return VariantPage(0, ())
         row = int(rows[0])
@@ -170,7 +184,7 @@ class DatasetView:
         if not with_item:
             return VariantPage(1, ())
         populations: tuple[PopulationCounts, ...] = ()
-        if self._manifest.content not in NOT_COUNTED:
+        if not by_case:
             layout = version.layout
             counts = layout.counts(version.counts.row(row)[None])
             told = self._tell(key.contig, counts)
@@ -478,6 +492,10 @@ class DatasetView:
             for index, row in enumerate(block.tolist()):
                 by_row[row] = layout.documents(counts[index], told.counts[index], told.genotypes[index], shown)
         return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row], name.row) for name in names)
+
+
+def _no_record(contig: str) -> tuple[DatasetStatus, str]:
+    return "not_assessed", f"the dataset has no record of contig {contig}"
 
 
 def without_alt(cells: IntArray) -> IntArray:

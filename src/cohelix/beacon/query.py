@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cohelix.bank.questions import VariantQuery
+from cohelix.bank.questions import VariantQuery, exact_query
 from cohelix.core.errors import BadQuestion, NotSupported
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, trim
@@ -175,11 +175,6 @@ def parse_variant_id(text: str) -> VariantAsk:
     contig = _contig(found["contig"], assembly)
     position, ref, alt = trim(int(found["position"]) - 1, found["ref"], found["alt"])
     return VariantAsk(assembly, exact_query(VariantKey(contig, position, ref, alt)), echo={"variantInternalId": text})
-
-
-def exact_query(key: VariantKey) -> VariantQuery:
-    """The question for one variant."""
-    return VariantQuery(key.contig, start=(key.position, key.position + 1), ref=key.ref, alt=key.alt)
 
 
 def _place(

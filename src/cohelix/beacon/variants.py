@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from cohelix.bank.answers import FoundVariant
-from cohelix.bank.questions import Groups, PeopleQuery
-from cohelix.bank.view import DatasetView
+from cohelix.bank.questions import Groups, PeopleQuery, exact_query
+from cohelix.bank.view import NO_GROUPS, DatasetView
 from cohelix.beacon.addresses import Address
 from cohelix.beacon.desk import Desk, Plan, Target, check_gene, silent, variant_queries
 from cohelix.beacon.filters import of_entry, people_criteria, variant_filters
 from cohelix.beacon.granularity import DatasetAnswer, result_sets_answer, returned
-from cohelix.beacon.query import VariantAsk, exact_query, parse_variants
+from cohelix.beacon.query import VariantAsk, parse_variants
 from cohelix.beacon.records import variant_record
 from cohelix.core.errors import BadQuestion
 from cohelix.core.variant import VariantKey
@@ -79,9 +79,12 @@ def _among(desk: Desk, target: Target, filters: tuple[Any, ...]) -> Mapping[str,
 def _exact(view: DatasetView, wanted: _Wanted, key: VariantKey) -> DatasetAnswer:
     """One variant: first whether it is there to be told, which half of all questions ask in vain; then why not."""
     shows_record = wanted.granularity == "record" and not wanted.question.first
-    page = view.variants(
-        exact_query(key), limit=int(shows_record), groups=wanted.groups, observed=True, assembly=wanted.ask.assembly
-    )
+    if wanted.groups == NO_GROUPS:
+        page = view.exact(key, assembly=wanted.ask.assembly, with_item=shows_record)
+    else:
+        page = view.variants(
+            exact_query(key), limit=int(shows_record), groups=wanted.groups, observed=True, assembly=wanted.ask.assembly
+        )
     if page.total:
         return DatasetAnswer(view.record.id, "answered", None, 1, [_record(view, item, wanted, None) for item in page.items])
     if page.status != "answered":
