@@ -15,7 +15,7 @@ from cohelix.bank.publish import staging
 from cohelix.bank.report import LoadReport, write_report
 from cohelix.bank.request import LoadRequest
 from cohelix.core.clock import Clock
-from cohelix.core.errors import BadUsage
+from cohelix.core.errors import BadFile, BadUsage
 from cohelix.genotypes import GenotypeReport, LoadProgress
 from cohelix.genotypes.aggregate import SitesReport, is_sites, load_sites
 from cohelix.phenotypes.model import People
@@ -28,12 +28,13 @@ def are_sites(files: Sequence[Path]) -> bool:
 
     Raises
     ------
-    BadUsage
-        If they stand beside genotype files.
+    BadFile
+        Naming the first such file where others hold genotypes.
     """
     sites = [is_sites(path) for path in files]
     if any(sites) and not all(sites):
-        raise BadUsage("files of sites and genotype files make two datasets: load them with two commands")
+        other = files[sites.index(True)]
+        raise BadFile(str(other), "", "it has no genotypes, and other files have", "files of one kind: load two datasets")
     return bool(sites) and all(sites)
 
 
