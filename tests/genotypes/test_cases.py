@@ -110,15 +110,18 @@ def test_heteroplasmy_is_kept_of_everybody_on_mt_alone(tmp_path: Path) -> None:
 def test_details_come_back_and_follow_new_numbers(tmp_path: Path) -> None:
     unplaced = ReportedCall("b", "", 0, "", "", gene="FLT3", hgvs=("p.D835Y",), origin="somatic")
     details = [CallDetail(7, 2, 0.5, None, "somatic"), CallDetail(3, 1, None, "unknown", None), CallDetail(3, 0, 0.25)]
-    write_cases(details, [(2, unplaced)], {"T"}, tmp_path / "a")
+    write_cases(details, [(2, unplaced)], {"T", "GONE"}, tmp_path / "a")
     opened = CallDetails.open(tmp_path / "a")
     assert opened.of(3) == {0: CallDetail(3, 0, 0.25), 1: CallDetail(3, 1, None, "unknown")}
     assert opened.of(4) == {}
-    assert opened.tumours == {"T"}
+    assert opened.tumours == {"T", "GONE"}
     assert (opened.unplaced[0].sample, opened.unplaced[0].gene, opened.unplaced[0].hgvs) == (2, "FLT3", ("p.D835Y",))
     rows = np.arange(8) - 3
-    rewrite_cases(tmp_path / "a", tmp_path / "b", sample_of=np.array([-1, 1, 0]), row_of=np.where(rows >= 0, rows, -1))
+    row_of = np.where(rows >= 0, rows, -1)
+    rewrite_cases(tmp_path / "a", tmp_path / "b", sample_of=np.array([-1, 1, 0]), row_of=row_of, names=("T", "N"))
     again = CallDetails.open(tmp_path / "b")
+    assert again.tumours == {"T"}
+    assert not any(b"GONE" in path.read_bytes() for path in (tmp_path / "b").iterdir())
     assert again.of(0) == {1: CallDetail(0, 1, None, "unknown")}
     assert again.of(4) == {0: CallDetail(4, 0, 0.5, None, "somatic")}
     assert [call.sample for call in again.unplaced] == [0]

@@ -362,7 +362,7 @@ def _without(version: OpenVersion, place: Staging, keep: BoolArray) -> tuple[Peo
         sample_of = np.full(len(old.names), -1, np.int64)
         sample_of[columns] = np.arange(len(columns))
         rows = np.arange(version.store.info.n_variants, dtype=np.int64)
-        rewrite_cases(version.folder / CASES, place.folder / CASES, sample_of=sample_of, row_of=rows)
+        rewrite_cases(version.folder / CASES, place.folder / CASES, sample_of=sample_of, row_of=rows, names=call_sets.names)
         write_mates(place.folder / GENOTYPES, place.folder / CASES)
     _link_files(version.folder, place.folder, (ANNOTATIONS,))
     return people, call_sets
@@ -409,8 +409,9 @@ def _carry_over(version: OpenVersion, place: Staging, joined: Joined) -> None:
     row_of = np.full(version.store.info.n_variants, -1, np.int64)
     row_of[joined.first[joined.first >= 0]] = np.flatnonzero(joined.first >= 0)
     if (version.folder / CASES).is_dir():
-        samples = np.arange(len(version.everybody.names), dtype=np.int64)
-        rewrite_cases(version.folder / CASES, place.folder / CASES, sample_of=samples, row_of=row_of)
+        names = version.everybody.names
+        samples = np.arange(len(names), dtype=np.int64)
+        rewrite_cases(version.folder / CASES, place.folder / CASES, sample_of=samples, row_of=row_of, names=names)
     write_mates(place.folder / GENOTYPES, place.folder / CASES)
     if (version.folder / ANNOTATIONS).is_dir():
         known = Annotations.open(version.folder / ANNOTATIONS)

@@ -35,14 +35,15 @@ def lift_genotypes(folder: Path, content: Content, chain: Path, assembly: Assemb
     (folder / GENOTYPES).rename(before)
     store = HybridStore.open(before)
     lifted = lift_store(store, folder / GENOTYPES, chain=chain, assembly=assembly, reference=reference)
-    n_before, n_samples = (store.info.n_variants, len(store.info.samples))
+    n_before, names = store.info.n_variants, store.info.samples
     shutil.rmtree(before)
     if (folder / CASES).is_dir():
         row_of = np.full(n_before, -1, np.int64)
         row_of[lifted.source_rows] = np.arange(len(lifted.source_rows))
         (folder / CASES).rename(folder / _CASES_BEFORE)
         if (folder / _CASES_BEFORE / CALLS_FILE).is_file():
-            rewrite_cases(folder / _CASES_BEFORE, folder / CASES, sample_of=np.arange(n_samples), row_of=row_of)
+            samples = np.arange(len(names))
+            rewrite_cases(folder / _CASES_BEFORE, folder / CASES, sample_of=samples, row_of=row_of, names=names)
         shutil.rmtree(folder / _CASES_BEFORE)
         write_mates(folder / GENOTYPES, folder / CASES)
     return lifted

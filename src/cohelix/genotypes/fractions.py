@@ -11,7 +11,7 @@ A folder of *cases* stands beside a store:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,16 +98,18 @@ def write_cases(
     _write(pa.Table.from_pylist(rows, schema=_UNPLACED), folder / UNPLACED_FILE)
 
 
-def rewrite_cases(source: Path, target: Path, *, sample_of: IntArray, row_of: IntArray) -> None:
+def rewrite_cases(source: Path, target: Path, *, sample_of: IntArray, row_of: IntArray, names: Sequence[str]) -> None:
     """Copy a folder of cases for a store whose columns and rows were numbered anew.
 
-    `sample_of` (old columns,) and `row_of` (old rows,) are the new numbers, -1 for what was taken out. The names of
-    tumour columns stay as they are: a name that no column has says nothing.
+    `sample_of` (old columns,) and `row_of` (old rows,) are the new numbers, -1 for what was taken out; `names` are all
+    columns that the new store has: the name of a tumour that left goes, too.
     """
     target.mkdir(parents=True, exist_ok=True)
     calls, unplaced = _read(source / CALLS_FILE), _read(source / UNPLACED_FILE)
     rows, samples = row_of[calls["row"].to_numpy()], sample_of[calls["sample"].to_numpy()]
     calls = calls.set_column(0, "row", pa.array(rows, pa.int64())).set_column(1, "sample", pa.array(samples, pa.int64()))
+    tumours = sorted(set(json.loads((calls.schema.metadata or {}).get(b"tumours", b"[]"))).intersection(names))
+    calls = calls.replace_schema_metadata({"tumours": json.dumps(tumours)})
     calls = calls.filter(pa.array((rows >= 0) & (samples >= 0)))
     _write(calls.take(pc.sort_indices(calls, sort_keys=[("row", "ascending"), ("sample", "ascending")])), target / CALLS_FILE)
     samples = sample_of[unplaced["sample"].to_numpy()]
