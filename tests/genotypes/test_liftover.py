@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cohelix.bank import Bank
+from cohelix.bank.load import LoadRequest, load
+from cohelix.bank.publish import open_current
 from cohelix.core.errors import AssemblyMismatch, BadFile
 from cohelix.core.genome import Assembly
+from cohelix.core.ids import DatasetId, NodeId
 from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.genotypes.liftover import BROKEN, NO_PLACE, SEVERAL, LiftOver, Place, lift_store
 from cohelix.genotypes.load import load_genotypes
+from cohelix.node import init_node
 
 CHAIN = """chain 100 chr1 1000 + 100 200 chr1 2000 + 500 605 1
 40 10 15
@@ -77,3 +84,21 @@ def test_real_variants_reach_the_other_build(tmp_path: Path, shared_data: Path) 
     assert same.all()
     with pytest.raises(AssemblyMismatch):
         lift_store(expected, tmp_path / "wrong", chain=over, assembly=Assembly.GRCH38)
+
+
+def test_a_dataset_says_where_its_positions_come_from(tmp_path: Path, shared_data: Path) -> None:
+    kg3 = shared_data / "kg3-exome-common" / "kg3.exome-common.GRCh38.bcf"
+    part = tmp_path / "part.bcf"
+    subprocess.run(["bcftools", "view", "-r", "22", "-Ob", "-o", part, kg3], check=True)
+    chain = shared_data / "reference" / "hg38ToHg19.over.chain.gz"
+    node = tmp_path / "node"
+    init_node(node, node="FI", name="Lifted", country="FI")
+    request = LoadRequest(DatasetId("d"), (part,), Assembly.GRCH37, lift_over=chain, quality="off")
+    report = load(node, request)
+    manifest = open_current(node, DatasetId("d")).manifest
+    assert manifest.lift_over is not None
+    assert manifest.lift_over["from"] == "GRCh38"
+    assert manifest.lift_over["sha256"] == hashlib.sha256(chain.read_bytes()).hexdigest()
+    assert manifest.lift_over["lifted"] == manifest.n_variants == report.document()["liftOver"]["lifted"]
+    (record,) = Bank.open(node, NodeId("FI")).datasets()
+    assert (record.assembly, record.lifted_from) == ("GRCh37", "GRCh38")

@@ -106,6 +106,7 @@ def load(
             calls.content,
             request.simulated,
             request.open_release_note,
+            lift.document() if lift is not None else None,
         )
         planned = complete_version(
             place, declared, people, linkage.call_sets, why="load", now=clock.now(), ontologies=ontologies

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Declaration:
     content: Content
     simulated: bool
     open_release_note: str | None
+    lift_over: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, manifest: Manifest) -> Declaration:
@@ -53,6 +55,7 @@ class Declaration:
             manifest.content,
             manifest.simulated,
             manifest.open_release_note,
+            manifest.lift_over,
         )
 
     @property
@@ -118,6 +121,7 @@ def complete_version(
         content=declared.content,
         simulated=declared.simulated,
         open_release_note=declared.open_release_note,
+        lift_over=declared.lift_over,
         n_individuals=n_released if groups is None else groups[0].people,
         n_waiting=call_sets.n_people - n_released - int(planned.withdrawn.sum()),
         n_call_sets=len(store.info.samples),

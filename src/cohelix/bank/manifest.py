@@ -45,7 +45,9 @@ class Atom(BaseModel):
 class Manifest(BaseModel):
     """The declaration of one version. It holds no time and no path of the loading machine: the same input, the same bytes.
 
-    `n_individuals` and the atoms are of the public release; `n_waiting` people wait for a later one, or have withdrawn.
+    `lift_over` says by which chain file positions came from the other build, and how many variants were lost for which reason;
+    None where nothing was lifted. `n_individuals` and the atoms are of the public release; `n_waiting` people wait for a
+    later one, or have withdrawn.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +64,7 @@ class Manifest(BaseModel):
     content: Content = "germline"
     simulated: bool
     open_release_note: str | None
+    lift_over: dict[str, Any] | None = None
     n_individuals: int
     n_waiting: int = 0
     n_call_sets: int

@@ -76,6 +76,7 @@ def load_counts_of_others(
             "aggregate",
             request.simulated,
             request.open_release_note,
+            made.lift.document() if made.lift is not None else None,
         )
         groups = tuple(Atom.model_validate(group._asdict()) for group in made.groups)
         nobody = People.nobody()

@@ -537,6 +537,7 @@ def _record(version: OpenVersion, federation_id: str) -> DatasetRecord:
         measurements=tuple(item.name for item in version.people.measurements) if open_to_all else (),
         simulated=manifest.simulated,
         open_release_note=manifest.open_release_note,
+        lifted_from=manifest.lift_over["from"] if manifest.lift_over else None,
     )
 
 

@@ -8,6 +8,7 @@ Kent et al. 2003, PNAS 100:11484; the chain format: UCSC Genome Browser, "Chain 
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,8 +124,8 @@ class LiftOver:
         for contig, entries in found.items():
             table = np.array(sorted(entries), np.int64)
             reach = np.maximum.accumulate(table[:, 1])
-            start, end, target, onto, backwards = (np.ascontiguousarray(table[:, i]) for i in range(5))
-            blocks[contig] = _Blocks(start, end, target, onto, backwards, reach)
+            column = [np.ascontiguousarray(table[:, i]) for i in range(5)]
+            blocks[contig] = _Blocks(column[0], column[1], column[2], column[3], column[4], reach)
         return cls(blocks, tuple(contigs), lengths)
 
     def check(self, chain: Path, source: Assembly, target: Assembly) -> None:
@@ -196,8 +197,8 @@ class LiftReport:
 
     Attributes
     ----------
-    chain
-        Name of the chain file.
+    source, chain, sha256
+        The build that the positions came from; name of the chain file, and its checksum.
     lifted, flipped, moved_contig, left_aligned
         Rows with a place; of these on the other strand, on another contig, moved by left-alignment.
     lost
@@ -206,7 +207,9 @@ class LiftReport:
         (lifted,) int64: the row before of each row after.
     """
 
+    source: Assembly
     chain: str
+    sha256: str
     lifted: int
     flipped: int
     moved_contig: int
@@ -218,7 +221,9 @@ class LiftReport:
     def document(self) -> dict[str, Any]:
         """As the load report and the manifest have it."""
         return {
+            "from": self.source.value,
             "chain": self.chain,
+            "sha256": self.sha256,
             "lifted": self.lifted,
             "otherStrand": self.flipped,
             "otherContig": self.moved_contig,
@@ -240,8 +245,10 @@ def lift_store(
     fasta = Reference(reference, assembly) if reference is not None else None
     placed = _placed(store, lift, assembly, fasta)
     source_rows = write_lifted(store, folder, placed.keys, placed.rows, assembly)
+    with chain.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return LiftReport(
-        chain.name, len(placed.rows), placed.flipped, placed.moved, placed.aligned,
+        store.info.assembly, chain.name, sha256, len(placed.rows), placed.flipped, placed.moved, placed.aligned,
         dict(placed.lost), tuple(placed.losses), source_rows,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ class Floors(Wire):
 class DatasetRecord(Wire):
     """A dataset as anybody may see it; every number here has passed its disclosure rule.
 
+    `lifted_from` is the build that the positions were moved from by a chain file, None where they are as the files had them.
     `n_individuals` is exact on an open dataset, rounded down to tens on a floored one, None where it is below ten or
     the dataset is closed. `n_variants` and `measurements` are told of open datasets only.
     """
@@ -43,3 +44,4 @@ class DatasetRecord(Wire):
     measurements: tuple[str, ...] = ()
     simulated: bool = False
     open_release_note: str | None = None
+    lifted_from: str | None = None
