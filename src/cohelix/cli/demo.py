@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -219,18 +219,28 @@ class _Demonstration:
         return server
 
     def _ask(self, federation: DemoFederation) -> None:
-        from cohelix.cli.demo_journeys import JOURNEYS, describe
+        from cohelix.cli.demo_journeys import JOURNEYS
+        from cohelix.cli.demo_patients import PATIENT_JOURNEYS, load_patients
 
         with self._show.step("journeys", "Asking the federation"):
-            for name, journey in JOURNEYS:
-                start = self._clock.monotonic()
-                ok, detail = federation.attempt(journey)
-                seconds = round(self._clock.monotonic() - start, 4)
-                self.report["journeys"].append({"name": name, "ok": ok, "seconds": seconds, "detail": detail})
-                describe(self._show.console, name, ok, seconds, detail)
+            self._go(federation, JOURNEYS)
+        with self._show.step("patients", "Simulated patients at two members, simulated leukaemias at the two others"):
+            self._go(federation, (("patients-load", load_patients), *PATIENT_JOURNEYS))
         self.report["members"] = federation.members
         self.report["frequency"] = federation.frequency
         self.report["ok"] = all(journey["ok"] for journey in self.report["journeys"])
+
+    def _go(
+        self, federation: DemoFederation, journeys: Iterable[tuple[str, Callable[[DemoFederation], dict[str, Any]]]]
+    ) -> None:
+        from cohelix.cli.demo_journeys import describe
+
+        for name, journey in journeys:
+            start = self._clock.monotonic()
+            ok, detail = federation.attempt(journey)
+            seconds = round(self._clock.monotonic() - start, 4)
+            self.report["journeys"].append({"name": name, "ok": ok, "seconds": seconds, "detail": detail})
+            describe(self._show.console, name, ok, seconds, detail)
 
     def _close(self, url: str, keep: Path | None, folder: Path) -> None:
         from rich.panel import Panel

@@ -122,9 +122,9 @@ def members(federation: DemoFederation) -> Detail:
         for member in answer.members
     ]
     states = {member.id: member.state for member in answer.members}
-    _expect("members", states, dict.fromkeys(federation.servers, "active"))
+    expect("members", states, dict.fromkeys(federation.servers, "active"))
     declared = {member.id: list(member.datasets) for member in answer.members}
-    _expect("datasets", declared, {node: [f"{node}:{federation.dataset}"] for node in federation.servers})
+    expect("datasets", declared, {node: [f"{node}:{federation.dataset}"] for node in federation.servers})
     return {"members": states}
 
 
@@ -132,11 +132,11 @@ def frequency(federation: DemoFederation) -> Detail:
     """One variant, asked of everybody: each node's exact counts, and their sum."""
     answer = _ask_frequency(federation)
     federation.frequency = answer
-    _expect("nodes", {node["node"]: node["status"] for node in answer["nodes"]}, dict.fromkeys(federation.servers, "answered"))
+    expect("nodes", {node["node"]: node["status"] for node in answer["nodes"]}, dict.fromkeys(federation.servers, "answered"))
     found = _node_counts(answer)
     if federation.shares.open_release:
-        _expect("counts", found, dict(federation.question.counts))
-        _expect("pooled counts", _pooled(answer), _sum(found))
+        expect("counts", found, dict(federation.question.counts))
+        expect("pooled counts", _pooled(answer), _sum(found))
     return {"variant": answer["variant"], "nodes": found, "pooled": _pooled(answer)}
 
 
@@ -181,8 +181,8 @@ def beacon(federation: DemoFederation) -> Detail:
     sets = {one["id"]: one["exists"] for one in document["response"]["resultSets"]}
     if federation.shares.open_release:
         expected = {f"{node}:{federation.dataset}": copies > 0 for node, (copies, _) in federation.question.counts.items()}
-        _expect("result sets", sets, expected)
-        _expect("exists", document["responseSummary"]["exists"], any(expected.values()))
+        expect("result sets", sets, expected)
+        expect("exists", document["responseSummary"]["exists"], any(expected.values()))
     return {"exists": document["responseSummary"]["exists"], "resultSets": sets}
 
 
@@ -205,7 +205,7 @@ def people(federation: DemoFederation) -> Detail:
             row["sex"] == "female" and (threshold is None or (row[name or ""] != "" and float(row[name or ""]) > threshold))
             for row in rows
         )
-        _expect("people", total, expected)
+        expect("people", total, expected)
     return {"filters": filters, "people": total, "of": len(rows)}
 
 
@@ -246,16 +246,14 @@ def stopped_node(federation: DemoFederation) -> Detail:
     port = int(stopped.url.rpartition(":")[2])
     federation.servers[node] = serve_node(federation.processes, node, federation.folders[node], port)
     states = {one["node"]: one["status"] for one in without["nodes"]}
-    _expect("nodes", states, {other: "unreachable" if other == node else "answered" for other in federation.servers})
+    expect("nodes", states, {other: "unreachable" if other == node else "answered" for other in federation.servers})
     if seconds > DEADLINE_SECONDS + DEADLINE_SLACK_SECONDS:
         raise CohelixError(f"the answer without {node} took {seconds:.1f} s")
     if federation.shares.open_release:
         counts = {other: found for other, found in federation.question.counts.items() if other != node}
-        _expect("pooled counts without it", _pooled(without), _sum(counts))
+        expect("pooled counts without it", _pooled(without), _sum(counts))
     again = _ask_frequency(federation)
-    _expect(
-        "nodes after the restart", {one["node"]: one["status"] for one in again["nodes"]}, dict.fromkeys(states, "answered")
-    )
+    expect("nodes after the restart", {one["node"]: one["status"] for one in again["nodes"]}, dict.fromkeys(states, "answered"))
     return {"stopped": node, "nodes": states, "pooled": _pooled(without), "answeredWithinSeconds": round(seconds, 3)}
 
 
@@ -358,6 +356,7 @@ def _people_table(share: Share) -> list[dict[str, str]]:
     return [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
 
 
-def _expect(what: str, found: object, expected: object) -> None:
+def expect(what: str, found: object, expected: object) -> None:
+    """Raise what a journey fails with, where an answer is not what it must be."""
     if found != expected:
         raise CohelixError(f"{what}: {found} where {expected} was expected")
