@@ -125,18 +125,23 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
     bits = np.zeros((2, store.info.n_variants), np.bool_)
     for contig in store.info.contigs:
         rows = store.contig_rows(contig)
-        previous: tuple[int, set[tuple[str, str]]] = (-1, set())
+        before, seen = -1, set[tuple[str, str]]()  # the last position, and what rows there are called
         for start in range(rows.start, rows.stop, _BLOCK_ROWS):
             block = range(start, min(start + _BLOCK_ROWS, rows.stop))
             names = store.table(block)
             rows_counts = layout.counts(counts.rows(block))
             told = tell(rows_counts, layout.people, layout.levels, floor=floor).counts[:, 0]
-            first = np.ones(len(block), np.bool_)
-            for index, (position, ref, alt) in enumerate(zip(names.position.tolist(), names.ref, names.alt, strict=True)):
-                if position != previous[0]:
-                    previous = (position, set())
-                first[index] = alt not in _NO_ALT and (ref, alt) not in previous[1]
-                previous[1].add((ref, alt))
+            first = np.array([alt not in _NO_ALT for alt in names.alt], np.bool_)
+            # Nearly every row is alone at its position; the others are compared by name, over the blocks' borders too.
+            position = names.position.astype(np.int64)
+            starts = np.diff(position, prepend=before) != 0
+            for index in np.flatnonzero(~starts | ~np.append(starts[1:], False)).tolist():
+                if starts[index]:
+                    seen = set()
+                name = (names.ref[index], names.alt[index])
+                first[index] &= name not in seen
+                seen.add(name)
+            before = int(position[-1])
             bits[0, block.start : block.stop] = told & first
             bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)
     return np.packbits(bits, axis=1, bitorder="little")
