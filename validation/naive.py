@@ -329,9 +329,9 @@ def _spelled(allele: str, asked: str) -> bool:
 
 
 def length_of(variant: NaiveVariant) -> int:
-    """|len(ALT) - len(REF)|, a substitution's len(REF), a symbolic ALT's reference covered."""
+    """|len(ALT) - len(REF)|, a substitution's len(REF), a symbolic ALT's reference after the base before it (|SVLEN|)."""
     if _symbolic(variant.alt):
-        return variant.end - variant.position
+        return max(0, variant.end - variant.position - 1)
     return abs(len(variant.alt) - len(variant.ref)) or len(variant.ref)
 
 

@@ -328,3 +328,11 @@ def test_gnomads_own_records_equal_a_naive_reading(tmp_path: Path, shared_data: 
                     assert (ac, hom, hemi) == (record.info[f"AC{suffix}"][index], record.info[f"nhomalt{suffix}"][index], 0)
                     assert an == record.info[f"AN{suffix}"]
                     assert het == ac - 2 * hom
+
+
+def test_people_whom_nobody_counts_are_refused_with_the_mapping(tmp_path: Path) -> None:
+    file = vcf(tmp_path / "s.vcf", "22 10 . A G . . AC=30;AN=100;AC_FI=10;AN_FI=40", keys="AC AN AC_FI AN_FI")
+    mapping = tmp_path / "counts.yaml"
+    mapping.write_text("people: {EE: 20}\n", encoding="ascii")
+    with pytest.raises(BadFile, match=r"counts\.yaml, people: it names people of EE.*expected.*FI"):
+        loaded(file, folder=tmp_path, mapping=mapping)

@@ -129,3 +129,9 @@ def test_concepts_are_needed_and_belong_to_omop(tmp_path):
     table.write_text("iid\tsex\nA\tm\n")
     with pytest.raises(BadUsage, match="OMOP"):
         read_people([table], concepts=concepts)
+
+
+def test_a_broken_header_of_person_is_named_where_concepts_are_given(tmp_path):
+    folder, concepts = write(tmp_path, {"person": "person_i,gender_concept_id\n1,8507\n"})
+    with pytest.raises(BadFile, match=r"PERSON\.csv, line 1.*person_id"):
+        read_people([folder], concepts=concepts, year=2026)

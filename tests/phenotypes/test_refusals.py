@@ -35,6 +35,7 @@ TABLES: dict[str, tuple[bytes | str, str, str]] = {
     "two columns of one meaning": ("IID\tsample\nA\tB\n", "line 1", "both"),
     "column twice": ("IID\tsex\tsex\nA\tm\tm\n", "line 1", "twice"),
     "measurement twice": ("IID\tLDL [a]\tLDL [b]\nA\t1\t2\n", "line 1", "LDL"),
+    "a unit without an end": (f"IID\tLDL [{'m' * 65}]\nA\t1\n", "line 1", "unit"),
     "blanks between columns": ("IID sex age\nA m 3\n", "line 1", "blanks"),
     "a row too short": (H + OK + "P2\tS2\tmale\n", "line 3", "3 columns"),
     "a row too long": (H + OK.strip() + "\textra\n", "line 2", "9 columns"),

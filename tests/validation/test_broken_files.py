@@ -7,15 +7,25 @@ from pathlib import Path
 import pytest
 
 from validation.malformed import bombs, fuzz
+from validation.malformed.forms import FORMS
 
 SIZE = 60_000_000
 
 
-def test_randomly_broken_files_are_refused_in_words() -> None:
-    cases = fuzz.run(0, 60)
-    assert len(cases) == 60
-    assert [case for case in cases if case.outcome not in ("loaded", "refused")] == []
-    assert sum(case.outcome == "refused" for case in cases) > 20
+@pytest.mark.parametrize("kind", FORMS)
+def test_randomly_broken_files_of_every_form_are_refused_in_words(kind: str) -> None:
+    form = FORMS[kind]
+    valid = form.good()
+    assert fuzz.outcome_of(form, valid) == ("loaded", "")
+    outcomes = [fuzz.outcome_of(form, fuzz.broken(form, valid, seed)) for seed in range(12)]
+    assert [found for found in outcomes if found[0] not in fuzz.FINE] == []
+    assert sum(outcome == "refused" for outcome, _ in outcomes) >= 3
+
+
+def test_broken_files_are_read_by_processes_of_their_own() -> None:
+    cases = fuzz.run("bcf-inside", 12, 24)
+    assert [case.seed for case in cases] == list(range(12, 24))
+    assert [case for case in cases if case.outcome not in fuzz.FINE] == []
 
 
 @pytest.mark.parametrize(

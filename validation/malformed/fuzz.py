@@ -1,26 +1,24 @@
-"""Breaks valid VCF and BCF files at random; a load either ends well or says `CohelixError`, within time and memory.
+"""Breaks valid files of every form at random; reading one either ends well or says `BadFile`, within time and memory.
 
-`python -m validation.malformed.fuzz SEEDS_FROM SEEDS_TO` is the worker: a crash of the process, or a hang, is seen by
+`python -m validation.malformed.fuzz FORM SEEDS_FROM SEEDS_TO` is the worker: a crash of the process, or a hang, is seen by
 the parent (`run`), which notes the case and goes on after it.
 """
 
 from __future__ import annotations
 
-import gzip
 import random
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from validation import synthetic
+from validation.malformed.forms import FORMS, Files, Form, scratch_folders
 
-KINDS = ("vcf", "vcf.gz", "bcf", "bcf-raw")
-SECONDS_MAX = 20
-_PEOPLE = 12
+SECONDS_MAX = 30
+MEMORY_MAX = 2 << 30  # resident, of a worker over all its files
+FINE = ("loaded", "refused")
 
 
 class Case(NamedTuple):
@@ -32,23 +30,19 @@ class Case(NamedTuple):
     detail: str
 
 
-def originals(folder: Path) -> dict[str, bytes]:
-    """One valid file in every form; "bcf-raw" is inflated before it is broken and deflated again."""
-    cohort = synthetic.make_cohort(_PEOPLE, 5)
-    plain = synthetic.write_vcf(folder / "valid.vcf", cohort, per_contig=25, seed=6).read_bytes()
-    zipped = synthetic.write_vcf(folder / "valid.vcf.gz", cohort, per_contig=25, seed=6).read_bytes()
-    binary = synthetic.write_vcf(folder / "valid.bcf", cohort, per_contig=25, seed=6).read_bytes()
-    return {"vcf": plain, "vcf.gz": zipped, "bcf": binary, "bcf-raw": gzip.decompress(binary)}
-
-
-def broken(valid: dict[str, bytes], seed: int) -> tuple[str, bytes]:
-    """The kind of file and its bytes after one to four mutations."""
+def broken(form: Form, valid: Files, seed: int) -> Files:
+    """The files of a form, one of them after one to four mutations."""
     rng = random.Random(seed)
-    kind = KINDS[seed % len(KINDS)]
-    data = bytearray(valid[kind])
+    name = rng.choice(form.names())
+    data = bytearray(valid[name])
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        rng.choice(_MUTATIONS)(data, rng)
-    return kind, gzip.compress(bytes(data), 1) if kind == "bcf-raw" else bytes(data)
+        mutate(data, rng)
+    return {**valid, name: bytes(data)}
+
+
+def mutate(data: bytearray, rng: random.Random) -> None:
+    """Change, cut, double or move bits, bytes, numbers, lines or fields, in place."""
+    rng.choice(_MUTATIONS)(data, rng)
 
 
 def _flip_bit(data: bytearray, rng: random.Random) -> None:
@@ -117,44 +111,38 @@ _MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 )
 
 
-def load_broken(valid: dict[str, bytes], seed: int, folder: Path) -> Case:
-    """Load one broken file in this process."""
+def outcome_of(form: Form, files: Files) -> tuple[str, str]:
+    """What reading the files comes to, in a word, and its details."""
     from cohelix.core.errors import BadFile, CohelixError
-    from cohelix.core.genome import Assembly
-    from cohelix.genotypes.load import load_genotypes
 
-    kind, data = broken(valid, seed)
-    path = folder / f"broken{seed}.{kind.removesuffix('-raw')}"
-    path.write_bytes(data)
-    target = folder / f"store{seed}"
-    try:
-        load_genotypes([path], target, assembly=Assembly.GRCH37, reference=None, progress=None)
-    except BadFile as error:
-        complete = error.path and error.expected and path.name in error.detail
-        return Case(seed, kind, "refused" if complete else "refused without path or expectation", error.detail[:300])
-    except CohelixError as error:
-        return Case(seed, kind, "refused, but not as a BadFile", f"{type(error).__name__}: {error.detail[:300]}")
-    except MemoryError:
-        return Case(seed, kind, "out of memory", traceback.format_exc()[-600:])
-    except Exception as error:
-        return Case(seed, kind, f"raised {type(error).__name__}", traceback.format_exc()[-900:])
-    finally:
-        path.unlink()
-    return Case(seed, kind, "loaded", "")
+    with scratch_folders(form, files) as (folder, scratch):
+        try:
+            form.read(folder, scratch)
+        except BadFile as error:
+            named = any(name in error.detail for name in files) or str(folder) in error.detail
+            complete = error.path and error.problem and error.expected and named
+            return "refused" if complete else "refused without file or expectation", error.detail[:300]
+        except CohelixError as error:
+            return "refused, but not as a BadFile", f"{type(error).__name__}: {error.detail[:300]}"
+        except MemoryError:
+            return "out of memory", traceback.format_exc()[-600:]
+        except Exception as error:
+            return f"raised {type(error).__name__}", traceback.format_exc()[-1500:]
+    return "loaded", ""
 
 
-def run(first: int, last: int) -> list[Case]:
-    """Cases `first` to `last`, in worker processes whose end or silence is a finding of its own."""
+def run(kind: str, first: int, last: int) -> list[Case]:
+    """Cases `first` to `last` of a form, in worker processes whose end or silence is a finding of its own."""
     cases: list[Case] = []
     seed = first
     while seed < last:
         with subprocess.Popen(
-            [sys.executable, "-m", "validation.malformed.fuzz", str(seed), str(last)],
+            [sys.executable, "-m", "validation.malformed.fuzz", kind, str(seed), str(last)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
         ) as worker:  # fmt: skip
             assert worker.stdout is not None
             for line in worker.stdout:
-                number, kind, outcome, detail = line.rstrip("\n").split("\t", 3)
+                number, outcome, detail = line.rstrip("\n").split("\t", 2)
                 cases.append(Case(int(number), kind, outcome, detail.replace("\\n", "\n")))
                 seed = int(number) + 1
             said = worker.stderr.read() if worker.stderr else ""
@@ -164,28 +152,27 @@ def run(first: int, last: int) -> list[Case]:
                 if worker.returncode == -14
                 else f"killed the process ({worker.returncode})"
             )
-            cases.append(Case(seed, KINDS[seed % len(KINDS)], outcome, said[-600:]))
+            cases.append(Case(seed, kind, outcome, said[-600:]))
             seed += 1
     return cases
 
 
-def _worker(first: int, last: int) -> None:
+def _worker(kind: str, first: int, last: int) -> None:
     import resource
     import signal
 
     # Address space, not resident: Numba and Arrow reserve a lot without touching it.
     resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
-    with tempfile.TemporaryDirectory(prefix="cohelix-fuzz-") as folder:
-        valid = originals(Path(folder))
-        warm = Path(folder) / "valid.vcf"
-        warm.write_bytes(valid["vcf"])
-        for seed in range(first, last):
-            signal.alarm(SECONDS_MAX + (60 if seed == first else 0))  # the first call may compile
-            case = load_broken(valid, seed, Path(folder))
-            signal.alarm(0)
-            detail = case.detail.replace("\n", "\\n").replace("\t", " ")
-            print(case.seed, case.kind, case.outcome, detail, sep="\t", flush=True)
+    form = FORMS[kind]
+    valid = form.good()
+    for seed in range(first, last):
+        signal.alarm(SECONDS_MAX + (60 if seed == first else 0))  # the first call may compile
+        outcome, detail = outcome_of(form, broken(form, valid, seed))
+        signal.alarm(0)
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MEMORY_MAX:
+            outcome = "took more than 2 GiB"
+        print(seed, outcome, detail.replace("\n", "\\n").replace("\t", " ").replace("\r", " "), sep="\t", flush=True)
 
 
 if __name__ == "__main__":
-    _worker(int(sys.argv[1]), int(sys.argv[2]))
+    _worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -229,7 +229,9 @@ class _Reading:
         self.declared = np.array([self._mapping.people.get(group, 0) for group in plan.groups], np.int64)
         for group in self._mapping.people:
             if group not in plan.groups:
-                raise BadUsage(f"the mapping names people of {label_of(group)}, which the files do not count")
+                labels = ", ".join(label_of(known) for known in plan.groups)
+                problem = f"it names people of {label_of(group)}, which the files do not count"
+                raise BadFile(self._mapping.source, "people", problem, f"those that they count: {labels[:200]}")
 
     def _figures(self, path: Path, plan: GroupPlan, piece: Piece) -> IntArray:
         counts, trouble = counts_of(

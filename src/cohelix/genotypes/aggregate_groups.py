@@ -44,11 +44,14 @@ class SitesMapping:
         New names of populations; None leaves one out.
     columns
         What columns or INFO keys with names of their own count.
+    source
+        The file's path, for refusals.
     """
 
     people: Mapping[Group, int] = field(default_factory=dict)
     populations: Mapping[str, str | None] = field(default_factory=dict)
     columns: Mapping[str, CountName] = field(default_factory=dict)
+    source: str = ""
 
     def of(self, key: str) -> CountName | None:
         """What a key counts, by this mapping or by its name; None for nothing that is wanted."""
@@ -89,7 +92,7 @@ def read_sites_mapping(path: Path) -> SitesMapping:
             expected = f"measure: {' | '.join(MEASURES)}; population; sex: male | female"
             raise bad(f"column {key} has no known measure or sex", expected)
         columns[str(key)] = CountName(measure, str(said.get("population", ALL)), sex)
-    return SitesMapping(people, populations, columns)
+    return SitesMapping(people, populations, columns, source=str(path))
 
 
 @dataclass(frozen=True, slots=True)

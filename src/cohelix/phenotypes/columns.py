@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pydantic import ValidationError
+
 from cohelix.core.errors import BadFile
 from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn, SampleTypeColumn, SexColumn
 from cohelix.phenotypes.model import TermKind
@@ -138,9 +140,13 @@ def _by_name(table: Table, found: Columns, mapped: Mapped, number: int, name: st
     elif (timed := _age_role(with_unit["name"])) and _plain(with_unit["unit"]) in ("a", "y", "year", "years"):
         _take(table, found, timed, number)
     else:
-        found.measurements.append(
-            (number, MeasurementColumn(column=name, name=with_unit["name"], unit=with_unit["unit"].strip()))
-        )
+        try:
+            measured = MeasurementColumn(column=name, name=with_unit["name"], unit=with_unit["unit"].strip())
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"column {name[:40]!r}…: the {first['loc'][0]}: {first['msg']}"
+            raise table.refusal(1, problem, "a measurement's name and [unit], or a mapping that ignores it") from None
+        found.measurements.append((number, measured))
 
 
 def _age_role(name: str) -> SingleRole | None:

@@ -62,6 +62,10 @@ def read_people(
     elif len(paths) == 1 and omop_tables(paths[0]):
         return read_omop(paths[0], concepts=concepts, meaning=meaning, ontologies=ontologies, year=year)
     if concepts is not None:
+        for person in (file for path in paths if path.is_dir() for file in sorted(path.iterdir())):
+            if person.name.lower().split(".")[0] == "person":
+                expected = "the columns person_id and gender_concept_id, as in OMOP"
+                raise BadFile(str(person), "line 1", "it has no such columns, or cannot be read", expected)
         raise BadUsage("--concepts explains OMOP tables: a folder with a table named person")
     if packets:
         return read_phenopackets(packets, person=meaning.person, ontologies=ontologies, assembly=assembly, year=year)

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of every parser with atheris; `python -m validation.fuzz` writes RESULTS.md."""
