@@ -336,3 +336,18 @@ def test_people_whom_nobody_counts_are_refused_with_the_mapping(tmp_path: Path) 
     mapping.write_text("people: {EE: 20}\n", encoding="ascii")
     with pytest.raises(BadFile, match=r"counts\.yaml, people: it names people of EE.*expected.*FI"):
         loaded(file, folder=tmp_path, mapping=mapping)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.with_columns(AC=pl.col("ac")), "columns ac and AC are both ac"),
+        (lambda frame: frame.with_columns(population=pl.Series(["FI", "fi"] * 2)), "are the same group"),
+    ],
+)
+def test_long_tables_have_one_column_and_one_spelling(
+    tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame], message: str
+) -> None:
+    change(table_of(tmp_path)[:4]).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(BadFile, match=message):
+        loaded(tmp_path / "t.parquet", folder=tmp_path)

@@ -285,14 +285,18 @@ def _long_keys(path: Path, place: dict[str, str], figures: Sequence[str], mappin
     """In long form, the key of each measure of each group: `ac_LU_M`."""
     groups = [place[name] for name in ("population", "sex") if name in place]
     found = _collected(path, _scan(path, groups).unique(maintain_order=True))
-    keys = {}
+    measures: dict[str, str] = {}
+    for figure in figures:
+        if (meaning := mapping.of(figure)) is not None and measures.setdefault(meaning.measure, figure) != figure:
+            problem = f"columns {measures[meaning.measure]} and {figure} are both {meaning.measure}"
+            raise BadFile(str(path), "header", problem, "one column for each measure, beside population and sex")
+    spelled: dict[str, dict[str, Any]] = {}
     for row in found.iter_rows(named=True):
         suffix = _suffix(row.get(place.get("population", ""), None), row.get(place.get("sex", ""), None))
-        for figure in figures:
-            meaning = mapping.of(figure)
-            if meaning is not None:
-                keys[f"{meaning.measure}{suffix}"] = figure
-    return keys
+        if spelled.setdefault(suffix, row) is not row:
+            problem = f"{spelled[suffix]} and {row} are the same group"
+            raise BadFile(str(path), "", problem[:300], "one spelling of each group")
+    return {f"{measure}{suffix}": figure for suffix in spelled for measure, figure in measures.items()}
 
 
 def _suffix(population: Any, sex: Any) -> str:
