@@ -97,17 +97,7 @@ def load(
                 linkage = linkage.without(gate.excluded)
         looked_at = clock.monotonic()
         begin("counts")
-        declared = Declaration(
-            request.dataset,
-            request.title or request.dataset,
-            request.assembly,
-            request.disclosure,
-            request.absent_means,
-            calls.content,
-            request.simulated,
-            request.open_release_note,
-            lift.document() if lift is not None else None,
-        )
+        declared = Declaration.asked(request, calls.content, lift)
         planned = complete_version(
             place, declared, people, linkage.call_sets, why="load", now=clock.now(), ontologies=ontologies
         )

@@ -14,6 +14,7 @@ from cohelix.bank.manifest import CASES, COUNTS, GENOTYPES, PEOPLE, Atom, Manife
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets, write_call_sets
 from cohelix.bank.publish import DATASETS, Staging
 from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, Standing, read_standing, write_standing
+from cohelix.bank.request import LoadRequest
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import LISTED_FILE, listed_rows
 from cohelix.core.errors import Damaged
@@ -22,6 +23,7 @@ from cohelix.core.ids import DatasetId
 from cohelix.disclosure.rules import FREQUENCY_FLOOR, PEOPLE_FLOOR
 from cohelix.genotypes import Cohort, open_counts, write_counts
 from cohelix.genotypes.fractions import CallDetails
+from cohelix.genotypes.liftover import LiftReport
 from cohelix.genotypes.store import open_store
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import Ontologies
@@ -42,6 +44,21 @@ class Declaration:
     simulated: bool
     open_release_note: str | None
     lift_over: dict[str, Any] | None = None
+
+    @classmethod
+    def asked(cls, request: LoadRequest, content: Content, lift: LiftReport | None) -> Declaration:
+        """What a load declares, of the content that its files proved to have."""
+        return cls(
+            request.dataset,
+            request.title or request.dataset,
+            request.assembly,
+            request.disclosure,
+            request.absent_means,
+            content,
+            request.simulated,
+            request.open_release_note,
+            lift.document() if lift is not None else None,
+        )
 
     @classmethod
     def of(cls, manifest: Manifest) -> Declaration:

@@ -67,17 +67,7 @@ def load_counts_of_others(
         )
         notes = note_annotations(place.folder, annotated_files(request), request.assembly, request.reference)
         read = clock.monotonic()
-        declared = Declaration(
-            request.dataset,
-            request.title or request.dataset,
-            request.assembly,
-            request.disclosure,
-            request.absent_means,
-            "aggregate",
-            request.simulated,
-            request.open_release_note,
-            made.lift.document() if made.lift is not None else None,
-        )
+        declared = Declaration.asked(request, "aggregate", made.lift)
         groups = tuple(Atom.model_validate(group._asdict()) for group in made.groups)
         nobody = People.nobody()
         linkage = link((), nobody)
