@@ -54,6 +54,13 @@ def checked(report: Mapping[str, Any]) -> None:
     assert {"variant", "assembly", "pooled", "nodes"} <= set(report["frequency"])
     assert all({"name", "ok", "seconds", "detail"} <= set(journey) for journey in report["journeys"])
     assert [journey for journey in report["journeys"] if not journey["ok"]] == []
+    stories = {journey["name"]: journey["detail"] for journey in report["journeys"]}
+    # Simulated patients, checked by the journeys themselves; no figure about genotypes is theirs.
+    assert (
+        all(count > 0 for count in stories["rare-disease"]["people"].values()) and len(stories["rare-disease"]["people"]) == 2
+    )
+    assert set(stories["cancer"]["carriers"]) == {"M0", "M1", "M2", "M3", "M4", "M5"}
+    assert {part["status"] for node in report["frequency"]["nodes"] for part in node["datasets"]} == {"answered"}
     assert report["ok"] is True
 
 
