@@ -211,6 +211,8 @@ def test_a_tumour_among_germline_call_sets_is_asked_for_by_origin(tmp_path: Path
     assert (carrying(second), carrying(second, "somatic")) == ([0], [0])
     calls = [(c.biosample, c.origin, c.zygosity, c.allele_fraction) for c in view.cases.carriers(0)]
     assert calls == [("t1", "somatic", "heterozygous", pytest.approx(0.3)), ("n2", "germline", "heterozygous", None)]
+    assert [c.biosample for c in view.cases.carriers(0, limit=1)] == ["t1"]
+    assert [c.biosample for c in view.cases.carriers(0, among=np.array([True, False, True]), limit=1)] == ["n2"]
 
 
 def test_tumours_with_their_normals_are_a_somatic_dataset(tmp_path: Path) -> None:

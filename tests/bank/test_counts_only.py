@@ -66,3 +66,10 @@ def test_what_counts_cannot_mean_is_refused(tmp_path: Path) -> None:
     for options in ({"individuals": file}, {"min_gq": 20}):
         with pytest.raises(BadUsage):
             load(tmp_path / "n", LoadRequest(DatasetId("x"), (file,), Assembly.GRCH37, **options))  # type: ignore[arg-type]
+
+
+def test_the_report_of_counts_has_no_call_rate(tmp_path: Path) -> None:
+    asked(tmp_path, "open", "22-101-CA-C")
+    report = load(tmp_path / "n", LoadRequest(DatasetId("x"), (tmp_path / "sites.vcf",), Assembly.GRCH37))
+    assert "call rate           -, nobody's genotypes" in report.text()
+    assert report.document()["genotypes"]["callRate"] is None

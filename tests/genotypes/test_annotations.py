@@ -140,3 +140,21 @@ def test_written_in_any_order_read_by_row(tmp_path: Path) -> None:
     assert found.of(17) == (Annotation(gene="G3", source="x"),)
     assert found.rows_of(gene="G3").tolist() == [row for row in range(500) if row % 7 == 3]
     assert found.of(500) == Annotations.none().of(0) == ()
+
+
+def test_one_entry_says_all_that_is_asked(tmp_path: Path) -> None:
+    entries = [
+        (3, Annotation(gene="BRAF", amino_acid="V600E", consequence="missense_variant&splice_region_variant", source="VEP")),
+        (3, Annotation(gene="NEAR", amino_acid="R5Q", consequence="upstream_gene_variant", source="VEP")),
+        (8, Annotation(gene="BRAF", gene_id="ENSG1.7", hgvs_p="ENSP1:p.Arg5Gln", amino_acid="R5Q", source="VEP")),
+        (9, Annotation(gene="NEAR", amino_acid="V600E", source="VEP")),
+        (9, Annotation(gene="BRAF", source="ClinVar")),
+    ]
+    write_annotations(entries, tmp_path / "a")
+    found = Annotations.open(tmp_path / "a")
+    assert found.rows_of(gene="BRAF").tolist() == [3, 8, 9]
+    assert found.rows_of(gene="braf", amino_acid="V600E").tolist() == [3]
+    assert found.rows_of(gene="BRAF", amino_acid="R5Q").tolist() == [8]
+    assert found.rows_of(gene="ENSG1", hgvs="BRAF:p.Arg5Gln", amino_acid="p.Arg5Gln").tolist() == [8]
+    assert found.rows_of(gene="BRAF", consequence="splice region variant").tolist() == [3]
+    assert found.rows_of(gene="NEAR", consequence="splice_region_variant").tolist() == []

@@ -68,16 +68,23 @@ class Cases:
         """Those of the rows that some call set carries with this origin; all of them where none is asked for."""
         if origin is None:
             return rows
-        carried = [any(call[1] == origin for call in self._calls(row)) for row in rows.tolist()]
+        carried = [self._columns(row, origin).size > 0 for row in rows.tolist()]
         return rows[np.array(carried, np.bool_)]
 
-    def carriers(self, row: int) -> tuple[Carrier, ...]:
-        """Every call set of a released person with the variant, in column order, tumours and uncounted ones included."""
-        version = self._version
+    def carriers(self, row: int, *, among: BoolArray | None = None, limit: int | None = None) -> tuple[Carrier, ...]:
+        """The first `limit` call sets of released people with the variant, in column order, uncounted ones included.
+
+        `among` (columns,) bool: only these call sets. Only those given are looked at one by one.
+        """
+        call_sets = self._version.call_sets
+        columns = self._columns(row, None)
+        wanted = self._version.released[call_sets.person[columns]]
+        if among is not None:
+            wanted = wanted & among[columns]
+        chosen = columns[wanted][:limit]
         return tuple(
-            Carrier(int(version.call_sets.person[column]), column, version.call_sets.names[column], origin, zygosity, fraction)
-            for column, origin, zygosity, fraction in self._calls(row)
-            if version.released[version.call_sets.person[column]]
+            Carrier(int(call_sets.person[column]), column, call_sets.names[column], origin, zygosity, fraction)
+            for column, origin, zygosity, fraction in self._calls(row, chosen)
         )
 
     def columns_carrying(self, query: VariantQuery, rows: IntArray) -> BoolArray:
@@ -87,8 +94,7 @@ class Cases:
         """
         carrying = np.zeros(len(self._version.call_sets.names), np.bool_)
         for row in rows.tolist():
-            for column, origin, _, _ in self._calls(row):
-                carrying[column] |= query.origin is None or origin == query.origin
+            carrying[self._columns(row, query.origin)] = True
         for call in self._unplaced(query):
             carrying[call.sample] |= query.origin is None or call.origin == query.origin
         return carrying
@@ -104,14 +110,30 @@ class Cases:
         people[call_sets.person[carrying]] = True
         return people
 
-    def _calls(self, row: int) -> Iterator[tuple[int, Origin, Zygosity, float | None]]:
-        """Column, origin, zygosity and allele fraction of each call of a row's ALT, in column order."""
+    def _columns(self, row: int, origin: Origin | None) -> IntArray:
+        """Columns that carry a row's ALT, ascending int64; with an origin, those whose call has it."""
+        columns = self._version.store.carriers(row).sample_index
+        details = self._details.of(row)
+        called = [column for column, detail in details.items() if detail.zygosity]
+        if called:
+            columns = np.union1d(columns, np.array(called, np.int64))
+        if origin is None:
+            return columns
+        somatic = self._tumours[columns]
+        own = {column: detail.origin == "somatic" for column, detail in details.items() if detail.origin}
+        if own:
+            told = np.flatnonzero(np.isin(columns, np.fromiter(own, np.int64, len(own))))
+            somatic[told] = [own[column] for column in columns[told].tolist()]
+        return np.asarray(columns[somatic == (origin == "somatic")], np.int64)
+
+    def _calls(self, row: int, columns: IntArray) -> Iterator[tuple[int, Origin, Zygosity, float | None]]:
+        """Column, origin, zygosity and allele fraction of the calls that these of a row's carriers have, in their order."""
         found = self._version.store.carriers(row)
         details = self._details.of(row)
-        genotype = dict(zip(found.sample_index.tolist(), found.copies.tolist(), strict=True))
-        called = (column for column, detail in details.items() if detail.zygosity)
+        chosen = np.isin(found.sample_index, columns)
+        genotype = dict(zip(found.sample_index[chosen].tolist(), found.copies[chosen].tolist(), strict=True))
         haploid = self._haploid(row, genotype) if genotype else frozenset()
-        for column in sorted({*genotype, *called}):
+        for column in columns.tolist():
             detail = details.get(column)
             zygosity: Zygosity = "homozygous" if genotype.get(column) == 2 else "heterozygous"
             if column in haploid:

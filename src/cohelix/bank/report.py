@@ -68,7 +68,7 @@ class LoadReport:
                 "halfCalls": genotypes.half_calls,
                 "referenceBlocks": genotypes.reference_blocks,
                 "madeMissing": {"filter": genotypes.failed_filter, "gq": genotypes.failed_gq, "dp": genotypes.failed_dp},
-                "callRate": genotypes.call_rate,
+                "callRate": genotypes.call_rate if genotypes.samples else None,
                 "tiTv": genotypes.ti_tv,
                 "hetHom": genotypes.het_hom,
                 "duplicateVariants": {
@@ -108,7 +108,7 @@ class LoadReport:
             f"({genotypes.multiallelic:,} multi-allelic), contigs {', '.join(genotypes.contigs[:30])}",
             f"  call sets           {len(genotypes.samples):,}, {int(call_sets.counted.sum()):,} counted; "
             f"{call_sets.n_people:,} people",
-            f"  call rate           {genotypes.call_rate:.4%}, half-called {genotypes.half_calls:,}",
+            f"  call rate           {_call_rate(genotypes)}",
             *_made_missing(genotypes),
             f"  Ti/Tv, het/hom      {_ratio(genotypes.ti_tv)}, {_ratio(genotypes.het_hom)}",
         ]
@@ -263,6 +263,12 @@ def _made_missing(genotypes: GenotypeReport) -> list[str]:
     lines = [f"{count:,} by {name}" for name, count in failed if count]
     blocks = [f"  reference blocks    {genotypes.reference_blocks:,}"] if genotypes.reference_blocks else []
     return [*([f"  calls made missing  {', '.join(lines)}"] if lines else []), *blocks]
+
+
+def _call_rate(genotypes: GenotypeReport) -> str:
+    if not genotypes.samples:
+        return "-, nobody's genotypes"
+    return f"{genotypes.call_rate:.4%}, half-called {genotypes.half_calls:,}"
 
 
 def _ratio(value: float | None) -> str:

@@ -256,22 +256,17 @@ class DatasetView:
         if self._is_floored or not (germline or self._manifest.content in NOT_COUNTED):
             return ()
         columns = None if among is None else self._meeting("run", among)
-        found = []
-        for carrier in self.cases.carriers(row):
-            if columns is None or columns[carrier.column]:
-                found.append(
-                    CaseOfVariant(
-                        biosample=carrier.biosample,
-                        individual=self._entries.individual_id(carrier.person),
-                        call_set=self._entries.call_set_id(carrier.column),
-                        origin=carrier.origin,
-                        zygosity=carrier.zygosity,
-                        allele_fraction=carrier.allele_fraction,
-                    )
-                )
-                if len(found) == limit:
-                    break
-        return tuple(found)
+        return tuple(
+            CaseOfVariant(
+                biosample=carrier.biosample,
+                individual=self._entries.individual_id(carrier.person),
+                call_set=self._entries.call_set_id(carrier.column),
+                origin=carrier.origin,
+                zygosity=carrier.zygosity,
+                allele_fraction=carrier.allele_fraction,
+            )
+            for carrier in self.cases.carriers(row, among=columns, limit=limit)
+        )
 
     def people_meeting(self, query: PeopleQuery) -> BoolArray:
         """(people,) bool, for the bank alone: who meets the criteria and carries what is asked for, by people number.

@@ -60,6 +60,7 @@ class Annotation(NamedTuple):
 
 FIELDS: Final = Annotation._fields
 _INDEXES: Final = ("gene", "hgvs", "amino_acid", "consequence", "significance")
+_SEVERAL: Final = frozenset({"consequence", "significance"})  # fields that hold several terms
 _SCHEMA: Final = {"row": pl.Int64, **dict.fromkeys(FIELDS, pl.String)}
 
 
@@ -97,11 +98,11 @@ class Annotations:
         consequence: str | None = None,
         significance: str | None = None,
     ) -> IntArray:
-        """Rows of which all that is given is said, in any letter case, ascending int64; none of it means no row.
+        """Rows of which one annotation says all that is given, in any letter case, ascending int64; none of it: no row.
 
         `gene` is a symbol or an id; `hgvs` a whole name, or one without its transcript (`c.1799T>A`) or with the gene's
         symbol instead (`BRAF:p.Val600Glu`); `amino_acid` a short form, also as `p.V600E` or `p.Val600Glu`;
-        `consequence` and `significance` one term. Gene and amino acid need not be of one entry.
+        `consequence` and `significance` one term. What one gene's entry says and what another's says do not add up.
         """
         asked = {
             "gene": gene,
@@ -110,12 +111,21 @@ class Annotations:
             "consequence": consequence,
             "significance": significance,
         }
-        found: IntArray | None = None
-        for name, value in asked.items():
-            if value is not None:
-                rows = self._find(name, _normal(value))
-                found = rows if found is None else np.intersect1d(found, rows, assume_unique=True)
-        return np.empty(0, np.int64) if found is None else found
+        wanted = {name: _normal(value) for name, value in asked.items() if value is not None}
+        if not wanted:
+            return np.empty(0, np.int64)
+        rows, *others = (self._find(name, value) for name, value in wanted.items())
+        for other in others:
+            rows = np.intersect1d(rows, other, assume_unique=True)
+        return self._in_one_entry(rows, wanted) if others and rows.size else rows
+
+    def _in_one_entry(self, rows: IntArray, wanted: dict[str, str]) -> IntArray:
+        """Those of ascending rows of which a single entry says everything."""
+        first, stop = np.searchsorted(self._rows, rows), np.searchsorted(self._rows, rows, side="right")
+        lengths = stop - first
+        places = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
+        kept = self._frame[places].filter(pl.all_horizontal([_says(name, value) for name, value in wanted.items()]))
+        return np.asarray(kept["row"].unique().sort().to_numpy(), np.int64)
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of an index (`gene`, `consequence`, …) in lower case, ascending: what filtering terms are made of."""
@@ -124,6 +134,10 @@ class Annotations:
     @cached_property
     def _rows(self) -> IntArray:
         return np.asarray(self._entries["row"].to_numpy(), np.int64)
+
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        return pl.DataFrame(pl.from_arrow(self._entries))
 
     @cached_property
     def _texts(self) -> pa.Table:
@@ -164,33 +178,43 @@ def write_annotations(entries: Iterable[tuple[int, Annotation]], folder: Path) -
 def _sorted_files(entries: pl.LazyFrame, folder: Path) -> None:
     entries.sort("row", maintain_order=True).sink_ipc(folder / ENTRIES_FILE, compression="uncompressed")
     whole = pl.scan_ipc(folder / ENTRIES_FILE)
-    symbol = pl.col("gene") + ":"
-    sources: dict[str, list[pl.Expr]] = {
-        "gene": [pl.col("gene"), pl.col("gene_id"), pl.col("gene_id").str.replace(r"\.\d+$", "")],
-        "hgvs": [
-            expression
-            for name in ("hgvs_c", "hgvs_p", "hgvs_g")
-            for bare in (pl.col(name).str.replace(r"^.*:", ""),)
-            for expression in (pl.col(name), *((bare, symbol + bare) if name != "hgvs_g" else ()))
-        ],
-        "amino_acid": [pl.col("amino_acid")],
-        "consequence": [pl.col("consequence")],
-        "significance": [pl.col("significance")],
-    }
-    for name, expressions in sources.items():
-        split = name in ("consequence", "significance")
-        pairs = pl.concat([_pairs(whole, expression, split=split) for expression in expressions])
+    for name in _INDEXES:
+        pairs = pl.concat([_pairs(whole, expression, split=name in _SEVERAL) for expression in _told(name)])
         pairs.unique().sort("value", "row").sink_ipc(folder / _index_file(name), compression="uncompressed")
 
 
-def _pairs(entries: pl.LazyFrame, expression: pl.Expr, *, split: bool) -> pl.LazyFrame:
-    pairs = entries.select(value=expression.str.to_lowercase().str.replace_all("_", " "), row=pl.col("row"))
+def _told(name: str) -> list[pl.Expr]:
+    """What an entry says that an index is of, as the index spells it."""
+    column = pl.col(name if name != "hgvs" else "hgvs_g")
+    told = [column]
+    if name == "gene":
+        told += [pl.col("gene_id"), pl.col("gene_id").str.replace(r"\.\d+$", "")]
+    if name == "hgvs":
+        for of_gene in (pl.col("hgvs_c"), pl.col("hgvs_p")):
+            bare = of_gene.str.replace(r"^.*:", "")
+            told += [of_gene, bare, pl.col("gene") + ":" + bare]
+    return [text.str.to_lowercase().str.replace_all("_", " ").str.strip_chars() for text in told]
+
+
+def _parts(text: pl.Expr) -> pl.Expr:
+    """The several values of one field, as a list."""
+    return text.str.replace_all(f"[{_LISTS}]", "&").str.split("&").list.eval(pl.element().str.strip_chars())
+
+
+def _says(name: str, value: str) -> pl.Expr:
+    """Whether an entry says it."""
+    told = _told(name)
+    is_it = [text == value for text in told]
+    if name in _SEVERAL:
+        is_it += [_parts(text).list.contains(value) for text in told]
+    return pl.any_horizontal(is_it)
+
+
+def _pairs(entries: pl.LazyFrame, told: pl.Expr, *, split: bool) -> pl.LazyFrame:
+    pairs = entries.select(value=told, row=pl.col("row"))
     if split:
-        whole = pairs
-        parts = pairs.with_columns(pl.col("value").str.replace_all(f"[{_LISTS}]", "&").str.split("&")).explode("value")
-        pairs = pl.concat([whole, parts])
-    value = pl.col("value").str.strip_chars()
-    return pairs.with_columns(value).filter((pl.col("value") != "") & ~pl.col("value").str.ends_with(":"))
+        pairs = pl.concat([pairs, pairs.with_columns(_parts(pl.col("value"))).explode("value")])
+    return pairs.filter((pl.col("value") != "") & ~pl.col("value").str.ends_with(":"))
 
 
 _INDEX_SCHEMA: Final = {"value": pl.String, "row": pl.Int64}
