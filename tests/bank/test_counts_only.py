@@ -8,9 +8,10 @@ import pytest
 
 from cohelix.bank import Bank
 from cohelix.bank.load import LoadRequest, load
+from cohelix.bank.operator_counts import OperatorCounts, export_region
 from cohelix.bank.questions import PeopleQuery
 from cohelix.core.errors import BadUsage
-from cohelix.core.genome import Assembly
+from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import parse_variant
 from cohelix.wire.dataset import Disclosure
@@ -73,3 +74,13 @@ def test_the_report_of_counts_has_no_call_rate(tmp_path: Path) -> None:
     report = load(tmp_path / "n", LoadRequest(DatasetId("x"), (tmp_path / "sites.vcf",), Assembly.GRCH37))
     assert "call rate           -, nobody's genotypes" in report.text()
     assert report.document()["genotypes"]["callRate"] is None
+
+
+def test_nobodys_genotypes_are_neither_counted_nor_exported(tmp_path: Path) -> None:
+    asked(tmp_path, "open", "22-101-CA-C")
+    node, dataset, out = tmp_path / "open", DatasetId("counts"), tmp_path / "out.vcf.gz"
+    with pytest.raises(BadUsage, match="counts is of counts only, nobody's genotypes"):
+        OperatorCounts(node, dataset)
+    with pytest.raises(BadUsage, match="counts only"):
+        export_region(node, dataset, Region("22", 0, 1000), out)
+    assert not out.exists()

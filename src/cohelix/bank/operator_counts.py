@@ -34,6 +34,7 @@ class OperatorCounts:
         If the node has no such dataset.
     BadUsage
         If a population or an individual is not in the dataset, or the region's contig is not in the assembly; names it.
+        If the dataset is of counts only.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class OperatorCounts:
         individuals: Iterable[str] | None = None,
         region: Region | None = None,
     ) -> None:
-        self._version = version = open_current(node, dataset)
+        self._version = version = _with_genotypes(node, dataset)
         call_sets = _counted_sets(version)
         counted = call_sets.counted.copy()
         for chosen in (
@@ -101,13 +102,20 @@ def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> 
     NotFound
         If the node has no such dataset.
     BadUsage
-        If the contig is not in the assembly, or the file's ending is neither.
+        If the contig is not in the assembly, the file's ending is neither, or the dataset is of counts only.
     """
     if not out.name.endswith((".vcf.gz", ".bcf")):
         raise BadUsage(f"{out.name}: write to a file that ends in .vcf.gz or .bcf")
 
-    version = open_current(node, dataset)
+    version = _with_genotypes(node, dataset)
     write_region(version.store, _checked(region, version), out)
+
+
+def _with_genotypes(node: Path, dataset: DatasetId) -> OpenVersion:
+    version = open_current(node, dataset)
+    if version.manifest.content == "aggregate":
+        raise BadUsage(f"{dataset} is of counts only, nobody's genotypes: its counts are in the file that it was loaded from")
+    return version
 
 
 def _counted_sets(version: OpenVersion) -> CallSets:
