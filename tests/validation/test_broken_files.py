@@ -22,6 +22,12 @@ def test_randomly_broken_files_of_every_form_are_refused_in_words(kind: str) -> 
     assert sum(outcome == "refused" for outcome, _ in outcomes) >= 3
 
 
+@pytest.mark.parametrize("seed", [247, 312, 637, 1392])
+def test_parquet_that_makes_its_readers_panic_is_refused(seed: int) -> None:
+    form = FORMS["sites-parquet"]
+    assert fuzz.outcome_of(form, fuzz.broken(form, form.good(), seed))[0] == "refused"
+
+
 def test_broken_files_are_read_by_processes_of_their_own() -> None:
     cases = fuzz.run("bcf-inside", 12, 24)
     assert [case.seed for case in cases] == list(range(12, 24))

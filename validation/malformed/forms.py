@@ -384,6 +384,17 @@ def _parquet() -> bytes:
     return out.getvalue()
 
 
+def _omop_parquet() -> Files:
+    import polars as pl
+
+    files = {"concepts.txt": _OMOP["concepts.txt"].encode()}
+    for table in ("person", "condition_occurrence", "measurement"):
+        out = io.BytesIO()
+        pl.read_csv(_OMOP[f"{table}.csv"].encode()).write_parquet(out)
+        files[f"{table}.parquet"] = out.getvalue()
+    return files
+
+
 def _tables_parquet() -> Files:
     import polars as pl
 
@@ -436,6 +447,11 @@ FORMS: dict[str, Form] = {
         _people("packets.ndjson"),
     ),
     "omop": Form(lambda: {name: text.encode() for name, text in _OMOP.items()}, _people(concepts="concepts.txt")),
+    "omop-parquet": Form(
+        _omop_parquet,
+        _people(concepts="concepts.txt"),
+        ("person.parquet", "condition_occurrence.parquet", "measurement.parquet"),
+    ),
     "people-tsv": Form(_texts(people__tsv=_TABLE), _people("people.tsv")),
     "people-parquet": Form(_tables_parquet, _people("people.parquet")),
     "people-mapping": Form(

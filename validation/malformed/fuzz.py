@@ -120,7 +120,7 @@ def outcome_of(form: Form, files: Files) -> tuple[str, str]:
             form.read(folder, scratch)
         except BadFile as error:
             named = any(name in error.detail for name in files) or str(folder) in error.detail
-            complete = error.path and error.problem and error.expected and named
+            complete = error.path and error.problem and error.expected and named and error.exit_status == 2
             return "refused" if complete else "refused without file or expectation", error.detail[:300]
         except CohelixError as error:
             return "refused, but not as a BadFile", f"{type(error).__name__}: {error.detail[:300]}"

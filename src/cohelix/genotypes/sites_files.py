@@ -29,6 +29,11 @@ from cohelix.genotypes.source import Source, open_source
 
 TABLE_ENDINGS: Final = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 TABLE_ROWS: Final = 1 << 15
+# A broken Parquet file makes Polars panic, which is no `Exception`, and its names need not be UTF-8.
+_UNREADABLE: Final = (
+    *(OSError, UnicodeDecodeError),
+    *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException),
+)
 _SEX_LETTERS: Final = {"male": "M", "m": "M", "xy": "M", "1": "M", "female": "F", "f": "F", "xx": "F", "2": "F"}
 _LINE_BYTES = 1 << 22
 _INFO = re.compile(rb"^##INFO=<ID=([^,>]+)", re.MULTILINE)
@@ -255,7 +260,7 @@ def _columns(path: Path) -> list[str]:
         if path.name.lower().endswith(".parquet"):
             return list(pq.read_schema(path).names)
         return pl.read_csv(path, separator=_separator(path), n_rows=0, infer_schema=False).columns
-    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+    except _UNREADABLE as error:
         raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a table of counts") from None
 
 
@@ -313,7 +318,7 @@ def _suffix(population: Any, sex: Any) -> str:
 def _collected(path: Path, frame: pl.LazyFrame) -> pl.DataFrame:
     try:
         return frame.collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except _UNREADABLE as error:
         raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a table of counts") from None
 
 
@@ -324,7 +329,7 @@ def _plain_frames(path: Path, place: dict[str, str], wanted: Sequence[str]) -> I
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(TABLE_ROWS, columns=columns):
                     yield pl.DataFrame(batch)
-        except (OSError, pa.ArrowException) as error:
+        except _UNREADABLE as error:
             raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a whole Parquet file") from None
         return
     start, whole = 0, _collected(path, _scan(path, columns))

@@ -55,6 +55,11 @@ _KINDS = frozenset(
 _VOCABULARIES = {"SNOMED": "SNOMED", "RxNorm": "RxNorm", "LOINC": "LOINC", "UCUM": "UCUM", "ICDO3": "ICDO", "HPO": "HP"}
 _CODE = re.compile(r"[^\s\x00-\x1f\x7f;|]{1,64}")
 _TUMOUR = re.compile(r"neoplas|tumou?r|malignan|metasta|carcinoma|cancer", re.IGNORECASE)
+# A broken Parquet file makes Polars panic, which is no `Exception`.
+_UNREADABLE = (
+    *(OSError, EOFError, zlib.error, UnicodeDecodeError),
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+)
 _CURIE = re.compile(r"\w[^:]+:.+")
 
 
@@ -456,7 +461,7 @@ def _header(path: Path) -> set[str]:
         with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
             line = file.readline(1 << 20).decode("utf-8-sig", errors="replace")
         return {name.strip().strip('"').lower() for name in re.split(r"[\t,;]", line)}
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError):
+    except _UNREADABLE:
         return set()
 
 
@@ -464,7 +469,7 @@ def _read(path: Path, wanted: tuple[str, ...], optional: tuple[str, ...]) -> pl.
     """The named columns of a table as text, blanks stripped, empty as null."""
     try:
         frame = _frame(path)
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise BadFile(str(path), "", f"cannot be read ({first})", _EXPECTED) from None
     names = [name.strip().lower() for name in frame.columns]
