@@ -177,7 +177,9 @@ HEADER = """##fileformat=VCFv4.2
 """
 
 
-def small(folder: Path, samples: list[str], records: list[str], table: str | None, extra: str = "") -> Bank:
+def small(
+    folder: Path, samples: list[str], records: list[str], table: str | None, extra: str = "", *, disclosure: str = "open"
+) -> Bank:
     (folder / "node").mkdir(parents=True)
     names = "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples])
     first, _, rest = HEADER.partition("\n")
@@ -189,7 +191,7 @@ def small(folder: Path, samples: list[str], records: list[str], table: str | Non
     people = folder / "p.tsv" if table is not None else None
     load(
         folder / "node",
-        LoadRequest(DatasetId("d"), (folder / "a.vcf",), Assembly.GRCH37, individuals=people, disclosure="open"),
+        LoadRequest(DatasetId("d"), (folder / "a.vcf",), Assembly.GRCH37, individuals=people, disclosure=disclosure),
     )
     return Bank.open(folder / "node", NodeId("FI"))
 
@@ -213,6 +215,18 @@ def test_a_tumour_among_germline_call_sets_is_asked_for_by_origin(tmp_path: Path
     assert calls == [("t1", "somatic", "heterozygous", pytest.approx(0.3)), ("n2", "germline", "heterozygous", None)]
     assert [c.biosample for c in view.cases.carriers(0, limit=1)] == ["t1"]
     assert [c.biosample for c in view.cases.carriers(0, among=np.array([True, False, True]), limit=1)] == ["n2"]
+
+
+@pytest.mark.parametrize("tumours", [0, 1, 4, 5, 20])
+def test_an_origin_that_few_have_is_told_of_no_floored_dataset(tmp_path: Path, tumours: int) -> None:
+    table = "biosample_id individual_id sample_type\n" + "".join(f"n{i} P{i} normal\n" for i in range(40))
+    table += "".join(f"t{i} P{i} tumour\n" for i in range(20))
+    calls = ["0/1" if i % 2 else "0/0" for i in range(40)] + ["0/1" if i < tumours else "0/0" for i in range(20)]
+    names = [*(f"n{i}" for i in range(40)), *(f"t{i}" for i in range(20))]
+    bank = small(tmp_path, names, ["1 1000 . A G . . . GT " + " ".join(calls)], table, disclosure="floored")
+    view = bank.view(DatasetId("d"))
+    assert view.exists(VariantQuery("1", overlaps=Region("1", 0, 2000), origin="germline"))
+    assert view.exists(VariantQuery("1", overlaps=Region("1", 0, 2000), origin="somatic")) == (tumours >= 5)
 
 
 def test_tumours_with_their_normals_are_a_somatic_dataset(tmp_path: Path) -> None:

@@ -233,6 +233,8 @@ def test_people(twins: Twins) -> None:
         [{"id": "ICD10:G35"}],
         [{"id": "ICD10:E11"}],
         [{"id": "sex", "operator": "=", "value": "male"}, {"id": "ICD10:G35"}],
+        # All men, and men without the code: the difference would be those who have it.
+        [{"id": "sex", "operator": "=", "value": "male"}, {"id": "disease", "operator": "!", "value": "ICD10:G35"}],
         [{"id": "population", "operator": "=", "value": "ISL"}],
         [{"id": "age", "operator": ">", "value": "50"}],
         [{"id": "nonsense", "operator": ">", "value": "50"}],

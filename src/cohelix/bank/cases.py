@@ -64,12 +64,22 @@ class Cases:
         store = self._version.store
         return candidate_rows(store, query, self.annotations, self._mates, genes_by_place=not self._by_case)
 
-    def of_origin(self, rows: IntArray, origin: Origin | None) -> IntArray:
-        """Those of the rows that some call set carries with this origin; all of them where none is asked for."""
+    def of_origin(self, rows: IntArray, origin: Origin | None, *, floor: int = 0) -> IntArray:
+        """Those of the rows that somebody released carries with this origin; all of them where none is asked for.
+
+        With a floor, at least so many people have to carry it with this origin, and as many not to.
+        """
         if origin is None:
             return rows
-        carried = [self._columns(row, origin).size > 0 for row in rows.tolist()]
-        return rows[np.array(carried, np.bool_)]
+        version = self._version
+        everybody = int(version.released.sum())
+
+        def may_be_told(row: int) -> bool:
+            people = np.unique(version.call_sets.person[self._columns(row, origin)])
+            carriers = int(version.released[people].sum())
+            return carriers >= max(1, floor) and everybody - carriers >= floor
+
+        return rows[np.array([may_be_told(row) for row in rows.tolist()], np.bool_)]
 
     def carriers(self, row: int, *, among: BoolArray | None = None, limit: int | None = None) -> tuple[Carrier, ...]:
         """The first `limit` call sets of released people with the variant, in column order, uncounted ones included.

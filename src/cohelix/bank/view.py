@@ -148,7 +148,8 @@ class DatasetView:
         rows = self.cases.candidates(query)
         if after is not None:
             rows = rows[rows >= first_row_from(store, after.contig, after.position)]
-        rows = self.cases.of_origin(self._tellable(rows, groups, observed=observed), query.origin)
+        origin_floor = self._floor if self._is_floored else 0
+        rows = self.cases.of_origin(self._tellable(rows, groups, observed=observed), query.origin, floor=origin_floor)
         if among is not None:
             rows = self._rows_among(rows, among)
         if needs_names(query):
@@ -205,11 +206,21 @@ class DatasetView:
         unanswered = self._unanswered(NO_GROUPS, None) or self._without_people(query)
         if unanswered:
             return PeopleCount(*unanswered, None)
-        floor, everybody = self._manifest.floors.people, int(self._version.released.sum())
-        told = tell_count(int(self.people_meeting(query).sum()), everybody, floor=floor, asked=bool(query.criteria))
+        floor, count = self._manifest.floors.people, int(self.people_meeting(query).sum())
+        told = tell_count(count, self._fewest_around(query) if floor else count, floor=floor, asked=bool(query.criteria))
         if told is None:
             return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
         return PeopleCount("answered", None, told)
+
+    def _fewest_around(self, query: PeopleQuery) -> int:
+        """How many people meet the question without the one of its criteria that leaves out fewest.
+
+        Both numbers can be asked for, so fewer than k between them would be told by subtraction: of the men without a
+        disease and all men, those who have it.
+        """
+        criteria = tuple(dict.fromkeys(query.criteria))
+        without = (replace(query, criteria=tuple(other for other in criteria if other != one)) for one in criteria)
+        return min((int(self.people_meeting(each).sum()) for each in without), default=int(self._version.released.sum()))
 
     def entries(self, kind: EntryKind, query: PeopleQuery, *, skip: int = 0, limit: int = 0) -> EntryPage:
         """A page of the individuals, biosamples, runs or analyses of the people meant; of a floored dataset a count of people.
