@@ -22,9 +22,12 @@ def test_randomly_broken_files_of_every_form_are_refused_in_words(kind: str) -> 
     assert sum(outcome == "refused" for outcome, _ in outcomes) >= 3
 
 
-@pytest.mark.parametrize("seed", [247, 312, 637, 1392])
-def test_parquet_that_makes_its_readers_panic_is_refused(seed: int) -> None:
-    form = FORMS["sites-parquet"]
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [("sites-parquet", 247), ("sites-parquet", 312), ("sites-parquet", 637), ("sites-parquet", 1392), ("omop-parquet", 970)],
+)
+def test_parquet_that_makes_readers_panic_is_refused(kind: str, seed: int) -> None:
+    form = FORMS[kind]
     assert fuzz.outcome_of(form, fuzz.broken(form, form.good(), seed))[0] == "refused"
 
 

@@ -29,7 +29,7 @@ from cohelix.genotypes.source import Source, open_source
 
 TABLE_ENDINGS: Final = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 TABLE_ROWS: Final = 1 << 15
-# A broken Parquet file makes Polars panic, which is no `Exception`, and its names need not be UTF-8.
+# Parquet is read by Arrow: a broken file makes Polars panic, or end the process. Its names need not be UTF-8.
 _UNREADABLE: Final = (
     *(OSError, UnicodeDecodeError),
     *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException),
@@ -282,14 +282,14 @@ def _place_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
 
 def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     if path.name.lower().endswith(".parquet"):
-        return pl.scan_parquet(path).select(columns)
+        return pl.DataFrame(pq.read_table(path, columns=list(dict.fromkeys(columns)))).lazy()
     return pl.scan_csv(path, separator=_separator(path), infer_schema=False).select(columns)
 
 
 def _long_keys(path: Path, place: dict[str, str], figures: Sequence[str], mapping: SitesMapping) -> dict[str, str]:
     """In long form, the key of each measure of each group: `ac_LU_M`."""
     groups = [place[name] for name in ("population", "sex") if name in place]
-    found = _collected(path, _scan(path, groups).unique(maintain_order=True))
+    found = _collected(path, lambda: _scan(path, groups).unique(maintain_order=True))
     measures: dict[str, str] = {}
     for figure in figures:
         if (meaning := mapping.of(figure)) is not None and measures.setdefault(meaning.measure, figure) != figure:
@@ -315,9 +315,9 @@ def _suffix(population: Any, sex: Any) -> str:
     return "".join(f"_{word}" for word in words)
 
 
-def _collected(path: Path, frame: pl.LazyFrame) -> pl.DataFrame:
+def _collected(path: Path, scan: Callable[[], pl.LazyFrame]) -> pl.DataFrame:
     try:
-        return frame.collect()
+        return scan().collect()
     except _UNREADABLE as error:
         raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a table of counts") from None
 
@@ -332,7 +332,7 @@ def _plain_frames(path: Path, place: dict[str, str], wanted: Sequence[str]) -> I
         except _UNREADABLE as error:
             raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a whole Parquet file") from None
         return
-    start, whole = 0, _collected(path, _scan(path, columns))
+    start, whole = 0, _collected(path, lambda: _scan(path, columns))
     while start < len(whole):
         yield whole.slice(start, TABLE_ROWS)
         start += TABLE_ROWS

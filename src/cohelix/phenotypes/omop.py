@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import orjson
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cohelix.core.arrays import IntArray
 from cohelix.core.errors import BadFile
@@ -55,10 +57,10 @@ _KINDS = frozenset(
 _VOCABULARIES = {"SNOMED": "SNOMED", "RxNorm": "RxNorm", "LOINC": "LOINC", "UCUM": "UCUM", "ICDO3": "ICDO", "HPO": "HP"}
 _CODE = re.compile(r"[^\s\x00-\x1f\x7f;|]{1,64}")
 _TUMOUR = re.compile(r"neoplas|tumou?r|malignan|metasta|carcinoma|cancer", re.IGNORECASE)
-# A broken Parquet file makes Polars panic, which is no `Exception`.
+# Parquet is read by Arrow: a broken file makes Polars panic, or end the process.
 _UNREADABLE = (
     *(OSError, EOFError, zlib.error, UnicodeDecodeError),
-    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    *(pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException),
 )
 _CURIE = re.compile(r"\w[^:]+:.+")
 
@@ -457,7 +459,7 @@ def _concept_frame(path: Path, frame: pl.DataFrame, codes: pl.Series) -> pl.Data
 def _header(path: Path) -> set[str]:
     try:
         if path.name.lower().endswith(".parquet"):
-            return {name.lower() for name in pl.read_parquet_schema(path)}
+            return {name.lower() for name in pq.read_schema(path).names}
         with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
             line = file.readline(1 << 20).decode("utf-8-sig", errors="replace")
         return {name.strip().strip('"').lower() for name in re.split(r"[\t,;]", line)}
@@ -491,7 +493,7 @@ def _frame(path: Path) -> pl.DataFrame:
     if path.stat().st_size == 0:
         raise BadFile(str(path), "line 1", "the file is empty", _EXPECTED)
     if name.endswith(".parquet"):
-        return pl.read_parquet(path)
+        return pl.DataFrame(pq.read_table(path))
     opened = gzip.open if name.endswith(".gz") else open
     with opened(path, "rb") as file:
         size, head = 0, b""
