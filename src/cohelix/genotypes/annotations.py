@@ -98,7 +98,7 @@ class Annotations:
         consequence: str | None = None,
         significance: str | None = None,
     ) -> IntArray:
-        """Rows of which one annotation says all that is given, in any letter case, ascending int64; none of it: no row.
+        """Rows of which one annotation says all that is given (significance may be another's), ascending int64; none: no row.
 
         `gene` is a symbol or an id; `hgvs` a whole name, or one without its transcript (`c.1799T>A`) or with the gene's
         symbol instead (`BRAF:p.Val600Glu`); `amino_acid` a short form, also as `p.V600E` or `p.Val600Glu`;
@@ -117,7 +117,9 @@ class Annotations:
         rows, *others = (self._find(name, value) for name, value in wanted.items())
         for other in others:
             rows = np.intersect1d(rows, other, assume_unique=True)
-        return self._in_one_entry(rows, wanted) if others and rows.size else rows
+        # Significance is the variant's, whoever else says its gene and its change in the protein.
+        named = {name: value for name, value in wanted.items() if name != "significance"}
+        return self._in_one_entry(rows, named) if len(named) > 1 and rows.size else rows
 
     def _in_one_entry(self, rows: IntArray, wanted: dict[str, str]) -> IntArray:
         """Those of ascending rows of which a single entry says everything."""

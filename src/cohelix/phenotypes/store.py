@@ -158,10 +158,7 @@ def _listed_terms(terms: pa.Table) -> list[TermPeople]:
 
 
 def _texts(words: Sequence[str]) -> pa.Array:
-    if isinstance(words, Words):
-        return words.column
-    # A list: asked about a tuple, Arrow first looks whether it might be of pandas, and loads that.
-    return pa.array(list(words), pa.string())
+    return words.column if isinstance(words, Words) else pa.array(words, pa.string())
 
 
 def _booleans(column: pa.ChunkedArray) -> BoolArray:

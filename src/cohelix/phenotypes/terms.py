@@ -133,8 +133,17 @@ class TermIndex:
     def matching(self, kind: str, pattern: str, *, descendants: bool = True) -> BitMap:
         """Who has a code whose text or label fits a pattern, in which `%` stands for any text; case does not matter."""
         fits = wildcard(pattern)
-        found = [one.code for one in self.counts(kind) if fits(one.code) or (one.label and fits(one.label))]
-        return self._union((self.closed if descendants else self.direct)(kind, code) for code in found)
+        counts = self.counts(kind)
+        found = [one.code for one in counts if fits(one.code) or (one.label and fits(one.label))]
+        who = [(self.closed if descendants else self.direct)(kind, code) for code in found]
+        if descendants and kind.startswith(_EXCLUDED):  # without the whole is without each of its parts
+            who += [self.direct(kind, one.code) for one in counts if one.direct and self._part_fits(one.code, fits)]
+        return self._union(who)
+
+    def _part_fits(self, code: str, fits: Callable[[str], bool]) -> bool:
+        """Whether a term below the code, whoever may have it, is called so."""
+        ontology = self.ontologies.holding(code)
+        return ontology is not None and any(fits(one) or fits(ontology.label(one)) for one in ontology.descendants(code))
 
     def counts(self, kind: str) -> tuple[TermCount, ...]:
         """Every code of a kind that anybody has, or anything below it, ascending; the numbers are exact."""
