@@ -351,3 +351,12 @@ def test_long_tables_have_one_column_and_one_spelling(
     change(table_of(tmp_path)[:4]).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(BadFile, match=message):
         loaded(tmp_path / "t.parquet", folder=tmp_path)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    table_of(tmp_path)[:4].write_parquet(tmp_path / "t.parquet", compression="uncompressed", use_pyarrow=True)
+    content = (tmp_path / "t.parquet").read_bytes()
+    assert b"FI" in content
+    (tmp_path / "t.parquet").write_bytes(content.replace(b"\2\0\0\0FI", b"\2\0\0\0F\xff"))
+    with pytest.raises(BadFile, match=r"t\.parquet.*UTF"):
+        loaded(tmp_path / "t.parquet", folder=tmp_path)

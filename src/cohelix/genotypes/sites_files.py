@@ -282,7 +282,9 @@ def _place_columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
 
 def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     if path.name.lower().endswith(".parquet"):
-        return pl.DataFrame(pq.read_table(path, columns=list(dict.fromkeys(columns)))).lazy()
+        table = pq.read_table(path, columns=list(dict.fromkeys(columns)))
+        table.validate(full=True)  # text that is not UTF-8 makes Polars panic
+        return pl.DataFrame(table).lazy()
     return pl.scan_csv(path, separator=_separator(path), infer_schema=False).select(columns)
 
 
@@ -328,6 +330,7 @@ def _plain_frames(path: Path, place: dict[str, str], wanted: Sequence[str]) -> I
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(TABLE_ROWS, columns=columns):
+                    batch.validate(full=True)
                     yield pl.DataFrame(batch)
         except _UNREADABLE as error:
             raise BadFile(str(path), "", f"it cannot be read ({str(error).splitlines()[0]})", "a whole Parquet file") from None

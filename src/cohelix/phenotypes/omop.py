@@ -493,7 +493,9 @@ def _frame(path: Path) -> pl.DataFrame:
     if path.stat().st_size == 0:
         raise BadFile(str(path), "line 1", "the file is empty", _EXPECTED)
     if name.endswith(".parquet"):
-        return pl.DataFrame(pq.read_table(path))
+        table = pq.read_table(path)
+        table.validate(full=True)  # text that is not UTF-8 makes Polars panic
+        return pl.DataFrame(table)
     opened = gzip.open if name.endswith(".gz") else open
     with opened(path, "rb") as file:
         size, head = 0, b""
