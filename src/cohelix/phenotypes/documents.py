@@ -152,7 +152,8 @@ def term(place: Place, value: Any, path: str, *, required: bool = False) -> Json
         return None
     code = given.get("id")
     if not isinstance(code, str) or not _CURIE.fullmatch(code):
-        raise place.refusal(f"{path}.id", f"{_shown(code)} is not a code", "a code with its prefix, such as HP:0001250")
+        problem = "there is none" if code is None else f"{_shown(code)} is not a code"
+        raise place.refusal(f"{path}.id", problem, "a code with its prefix, such as HP:0001250")
     label = place.text(given, "label", path)
     return {"id": code, "label": label} if label else {"id": code}
 
