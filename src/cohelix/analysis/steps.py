@@ -1,0 +1,144 @@
+"""How every method is made: steps that nodes compute alone, sums over nodes that open, and a `Summer` that joins the two.
+
+A method is an ordinary function `method(study, summer)`. It never sees a node's figures: it asks the `Summer` for the sum of
+a named step over all nodes, computes what follows, and asks again. The same function runs over one pooled store
+(`analysis.pooled`), over plain sums, and over the federation's secure sum, where opened sums are kept by their number, so
+that a run that was interrupted repeats the function and goes on where it stood. A method must therefore be deterministic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cohelix.analysis.data import LocalData
+from cohelix.core.arrays import IntArray
+from cohelix.core.errors import ShapeMismatch
+from cohelix.wire.packed import pack
+
+AnyArray = npt.NDArray[Any]
+Sums = dict[str, AnyArray]
+BLOCK_VARIANTS = 4096
+
+
+class Statistic(NamedTuple):
+    """One named array of a sum.
+
+    Attributes
+    ----------
+    name
+        What the sum is called.
+    shape
+        Of a step without variants the array's shape; of one over variants the shape for each variant, () for a number.
+    bound
+        Public: no absolute value of the pooled sum, nor of any node's part, can be larger. A node checks its own part.
+    integer
+        A count: it is summed exactly, whatever its size.
+    """
+
+    name: str
+    shape: tuple[int, ...] = ()
+    bound: float = math.inf
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The sum of one step over all nodes.
+
+    Attributes
+    ----------
+    step
+        Name of a step in `LOCAL_STEPS`.
+    statistics
+        What is summed; the same for every node.
+    broadcast
+        What all nodes are told, small arrays float64 or int64.
+    rows
+        Of a step over variants: ascending numbers in the study's list of variants; None for a step over people only.
+    per_variant
+        Arrays whose first axis is that of `rows`, told along with each block.
+    """
+
+    step: str
+    statistics: tuple[Statistic, ...]
+    broadcast: Mapping[str, AnyArray] = field(default_factory=dict)
+    rows: IntArray | None = None
+    per_variant: Mapping[str, AnyArray] = field(default_factory=dict)
+
+    def blocks(self) -> list[range]:
+        """Stretches of `rows`, by index into it."""
+        count = 0 if self.rows is None else len(self.rows)
+        return [range(start, min(count, start + BLOCK_VARIANTS)) for start in range(0, count, BLOCK_VARIANTS)]
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of all that nodes are told, per-variant arrays and rows included."""
+        document = {"step": self.step, "statistics": [list(one) for one in self.statistics]}
+        arrays = dict(self.broadcast)
+        arrays |= {f"per_variant.{name}": array for name, array in self.per_variant.items()}
+        if self.rows is not None:
+            arrays["rows"] = self.rows
+        return hashlib.sha256(pack(document, arrays)).hexdigest()
+
+
+class Summer(Protocol):
+    """Adds up what the nodes compute. Sums are float64, counts int64, each with the leading axis of its block's rows."""
+
+    def sum(self, ask: Ask) -> Sums:
+        """The sum of a step over people."""
+
+    def blocks(self, ask: Ask) -> Iterator[tuple[range, Sums]]:
+        """The sums of a step over variants, block by block in order; the range indexes `ask.rows`."""
+
+
+LocalStep = Callable[[LocalData, Mapping[str, AnyArray], IntArray | None, Mapping[str, AnyArray]], Sums]
+"""What a node computes: (its data, broadcast, the block's rows, the block's per-variant arrays) → its part of the sums."""
+LOCAL_STEPS: dict[str, LocalStep] = {}
+_Step = TypeVar("_Step", bound=LocalStep)
+
+
+def local_step(name: str) -> Callable[[_Step], _Step]:
+    """Register a function as the local step of this name; nodes run these and nothing else."""
+
+    def register(function: _Step) -> _Step:
+        if name in LOCAL_STEPS:
+            raise ValueError(f"two steps are called {name}")
+        LOCAL_STEPS[name] = function
+        return function
+
+    return register
+
+
+def compute_part(data: LocalData, ask: Ask, block: range | None = None) -> Sums:
+    """A node's part of one sum, checked against what was declared.
+
+    Raises
+    ------
+    ShapeMismatch
+        If the step is not known, or its figures have another shape than declared or exceed their bound.
+    """
+    step = LOCAL_STEPS.get(ask.step)
+    if step is None:
+        raise ShapeMismatch(f"there is no step {ask.step[:40]!r}")
+    rows, per_variant = None, {}
+    if block is not None and ask.rows is not None:
+        cut = slice(block.start, block.stop)
+        rows = np.ascontiguousarray(ask.rows[cut])
+        per_variant = {name: array[cut] for name, array in ask.per_variant.items()}
+    part = step(data, ask.broadcast, rows, per_variant)
+    lead = () if rows is None else (len(rows),)
+    checked: Sums = {}
+    for one in ask.statistics:
+        array = np.asarray(part.get(one.name), np.int64 if one.integer else np.float64)
+        if array.shape != (*lead, *one.shape):
+            raise ShapeMismatch(f"{ask.step}: {one.name} has shape {array.shape}, not {(*lead, *one.shape)}")
+        if array.size and not float(np.abs(array).max()) <= one.bound:  # NaN fails, too
+            raise ShapeMismatch(f"{ask.step}: {one.name} exceeds its bound")
+        checked[one.name] = array
+    return checked
