@@ -1,0 +1,129 @@
+"""The list of variants that a run tests: merged from what nodes may name, in one order for all, named by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.ipc
+
+from cohelix.core.arrays import BoolArray, UintArray
+from cohelix.core.errors import BadQuestion, Damaged
+from cohelix.core.genome import contig_order
+from cohelix.core.variant import VariantKey
+from cohelix.wire.packed import pack, unpack
+
+STRETCH_VARIANTS = 100_000  # of one message
+_SCHEMA = pa.schema(
+    [("contig", pa.string()), ("position", pa.uint32()), ("ref", pa.large_string()), ("alt", pa.large_string())]
+)
+_HAPLOID = ("X", "Y", "MT")
+
+
+class Names(NamedTuple):
+    """Names of some variants: contigs, (n,) 0-based trimmed positions, REF and ALT."""
+
+    contig: Sequence[str]
+    position: UintArray
+    ref: Sequence[str]
+    alt: Sequence[str]
+
+
+class VariantList:
+    """Variants in ascending order of contig (1…22, X, Y, MT, others), position, REF and ALT; none twice."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table.combine_chunks()
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @classmethod
+    def of(cls, keys: Iterable[VariantKey]) -> VariantList:
+        """The list of these variants, in any order, doubles dropped."""
+        given = list(keys)
+        columns = ([key.contig for key in given], [key.position for key in given], [key.ref for key in given])
+        return cls.merged([pa.table([*columns, [key.alt for key in given]], schema=_SCHEMA)])
+
+    @classmethod
+    def merged(cls, stretches: Iterable[pa.Table]) -> VariantList:
+        """The union of tables of variants (`unpack_stretch`), in order."""
+        tables = [_SCHEMA.empty_table(), *stretches]
+        frame = pl.from_arrow(pa.concat_tables(tables))
+        assert isinstance(frame, pl.DataFrame)
+        contigs = sorted(frame["contig"].unique().to_list(), key=contig_order)
+        order = pl.Series("contig", contigs, pl.String)
+        rank = pl.DataFrame({"contig": order, "rank": np.arange(len(contigs), dtype=np.int64)})
+        ordered = frame.unique().join(rank, on="contig").sort("rank", "position", "ref", "alt").drop("rank")
+        return cls(ordered.to_arrow().cast(_SCHEMA))
+
+    @classmethod
+    def open(cls, path: Path) -> VariantList:
+        """A list that was written, memory-mapped; `Damaged` where it is none."""
+        try:
+            with pa.memory_map(str(path)) as source:
+                table = pa.ipc.open_file(source).read_all()
+        except (OSError, pa.ArrowException) as error:
+            raise Damaged(f"the list of variants cannot be read ({error})", path=str(path)) from None
+        if table.schema != _SCHEMA:
+            raise Damaged("the list of variants has other columns", path=str(path))
+        return cls(table)
+
+    def write(self, path: Path) -> None:
+        """Write the list into a new file."""
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+            writer.write_table(self._table, max_chunksize=len(self) or 1)
+
+    def digest(self) -> str:
+        """Lower-case hexadecimal SHA-256 of the packed stretches: the same for the same variants."""
+        found = hashlib.sha256()
+        for start in range(0, len(self), STRETCH_VARIANTS):
+            found.update(hashlib.sha256(pack_stretch(self._table.slice(start, STRETCH_VARIANTS))).digest())
+        return found.hexdigest()
+
+    def table(self, start: int = 0, stop: int | None = None) -> pa.Table:
+        """Columns contig, position (0-based), ref and alt of a stretch of the list."""
+        return self._table.slice(start, None if stop is None else stop - start)
+
+    def names(self, rows: Sequence[int] | np.ndarray) -> Names:
+        """Names of the variants of these rows."""
+        some = self._table.take(pa.array(np.asarray(rows, np.int64)))
+        return Names(some["contig"].to_pylist(), some["position"].to_numpy(), some["ref"].to_pylist(), some["alt"].to_pylist())
+
+    def haploid(self) -> BoolArray:
+        """(variants,) bool: rows of X, Y and MT."""
+        return np.asarray(pc.is_in(self._table["contig"], pa.array(_HAPLOID)).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def stretch(contig: Sequence[str], position: UintArray, ref: Sequence[str], alt: Sequence[str]) -> pa.Table:
+    """Some variants as a table, the form in which lists are merged."""
+    return pa.table([pa.array(contig, pa.string()), pa.array(position, pa.uint32()), list(ref), list(alt)], schema=_SCHEMA)
+
+
+def pack_stretch(table: pa.Table) -> bytes:
+    """Variants as one message's body."""
+    texts = {name: "\n".join(table[name].to_pylist()).encode() for name in ("contig", "ref", "alt")}
+    arrays = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
+    return pack({"variants": table.num_rows}, {**arrays, "position": table["position"].to_numpy().astype(np.uint32)})
+
+
+def unpack_stretch(body: bytes) -> pa.Table:
+    """What `pack_stretch` packed; `BadQuestion` where it is something else."""
+    packed = unpack(body)
+    try:
+        count = int(packed.document["variants"])
+        if count == 0:
+            return _SCHEMA.empty_table()
+        texts = [packed.arrays[name].tobytes().decode("ascii").split("\n") for name in ("contig", "ref", "alt")]
+        position = packed.arrays["position"].astype(np.uint32)
+        if len(position) != count or any(len(column) != count for column in texts):
+            raise ValueError("columns of different lengths")
+        return stretch(texts[0], position, texts[1], texts[2])
+    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise BadQuestion(f"the message holds no variants ({error})") from None
