@@ -1,0 +1,61 @@
+"""A table from afar: bins, top lines, loci, quantiles and inflation, against the whole table in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cohelix.analysis.files import TableWriter
+from cohelix.analysis.summary import SIGNIFICANT, summarise
+from cohelix.analysis.variants import VariantList
+from cohelix.core.variant import VariantKey
+
+
+def _written(folder: Path, strength: np.ndarray, block: int) -> VariantList:
+    per_contig = -(-len(strength) // 3)
+    keys = [VariantKey(str(1 + i // per_contig), 1000 * (i % per_contig), "A", "C") for i in range(len(strength))]
+    variants = VariantList.of(keys)
+    writer = TableWriter(folder, variants, ["t"], metadata={})
+    for start in range(0, len(strength), block):
+        rows = np.arange(start, min(start + block, len(strength)))
+        writer.write(rows, {"neg_log10_p": strength[rows], "beta": strength[rows] / 10})
+    writer.close()
+    return variants
+
+
+@pytest.mark.parametrize("block", [7_000, 100_000])
+def test_summary_equals_the_table(tmp_path: Path, block: int) -> None:
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=30_000) * 1.1
+    strength = -np.log10(stats.chi2.sf(z**2, 1))
+    strength[[100, 150, 12_000]] = [40.0, 30.0, 9.0]
+    strength[5] = np.nan
+    _written(tmp_path, strength, block)
+    summary = summarise(tmp_path)
+    known = strength[np.isfinite(strength)]
+    assert (summary.lines, summary.tested) == (30_000, 29_999)
+    chi2 = stats.chi2.isf(10.0**-known, 1)
+    assert summary.inflation == pytest.approx(np.median(chi2) / stats.chi2.ppf(0.5, 1), abs=2e-3)
+    assert [one.neg_log10_p for one in summary.top] == sorted(known, reverse=True)[:2000]
+    assert [one.name for one in summary.loci] == ["1-100001-A-C", "2-2000001-A-C"]
+    assert all(one.neg_log10_p >= SIGNIFICANT for one in summary.loci)
+    drawn = {(name, int(mega), int(tenth)) for name, cells in summary.cells.items() for mega, tenth in cells}
+    naive = {
+        (str(1 + i // 10_000), (1000 * (i % 10_000) + 1) // 1_000_000, int(value / 0.1))
+        for i, value in enumerate(strength.tolist())
+        if np.isfinite(value) and value < 8
+    }
+    assert drawn == naive
+    ordered = np.sort(known)[::-1]
+    for expected, observed in summary.quantiles[::40].tolist():
+        rank = int(np.clip(round(10.0**-expected * len(known) - 0.5), 0, len(known) - 1))
+        assert observed == pytest.approx(ordered[rank], abs=0.01)
+
+
+def test_nothing_tested_is_said(tmp_path: Path) -> None:
+    _written(tmp_path, np.full(10, np.nan), 10)
+    summary = summarise(tmp_path)
+    assert (summary.tested, summary.inflation, summary.top, summary.quantiles.shape) == (0, None, (), (0, 2))
