@@ -33,7 +33,7 @@ _CHECKS = {
     "ancestry": "Ancestry outlier",
     "batch": "Bad batch",
 }
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--paper:#fff;--card:#f6f8fa;--rule:#d0d7de;
   --good:#116329;--fair:#7d4e00;--bad:#b00020}
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9da7b3;--paper:#0d1117;--card:#161b22;
@@ -108,7 +108,7 @@ def page(document: dict[str, Any], manifest: Manifest, *, names: bool) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
         f'<header><h1>{escape(title)}</h1><p class="soft">{escape(declared)}. {whose}</p>{simulated}</header>'
         f"<main>{''.join(parts)}</main></body></html>\n"
     )
