@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohelix.bank import VariantQuery
-from cohelix.beacon.filters import people_criteria, variant_filters, years_of
+from cohelix.beacon.filters import people_criteria, variant_filters
 from cohelix.beacon.query import parse_variant_id, parse_variants
 from cohelix.core.errors import BadInput, CohelixError
 from cohelix.core.genome import Assembly, Region
 from cohelix.wire.beacon import BeaconFilter, BeaconQuestion, question_from_get, question_from_post
+from cohelix.wire.filter_names import years_of
 
 NAMES = st.sampled_from(
     [

@@ -5,8 +5,6 @@ An unknown filter is refused: a filter that is left out would turn into a wrong 
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -16,62 +14,17 @@ from cohelix.beacon.entry_types import EntryType, entry_named
 from cohelix.core.errors import BadQuestion, NotSupported
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.beacon import BeaconFilter
-
-# NCI Thesaurus, as Beacon's individuals and the 1+MG minimal data set name the sexes.
-_SEX_CODES: Final[Mapping[str, str]] = {"NCIT:C16576": "female", "NCIT:C20197": "male"}
-_SEX_WORDS: Final[Mapping[str, str]] = {
-    "f": "female",
-    "female": "female",
-    "m": "male",
-    "male": "male",
-    "unknown": "unknown",
-} | {code.lower(): word for code, word in _SEX_CODES.items()}
-# Fields by the names under which they are asked: plain, the GDI user portal's, and paths of Beacon's default schemas.
-_WORD_FIELDS: Final[Mapping[str, str]] = {
-    "sex": "sex",
-    "sexFilter": "sex",
-    "NCIT:C28421": "sex",
-    "population": "population",
-    "country": "country",
-    "countryFilter": "country",
-    "geographicOrigin": "country",
-    "geographicOrigin.id": "country",
-}
-_NUMBER_FIELDS: Final[Mapping[str, str]] = {
-    "age": "age",
-    "NCIT:C25150": "age",
-    # So the GDI portal and the Genome of Europe's nodes name the age at sampling.
-    "diseases.ageOfOnset.iso8601duration": "age",
-    "birth_year": "birth_year",
-}
-_CODE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
-    "disease": ("diseases", "diseases.diseaseCode", "diseases.diseaseCode.id"),
-    "disease_stage": ("diseases.stage", "diseases.stage.id"),
-    "phenotype": ("phenotypicFeatures", "phenotypicFeatures.featureType", "phenotypicFeatures.featureType.id"),
-    "treatment": ("treatments", "treatments.treatmentCode", "treatments.treatmentCode.id"),
-    "procedure": (
-        *("interventionsOrProcedures", "interventionsOrProcedures.procedureCode"),
-        "interventionsOrProcedures.procedureCode.id",
-    ),
-    "exposure": ("exposures", "exposures.exposureCode", "exposures.exposureCode.id"),
-    "ethnicity": ("ethnicity.id",),
-    "vital_status": ("vitalStatus",),
-    "gene": ("genes",),
-    "tissue": ("sampleOriginDetail", "sampleOriginDetail.id"),
-    "sample_type": ("sampleOriginType", "sampleOriginType.id"),
-    "histology": ("histologicalDiagnosis", "histologicalDiagnosis.id"),
-    "tumour_grade": ("tumorGrade", "tumorGrade.id"),
-    "tumour_stage": ("pathologicalStage", "pathologicalStage.id"),
-}
-_CODE_FIELDS: Final[Mapping[str, str]] = {name: kind for kind, paths in _CODE_PATHS.items() for name in (kind, *paths)}
-# What a code is about where no dataset has it; a code that a dataset has is what it is there.
-_PHENOTYPE_PREFIXES: Final = frozenset({"HP", "MP"})
-_DISEASE_PREFIXES: Final = frozenset(
-    {
-        *("MONDO", "ORPHA", "ORPHANET", "OMIM", "MIM", "DOID", "NCIT", "DECIPHER"),
-        *("ICD10", "ICD10CM", "ICD-10", "ICD11", "ICDO", "SNOMED", "SNOMEDCT"),
-    }
+from cohelix.wire.filter_names import (
+    CODE_FIELDS,
+    NUMBER_FIELDS,
+    SEX_CODES,
+    SEX_WORDS,
+    WORD_FIELDS,
+    kind_by_prefix,
+    number_of,
+    years_of,
 )
+
 _ROW_SCOPE: Final = "population"
 ROW_FILTERS: Final = frozenset({"sexFilter", "countryFilter"})
 _VARIANT_FIELDS: Final[Mapping[str, str]] = {
@@ -119,10 +72,6 @@ CONSEQUENCE_CODES: Final[Mapping[str, str]] = {
     "SO:0001632": "downstream_gene_variant",
     "SO:0001628": "intergenic_variant",
 }
-_DURATION: Final = re.compile(
-    r"P(?=[\d.])(?:(?P<Y>\d+(?:\.\d+)?)Y)?(?:(?P<M>\d+(?:\.\d+)?)M)?(?:(?P<W>\d+(?:\.\d+)?)W)?(?:(?P<D>\d+(?:\.\d+)?)D)?"
-)
-_YEARS_OF: Final[Mapping[str, float]] = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 class Known(Protocol):
@@ -198,7 +147,7 @@ def variant_filters(filters: Iterable[BeaconFilter]) -> VariantFilters:
     variants: dict[str, Any] = {}
     people: list[BeaconFilter] = []
     for wanted in filters:
-        field = _WORD_FIELDS.get(wanted.id)
+        field = WORD_FIELDS.get(wanted.id)
         if wanted.scope == _ROW_SCOPE or (wanted.scope is None and wanted.id in ROW_FILTERS):
             if field is None or wanted.operator not in (None, "="):
                 raise NotSupported(
@@ -217,14 +166,6 @@ def variant_filters(filters: Iterable[BeaconFilter]) -> VariantFilters:
     if len(sexes) > 1 or len(populations) > 1:
         raise BadQuestion("filters all hold at once: one sex and one population at most")
     return VariantFilters(Groups(frozenset(populations), frozenset(sexes)), variants, tuple(people))
-
-
-def years_of(text: str) -> float:
-    """An age in years, from a number or an ISO 8601 duration (`18`, `P18Y`, `P6M`, `P1Y6M`)."""
-    found = _DURATION.fullmatch(text.strip().upper())
-    if found:
-        return sum(float(found[unit]) * years for unit, years in _YEARS_OF.items() if found[unit])
-    return _number(text, "an age is a number of years, or an ISO 8601 duration as P18Y")
 
 
 def _variant_field(wanted: BeaconFilter) -> tuple[str, Any] | None:
@@ -255,22 +196,22 @@ def _variant_field(wanted: BeaconFilter) -> tuple[str, Any] | None:
 
 def _criterion(wanted: BeaconFilter, known: Known) -> Criterion | None:
     """The filter in one dataset's terms; None where the dataset does not know what it is about."""
-    if wanted.id in _SEX_CODES or wanted.id in _WORD_FIELDS or wanted.id in _NUMBER_FIELDS:
+    if wanted.id in SEX_CODES or wanted.id in WORD_FIELDS or wanted.id in NUMBER_FIELDS:
         return _of_everybody(wanted)
-    if wanted.id in _CODE_FIELDS:
-        kind = _CODE_FIELDS[wanted.id]
+    if wanted.id in CODE_FIELDS:
+        kind = CODE_FIELDS[wanted.id]
         _need_scope(wanted, "biosample" if kind in BIOSAMPLE_KINDS else "individual")
         return Criterion(kind, _equality(wanted), _value(wanted), wanted.descendants, wanted.similarity)
     if known.has_measurement(wanted.id) or (known.hidden and wanted.operator is not None):
         _need_scope(wanted, "individual")
         if wanted.operator is None:
             raise BadQuestion(f"filter {wanted.id[:60]}: a measurement needs an operator and a value")
-        return Criterion(wanted.id, wanted.operator, _number(_value(wanted), f"{wanted.id[:60]} is compared with a number"))
+        return Criterion(wanted.id, wanted.operator, number_of(_value(wanted), f"{wanted.id[:60]} is compared with a number"))
     kinds = known.kinds_of(wanted.id)
     if not kinds:
         return None
     _without_value(wanted)
-    likely = _kind_by_prefix(wanted.id)
+    likely = kind_by_prefix(wanted.id)
     kind = likely if likely in kinds else kinds[0]
     _need_scope(wanted, "biosample" if kind in BIOSAMPLE_KINDS else "individual")
     return Criterion(kind, "=", wanted.id, wanted.descendants, wanted.similarity)
@@ -278,36 +219,27 @@ def _criterion(wanted: BeaconFilter, known: Known) -> Criterion | None:
 
 def _of_everybody(wanted: BeaconFilter) -> Criterion:
     """A filter on what a table says of everybody: sex, origin, age."""
-    if wanted.scope != _ROW_SCOPE or wanted.id not in _WORD_FIELDS:
+    if wanted.scope != _ROW_SCOPE or wanted.id not in WORD_FIELDS:
         _need_scope(wanted, "individual")
-    if wanted.id in _SEX_CODES:
+    if wanted.id in SEX_CODES:
         _without_value(wanted)
-        return Criterion("sex", "=", _SEX_CODES[wanted.id])
-    if wanted.id in _WORD_FIELDS:
-        field = _WORD_FIELDS[wanted.id]
+        return Criterion("sex", "=", SEX_CODES[wanted.id])
+    if wanted.id in WORD_FIELDS:
+        field = WORD_FIELDS[wanted.id]
         return Criterion(field, _equality(wanted), _word(wanted, field))
-    value, field = _value(wanted), _NUMBER_FIELDS[wanted.id]
-    number = years_of(value) if field == "age" else _number(value, f"{wanted.id} is compared with a number")
+    value, field = _value(wanted), NUMBER_FIELDS[wanted.id]
+    number = years_of(value) if field == "age" else number_of(value, f"{wanted.id} is compared with a number")
     return Criterion(field, wanted.operator or "=", number)
 
 
 def _by_prefix(wanted: BeaconFilter) -> Criterion | None:
     """A code that no dataset has, by what its ontology is about: nobody has it."""
-    kind = _kind_by_prefix(wanted.id)
+    kind = kind_by_prefix(wanted.id)
     if kind is None:
         return None
     _need_scope(wanted, "individual")
     _without_value(wanted)
     return Criterion(kind, "=", wanted.id, wanted.descendants, wanted.similarity)
-
-
-def _kind_by_prefix(text: str) -> str | None:
-    prefix, colon, rest = text.partition(":")
-    if not colon or not rest:
-        return None
-    if prefix.upper() in _PHENOTYPE_PREFIXES:
-        return "phenotype"
-    return "disease" if prefix.upper() in _DISEASE_PREFIXES else None
 
 
 def _need_scope(wanted: BeaconFilter, entry: str) -> None:
@@ -321,7 +253,7 @@ def _word(wanted: BeaconFilter, field: str) -> str:
     value = _value(wanted)
     if field != "sex":
         return value
-    sex = _SEX_WORDS.get(value.lower())
+    sex = SEX_WORDS.get(value.lower())
     if sex is None:
         raise BadQuestion(f"filter {wanted.id}: the sex is female (F, NCIT:C16576) or male (M, NCIT:C20197)")
     return sex
@@ -343,13 +275,3 @@ def _without_value(wanted: BeaconFilter) -> None:
     # The GDI user portal writes a term's own code as the value, too.
     if wanted.value not in (None, wanted.id) or wanted.operator not in (None, "="):
         raise BadQuestion(f"filter {wanted.id[:60]} is a term of its own: it takes neither operator nor value")
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise BadQuestion(f"{what}, not {text[:40]!r}") from None
-    if not math.isfinite(number):
-        raise BadQuestion(f"{what}, not {text[:40]!r}")
-    return number
