@@ -1,14 +1,14 @@
 """The pooled covariates as an orthonormal basis Q, known to each node for its own people only.
 
-Two rounds of sums (means, then centred squares and cross-products) give
-every node the same triangular R, and its rows of Q = X R⁻¹ are orthonormal over all nodes together. All later products
-are bounded by ‖g‖, so that their fixed-point sums lose nothing.
+A few rounds of sums (means, mean deviations, squares, cross-products) give every node the same triangular R, and its rows of
+Q = X R⁻¹ are orthonormal over all nodes together. All later products are bounded by ‖g‖, so that their fixed-point sums lose
+nothing. Mean deviations come before squares, so that covariates of any unit are seen equally well.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
 
 VALUE_MAX = 1e9  # no covariate or trait of a plan may be larger: bounds of the first sums rest on it
-_CONDITION_MAX = 1e10  # of X'X; beyond it a second pass of Cholesky-QR is made
+CONSTANT = 1e-14  # a mean deviation of less than this, relative to the mean, is rounding
+_CONDITION_MAX = 1e3  # of X'X; beyond it a second pass of Cholesky-QR is made
+_DEPENDENT = 1e-12  # smallest eigenvalue of the correlations, relative to the largest
 _KEPT = 4
 
 
@@ -64,29 +66,56 @@ def fit_basis(study: Study, summer: Summer) -> Basis:
     if n == 0:
         raise NotPermitted("nobody meets the plan's cohort")
     mean = sums["x"] / n
-    centred = summer.sum(
-        Ask("covariate-squares", (Statistic("xx", (width,), bound=many * VALUE_MAX**2),), {"basis_mean": mean})
-    )
-    sd = np.sqrt(centred["xx"] / max(1, n - 1))
-    if not (sd > 0).all():
-        name = study.covariates[int(np.flatnonzero(~(sd > 0))[0])]
-        raise NotPermitted(f"the covariate {name} is the same for everybody")
+    sd = np.ones(0)
+    if width:
+        labels = [f"the covariate {name}" for name in study.covariates]
+        sd = mean_deviation(summer, "covariate-deviations", mean, n, labels=labels)
+        # Deviations that add up to n have squares that add up to n² at most.
+        squares = Statistic("xx", (width,), bound=slack(n) * n)
+        ask = Ask("covariate-squares", (squares,), {"basis_mean": mean, "basis_sd": sd})
+        sd = sd * np.sqrt(summer.sum(ask)["xx"] / max(1, n - 1))
     inverse = np.eye(width + 1)
     for _ in range(2):
         ask = Ask(
             "basis-products",
-            (Statistic("qq", (width + 1, width + 1), bound=2.0 * many * (width + 1)),),
+            (Statistic("qq", (width + 1, width + 1), bound=2 * slack(n)),),
             {"basis_mean": mean, "basis_sd": sd, "basis_inverse": inverse},
         )
         gram = summer.sum(ask)["qq"]
         gram = (gram + gram.T) / 2
         eigenvalues = np.linalg.eigvalsh(gram)
-        if eigenvalues[0] <= eigenvalues[-1] * 1e-14:
+        if eigenvalues[0] <= eigenvalues[-1] * _DEPENDENT:
             raise NotPermitted("the covariates depend on one another: leave one out")
         inverse = inverse @ np.linalg.inv(np.linalg.cholesky(gram).T)
         if eigenvalues[-1] < eigenvalues[0] * _CONDITION_MAX:
             break
     return Basis(n, mean, sd, inverse)
+
+
+def intercept_basis(n: int) -> Basis:
+    """The basis without covariates."""
+    return Basis(n, np.zeros(0), np.ones(0), np.full((1, 1), 1 / np.sqrt(n)))
+
+
+def mean_deviation(summer: Summer, step: str, mean: FloatArray, n: int, *, labels: Sequence[str]) -> FloatArray:
+    """Mean absolute deviation of each column from its pooled `mean`, by a step that sums |x − mean| as `deviations`.
+
+    Raises
+    ------
+    NotPermitted
+        If a column is the same for everybody.
+    """
+    ask = Ask(step, (Statistic("deviations", mean.shape, bound=2 * slack(n) * VALUE_MAX),), {"mean": mean})
+    found = np.asarray(summer.sum(ask)["deviations"] / n, np.float64)
+    constant = found <= CONSTANT * np.abs(mean)
+    if constant.any():
+        raise NotPermitted(f"{labels[int(np.flatnonzero(constant)[0])]} is the same for everybody")
+    return found
+
+
+def slack(n: int) -> float:
+    """A little more than n: bounds that hold by Cauchy-Schwarz hold with it after rounding, too."""
+    return 1.001 * n
 
 
 def local_basis(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArray:
@@ -96,8 +125,15 @@ def local_basis(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArra
     ).hexdigest()
 
     def make() -> FloatArray:
-        scaled = (data.covariates - broadcast["basis_mean"]) / broadcast["basis_sd"]
-        return np.asarray(np.column_stack([np.ones(data.n), scaled]) @ broadcast["basis_inverse"], np.float64)
+        width, inverse = len(broadcast["basis_mean"]), broadcast["basis_inverse"]
+        scaled = (data.covariates[:, :width] - broadcast["basis_mean"]) / broadcast["basis_sd"]
+        rows = np.empty((data.n, width + 1), order="F")
+        # Column by column and not as one product, so that a person's row does not depend on who else is at the node.
+        for column in range(width + 1):
+            rows[:, column] = inverse[0, column]
+            for covariate in range(width):
+                rows[:, column] += scaled[:, covariate] * inverse[covariate + 1, column]
+        return rows
 
     found: FloatArray = cached(data, f"basis {key}", make)
     return found
@@ -114,12 +150,19 @@ def cached(data: LocalData, key: str, make: Any) -> Any:
 
 @local_step("covariate-totals")
 def _totals(data: LocalData, _broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]) -> Sums:
-    return {"n": np.int64(data.n), "x": data.covariates.sum(axis=0)}  # type: ignore[dict-item]
+    return {"n": np.int64(data.n), "x": data.covariates.sum(axis=0)}
 
 
 @local_step("covariate-squares")
 def _squares(data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]) -> Sums:
-    return {"xx": ((data.covariates - broadcast["basis_mean"]) ** 2).sum(axis=0)}
+    return {"xx": (((data.covariates - broadcast["basis_mean"]) / broadcast["basis_sd"]) ** 2).sum(axis=0)}
+
+
+@local_step("covariate-deviations")
+def _deviations(
+    data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]
+) -> Sums:
+    return {"deviations": np.abs(data.covariates - broadcast["mean"]).sum(axis=0)}
 
 
 @local_step("basis-products")

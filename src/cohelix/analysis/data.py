@@ -38,6 +38,9 @@ class Genotypes(Protocol):
     def dosages(self, rows: IntArray) -> FloatArray:
         """(variants, people) float64 dosages, NaN where missing; for few variants at a time."""
 
+    def missing_products(self, rows: IntArray, table: FloatArray) -> FloatArray:
+        """(variants, columns) float64: the sum of `table` (people, columns) over the people without a call."""
+
 
 @dataclass(frozen=True)
 class LocalData:
@@ -75,13 +78,16 @@ class ArrayGenotypes:
     def dosages(self, rows: IntArray) -> FloatArray:
         return self._dosages[rows]
 
+    def missing_products(self, rows: IntArray, table: FloatArray) -> FloatArray:
+        return np.isnan(self._dosages[rows]).astype(np.float64) @ table
+
     def products(self, rows: IntArray, table: FloatArray, squares: FloatArray | None = None) -> Products:
         dosages = self._dosages[rows]
         absent = np.isnan(dosages)
         known, gone = np.where(absent, 0.0, dosages), absent.astype(np.float64)
         second = np.zeros((dosages.shape[1], 0)) if squares is None else squares
-        counts = [np.asarray((dosages == copies).sum(axis=1), np.int64) for copies in (0, 1, 2)]
-        return Products(*counts, known @ table, known**2 @ second, gone @ table, gone @ second)
+        n0, n1, n2 = (np.asarray((dosages == copies).sum(axis=1), np.int64) for copies in (0, 1, 2))
+        return Products(n0, n1, n2, known @ table, known**2 @ second, gone @ table, gone @ second)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ class Study:
         Public bound on how many people take part, over all nodes; bounds of statistics come from it.
     haploid
         (variants,) bool: rows of X, Y and MT, where the coding of haploid calls matters; Hardy-Weinberg is not tested there.
+    mac_floor
+        Least minor allele count of a row that may be written: the strictest of the taking part nodes' policies.
     """
 
     n_variants: int
@@ -111,3 +119,4 @@ class Study:
     nodes: int
     people_max: int
     haploid: Sequence[bool] = ()
+    mac_floor: int = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ from cohelix.wire.packed import pack
 AnyArray = npt.NDArray[Any]
 Sums = dict[str, AnyArray]
 BLOCK_VARIANTS = 4096
+_BLOCK_NUMBERS = 1 << 20  # of all statistics of a block: 8 MiB of shares
+_BLOCK_VARIANTS_MIN = 64
 
 
 class Statistic(NamedTuple):
@@ -73,9 +75,9 @@ class Ask:
     per_variant: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def blocks(self) -> list[range]:
-        """Stretches of `rows`, by index into it."""
-        count = 0 if self.rows is None else len(self.rows)
-        return [range(start, min(count, start + BLOCK_VARIANTS)) for start in range(0, count, BLOCK_VARIANTS)]
+        """Stretches of `rows`, by index into it: the same for everybody who knows the ask."""
+        count, length = 0 if self.rows is None else len(self.rows), block_variants(self.statistics)
+        return [range(start, min(count, start + length)) for start in range(0, count, length)]
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of all that nodes are told, per-variant arrays and rows included."""
@@ -85,6 +87,13 @@ class Ask:
         if self.rows is not None:
             arrays["rows"] = self.rows
         return hashlib.sha256(pack(document, arrays)).hexdigest()
+
+
+def block_variants(statistics: Sequence[Statistic]) -> int:
+    """How many variants a block has: a power of two, fewer where many numbers are summed for each variant."""
+    width = sum(math.prod(one.shape) for one in statistics)
+    fitting = max(_BLOCK_VARIANTS_MIN, _BLOCK_NUMBERS // max(1, width))
+    return min(BLOCK_VARIANTS, 1 << (fitting.bit_length() - 1))
 
 
 class Summer(Protocol):
