@@ -13,7 +13,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotAuthentic, NotPermitted, Unreachable
 from cohelix.federation.registry import JoinToken
 from cohelix.federation.signing import Identity, PublicKey, check_answer, sign_request, signature_of
-from cohelix.federation.transport import PATH, checked_address
+from cohelix.federation.transport import PATH, address_of, checked_address
 from cohelix.wire.federation import JoinConfirmed, JoinRequest, PinnedHub
 
 _PINNED = "hub.json"
@@ -62,7 +62,8 @@ def join(identity: Identity, token: JoinToken, request: JoinRequest, *, clock: C
     return PinnedHub(
         hub_url=confirmed.hub_url,
         hub_key=token.hub_key,
-        node_url=member.url,
+        node_url=address_of(member),
+        dials_out=member.dials_out,
         joined_at=clock.now().isoformat(timespec="seconds"),
     )
 

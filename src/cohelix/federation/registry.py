@@ -155,7 +155,7 @@ class Registry:
             if before.key and before.key != request.key:
                 raise NotPermitted(f"member {request.node} is bound to another key")
             for other in document.members.values():
-                if other.id != request.node and (other.key == request.key or other.url == request.url):
+                if other.id != request.node and (other.key == request.key or (other.url and other.url == request.url)):
                     raise Conflict(f"member {other.id} has this key or this address already")
             member = Member(
                 id=request.node,
@@ -165,6 +165,7 @@ class Registry:
                 url=request.url,
                 key=request.key,
                 may_overlap=request.may_overlap,
+                dials_out=request.dials_out,
                 protocol=request.protocol,
                 datasets=tuple(name for name in request.datasets if name.startswith(f"{request.node}:")),
                 joined_at=_text(now),

@@ -167,7 +167,13 @@ def sign_request(
 
 
 def check_request(
-    headers: Mapping[str, str], *, method: str, url: str, body: bytes, keys: Sequence[PublicKey], clock: Clock | None = None
+    headers: Mapping[str, str],
+    *,
+    method: str,
+    url: str,
+    body: bytes | None,
+    keys: Sequence[PublicKey],
+    clock: Clock | None = None,
 ) -> Signed:
     """Check that a request was signed by one of `keys`, for this target, over this body, within the last minute.
 
@@ -175,6 +181,8 @@ def check_request(
     ----------
     headers
         Header fields with names in lower case; fields that came several times joined by commas.
+    body
+        None where it is yet to be read, so that a stranger's large body never is; `check_body` must follow.
 
     Raises
     ------
@@ -184,6 +192,12 @@ def check_request(
     digest, kind = headers.get("content-digest", ""), headers.get("content-type", "")
     components = _request_values(method, url, kind, digest)
     return _checked(headers, _REQUEST, components, body=body, keys=keys, clock=clock)
+
+
+def check_body(headers: Mapping[str, str], body: bytes) -> None:
+    """Check that a body is the one whose digest was signed; `NotAuthentic` if not."""
+    if not secrets.compare_digest(headers.get("content-digest", "").encode(), content_digest(body).encode()):
+        raise NotAuthentic("the body is not the one that was signed")
 
 
 def sign_answer(
@@ -312,7 +326,7 @@ def _checked(
     profile: _Profile,
     components: Sequence[tuple[str, str]],
     *,
-    body: bytes,
+    body: bytes | None,
     keys: Sequence[PublicKey],
     clock: Clock | None,
 ) -> Signed:
@@ -330,8 +344,8 @@ def _checked(
         _loaded(key).verify(base64.b64decode(signature.strip(":")), base)
     except (InvalidSignature, UnicodeEncodeError, binascii.Error) as error:
         raise NotAuthentic("the signature does not hold") from error
-    if not secrets.compare_digest(headers.get("content-digest", "").encode(), content_digest(body).encode()):
-        raise NotAuthentic("the body is not the one that was signed")
+    if body is not None:
+        check_body(headers, body)
     created = int(given["created"])
     _check_fresh(created, int(given.get("expires", created + TOLERANCE_SECONDS)), clock)
     return Signed(key, str(given["nonce"]), created, signature)

@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 import typing
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -28,11 +28,16 @@ from cohelix.core.errors import BadUsage, NotAuthentic
 from cohelix.federation.signing import Identity, PublicKey, check_answer, sign_request, signature_of
 from cohelix.wire.federation import Member
 from cohelix.wire.frequency import RoadStatus
+from cohelix.wire.packed import MEDIA_TYPE as PACKED
 from cohelix.wire.problem import Problem
 
 # A node cuts a region's page to fit; Beacon's records are wordier. Bounds the time that reading one answer takes.
 ANSWER_BYTES_MAX = 2 * 1024 * 1024
 BEACON_BYTES_MAX = 8 * 1024 * 1024
+# Blocks of an analysis with many traits, stretches of the list of variants, every contributor's sealed shares of a block:
+# both what a node is told and what it answers.
+RUN_BYTES_MAX = 128 * 1024 * 1024
+RUN_PREFIX = "analysis-"
 PATH = "/federation/v1"
 # A body in crumbs costs the reader more than its bytes: on average a piece must hold this much.
 _PORTION_BYTES = 16 * 1024
@@ -53,11 +58,28 @@ class Arrival:
     body: bytes = b""
 
 
+def address_of(member: Member) -> str:
+    """The address for which a member's questions are signed; of one that dials out a name that nobody can dial."""
+    return f"dial-out://{member.id}" if member.dials_out else member.url
+
+
+def answer_bytes_max(question: str) -> int:
+    """Most bytes of an answer to a kind of question."""
+    if question.startswith(RUN_PREFIX):
+        return RUN_BYTES_MAX
+    return BEACON_BYTES_MAX if question == "beacon" else ANSWER_BYTES_MAX
+
+
+def content_type_of(question: str) -> str:
+    """The media type of a kind of question's message: those of runs are packed, the others JSON."""
+    return PACKED if question.startswith(RUN_PREFIX) else "application/json"
+
+
 class Transport(Protocol):
     """A road to members. Every implementation passes `tests/federation/transport_suite.py`."""
 
     async def ask(self, member: Member, question: str, body: bytes) -> Arrival:
-        """Put a question (`frequency`, `region`, …; `body` is its JSON message) to a member.
+        """Put a question (`frequency`, `region`, …; `body` is its message, see `content_type_of`) to a member.
 
         Never raises for what the member does; may be cancelled at any time, and leaves nothing behind then.
         """
@@ -101,12 +123,12 @@ class HttpTransport:
 
     async def _ask_once(self, member: Member, question: str, body: bytes) -> Arrival | None:
         """One try; None where the connection ended before the first byte of an answer."""
-        url = f"{member.url}{PATH}/{question}"
-        signed = sign_request(self._identity, method="POST", url=url, body=body, clock=self._clock)
+        url, kind = f"{member.url}{PATH}/{question}", content_type_of(question)
+        signed = sign_request(self._identity, method="POST", url=url, body=body, content_type=kind, clock=self._clock)
         headers = {
             "host": urlsplit(url).netloc,
             "user-agent": f"cohelix-hub/{__version__}",
-            "accept": "application/json",
+            "accept": kind,
             "accept-encoding": "identity",
             "content-length": str(len(body)),
             **signed,
@@ -115,24 +137,13 @@ class HttpTransport:
         try:
             async with self._pool(member).stream("POST", url, headers=list(headers.items()), content=body) as response:
                 began = True
-                refusal = _refusal(response)
-                content = refusal or await _content(response, BEACON_BYTES_MAX if question == "beacon" else ANSWER_BYTES_MAX)
+                fields = _headers(response.headers)
+                content = refusal(response.status, fields) or await _content(response, answer_bytes_max(question))
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             return _broken(error, began=began)
         if isinstance(content, Arrival):
             return content
-        return self._checked(member, response, content, signature_of(signed))
-
-    def _checked(self, member: Member, response: httpcore.Response, body: bytes, to: str) -> Arrival:
-        headers = _headers(response.headers)
-        try:
-            check_answer(headers, status=response.status, body=body, to=to, key=PublicKey(member.key), clock=self._clock)
-        except NotAuthentic as error:
-            words = "" if response.status == 200 else f"it answered HTTP {response.status}, and "
-            return Arrival("faulty", f"{words}its signature was not accepted: {error.detail}")
-        if response.status != 200:
-            return Arrival("faulty", f"it refused the question with HTTP {response.status}{_detail(body)}")
-        return Arrival("answered", None, body)
+        return checked_arrival(member, response.status, fields, content, to=signature_of(signed), clock=self._clock)
 
     def _pool(self, member: Member) -> httpcore.AsyncConnectionPool:
         name = (member.id, member.url)
@@ -145,6 +156,37 @@ class HttpTransport:
                 network_backend=self._backend,
             )
         return self._pools[name]
+
+
+def checked_arrival(member: Member, status: int, headers: Mapping[str, str], body: bytes, *, to: str, clock: Clock) -> Arrival:
+    """What an answer is worth: its body where the member signed it, with status 200, for the question of signature `to`."""
+    try:
+        check_answer(headers, status=status, body=body, to=to, key=PublicKey(member.key), clock=clock)
+    except NotAuthentic as error:
+        words = "" if status == 200 else f"it answered HTTP {status}, and "
+        return Arrival("faulty", f"{words}its signature was not accepted: {error.detail}")
+    if status != 200:
+        return Arrival("faulty", f"it refused the question with HTTP {status}{_detail(body)}")
+    return Arrival("answered", None, body)
+
+
+def refusal(status: int, headers: Mapping[str, str]) -> Arrival | None:
+    """Why an answer is not worth reading, by its status and headers alone."""
+    words = None
+    if 300 <= status < 400:
+        words = f"it answered with a redirect (HTTP {status})"
+    elif status >= 500:
+        words = f"it answered HTTP {status}"
+    elif headers.get("content-encoding", "identity") != "identity":
+        words = "its answer is compressed, which was not asked for"
+    elif not headers.get("signature"):
+        words = f"it answered HTTP {status} without a signature"
+    return Arrival("faulty", words) if words else None
+
+
+def too_large(bytes_max: int) -> Arrival:
+    """An answer that was not read to its end."""
+    return Arrival("faulty", f"its answer is larger than {bytes_max} bytes")
 
 
 def checked_address(url: str, *, private_addresses: bool) -> str:
@@ -301,28 +343,13 @@ async def _content(response: httpcore.Response, bytes_max: int) -> bytes | Arriv
         async for part in stream:
             size, pieces = size + len(part), pieces + 1
             if size > bytes_max:
-                return Arrival("faulty", f"its answer is larger than {bytes_max} bytes")
+                return too_large(bytes_max)
             if pieces > _PIECES_FREE + size // _PIECE_BYTES_MIN:
                 return Arrival("faulty", "its answer comes in too many pieces")
             if pieces % 64 == 0:
                 await asyncio.sleep(0)  # crumbs that arrived together must not hold up the others
             parts.append(part)
     return b"".join(parts)
-
-
-def _refusal(response: httpcore.Response) -> Arrival | None:
-    """Why an answer is not worth reading, by its status and headers alone."""
-    headers = _headers(response.headers)
-    words = None
-    if 300 <= response.status < 400:
-        words = f"it answered with a redirect (HTTP {response.status})"
-    elif response.status >= 500:
-        words = f"it answered HTTP {response.status}"
-    elif headers.get("content-encoding", "identity") != "identity":
-        words = "its answer is compressed, which was not asked for"
-    elif not headers.get("signature"):
-        words = f"it answered HTTP {response.status} without a signature"
-    return Arrival("faulty", words) if words else None
 
 
 def _broken(error: Exception, *, began: bool) -> Arrival | None:

@@ -17,7 +17,9 @@ from cohelix import __version__, web
 from cohelix.bank import Bank, Scrubber
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
-from cohelix.federation.routes import node_router
+from cohelix.federation.door import Door
+from cohelix.federation.routes import node_router, open_doors
+from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
 from cohelix.genotypes.kernels import warm
 from cohelix.node.settings import NodeSettings, read_settings
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
@@ -33,6 +35,7 @@ def create_app(folder: Path) -> FastAPI:
     """
     settings = read_settings(folder)
     bank = Bank.open(folder, settings.node)
+    door = Door(folder)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,19 +53,24 @@ def create_app(folder: Path) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    web.install(app, service="node", ready=lambda: _missing(bank), figures=lambda: _figures(bank))
-    beacon = Beacon(bank, _about(settings), folder / "cohorts")
-    app.include_router(
-        node_router(
-            bank,
-            folder,
-            node=settings.node,
-            name=settings.name,
-            country=settings.country,
-            may_overlap=settings.may_overlap,
-            beacon=beacon.door,
-        )
+    web.install(
+        app,
+        service="node",
+        ready=lambda: _missing(bank),
+        figures=lambda: _figures(bank),
+        large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
     )
+    beacon = Beacon(bank, _about(settings), folder / "cohorts")
+    open_doors(
+        door,
+        bank,
+        node=settings.node,
+        name=settings.name,
+        country=settings.country,
+        may_overlap=settings.may_overlap,
+        beacon=beacon.door,
+    )
+    app.include_router(node_router(door))
     beacon_app = BeaconApp(beacon, settings.url)
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]

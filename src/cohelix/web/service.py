@@ -50,6 +50,7 @@ def install(
     service: ServiceKind,
     ready: Callable[[], str | None] | None = None,
     figures: Callable[[], Mapping[str, float]] | None = None,
+    large_bodies: Mapping[str, int] | None = None,
 ) -> None:
     """Give an app what every server of the house has.
 
@@ -62,6 +63,9 @@ def install(
         Says what is still missing, or None when questions can be answered.
     figures
         Gauges of the app's own, by name; asked when `/metrics` is.
+    large_bodies
+        Most bytes of a request's body at addresses that begin in some way, where that is more than elsewhere: for doors
+        that read a body only after they know its sender.
     """
     configure_logs()
     meters = Meters(service)
@@ -85,7 +89,7 @@ def install(
     app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
     for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         app.add_route(path, answer, methods=["HEAD"], include_in_schema=False)  # what load balancers ask with
-    app.add_middleware(Telemetry, service=service, meters=meters)
+    app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies)
 
 
 def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | None = None, workers: int = 1) -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -22,7 +23,8 @@ from cohelix.web.labels import label, route_of
 from cohelix.web.problem import internal_problem, problem_response
 from cohelix.wire.problem import problem_of
 
-# Largest request body that is read; a Beacon query or a federation message is a few kilobytes.
+# Largest request body that is read; a Beacon query or a federation message is a few kilobytes. An app may allow more at
+# addresses that read a body only after they know its sender.
 BODY_BYTES_MAX: Final = 1 << 20
 # Requests that one process works on at a time. Exact questions take well under a millisecond and never stand in line;
 # what fills this are long scans, and more of them would only make each answer later than its asker waits.
@@ -56,10 +58,13 @@ class Telemetry:
         `node` or `hub`; a label of every metric and log line.
     meters
         Where requests are counted.
+    large_bodies
+        Most bytes of a request's body at addresses that begin in some way; `BODY_BYTES_MAX` elsewhere.
     """
 
-    def __init__(self, app: ASGIApp, *, service: str, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, *, service: str, meters: Meters, large_bodies: Mapping[str, int] | None = None) -> None:
         self._app = app
+        self._large_bodies = tuple((large_bodies or {}).items())
         self._meters = meters
         self._log = structlog.get_logger().bind(service=service)
         self._running_max = _running_max()
@@ -72,7 +77,7 @@ class Telemetry:
         identifier = label(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=identifier)
-        exchange = _Exchange(identifier, scope, receive, send)
+        exchange = _Exchange(identifier, scope, receive, send, self._bytes_max(scope["path"]))
         began = time.perf_counter()
         self._running += 1
         self._meters.running.inc()
@@ -90,6 +95,9 @@ class Telemetry:
             self._running -= 1
             self._meters.running.dec()
             self._note(scope, exchange.status, seconds)
+
+    def _bytes_max(self, path: str) -> int:
+        return next((size for start, size in self._large_bodies if path.startswith(start)), BODY_BYTES_MAX)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_of(scope)
@@ -144,23 +152,24 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 class _Exchange:
     """One request and its response: counts the body in, adds the headers on the way out, remembers the status."""
 
-    def __init__(self, identifier: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, identifier: str, scope: Scope, receive: Receive, send: Send, bytes_max: int) -> None:
         self.status = 500
         self.started = False
         self._id = identifier
         self._receive = receive
         self._send = send
         self._bytes_in = 0
-        self._too_long = _announced_length(scope) > BODY_BYTES_MAX
+        self._bytes_max = bytes_max
+        self._too_long = _announced_length(scope) > bytes_max
 
     async def receive(self) -> Message:
         """The next part of the body; whoever reads a body meets the limit, announced or not."""
         if not self._too_long:
             message = await self._receive()
             self._bytes_in += len(message.get("body", b""))
-            self._too_long = self._bytes_in > BODY_BYTES_MAX
+            self._too_long = self._bytes_in > self._bytes_max
         if self._too_long:
-            raise TooLarge(f"a request's body may have {BODY_BYTES_MAX} bytes")
+            raise TooLarge(f"a request's body may have {self._bytes_max} bytes")
         return message
 
     async def send(self, message: Message) -> None:

@@ -21,8 +21,8 @@ class Member(Wire):
 
     `state` is `invited` until it joined; an `active` one is asked everything; an `observer` sees catalogue and
     aggregates and is asked nothing; a `suspended` one is neither asked nor answered. `key` is its Ed25519 public key,
-    base64url; `protocol` the number that it spoke when it joined. `datasets` are the federation ids that it last
-    declared. Times are RFC 3339, UTC.
+    base64url; `protocol` the number that it spoke when it joined. One that `dials_out` has no `url`: it fetches its
+    questions from the hub. `datasets` are the federation ids that it last declared. Times are RFC 3339, UTC.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Member(Wire):
     url: str = ""
     key: str = ""
     may_overlap: bool = False
+    dials_out: bool = False
     protocol: int = PROTOCOL
     datasets: tuple[str, ...] = ()
     joined_at: str | None = None
@@ -176,6 +177,7 @@ class JoinRequest(Message):
     url: str = Field(max_length=500)
     key: str = Field(max_length=64)
     may_overlap: bool = False
+    dials_out: bool = False
     datasets: tuple[str, ...] = ()
 
 
@@ -188,12 +190,16 @@ class JoinConfirmed(Message):
 
 
 class PinnedHub(Wire):
-    """What a node keeps of the hub it joined (`hub.json`): where it is, its key, and the address it dials us at."""
+    """What a node keeps of the hub it joined (`hub.json`): where it is, its key, and the address it dials us at.
+
+    Of a node that `dials_out` the address is `dial-out://` and its id: nobody can dial it, questions are signed for it.
+    """
 
     protocol: int = PROTOCOL
     hub_url: str
     hub_key: str
     node_url: str
+    dials_out: bool = False
     joined_at: str
 
 
