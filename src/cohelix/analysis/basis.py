@@ -8,9 +8,10 @@ nothing. Mean deviations come before squares, so that covariates of any unit are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,7 +24,9 @@ VALUE_MAX = 1e9  # no covariate or trait of a plan may be larger: bounds of the 
 CONSTANT = 1e-14  # a mean deviation of less than this, relative to the mean, is rounding
 _CONDITION_MAX = 1e3  # of X'X; beyond it a second pass of Cholesky-QR is made
 _DEPENDENT = 1e-12  # smallest eigenvalue of the correlations, relative to the largest
-_KEPT = 4
+_KEPT = 8  # of what a node's steps derive
+_CACHES = threading.Lock()
+_Derived = TypeVar("_Derived")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def fit_basis(study: Study, summer: Summer) -> Basis:
     if n == 0:
         raise NotPermitted("nobody meets the plan's cohort")
     mean = sums["x"] / n
-    sd = np.ones(0)
+    sd: FloatArray = np.ones(0)
     if width:
         labels = [f"the covariate {name}" for name in study.covariates]
         sd = mean_deviation(summer, "covariate-deviations", mean, n, labels=labels)
@@ -120,9 +123,6 @@ def slack(n: int) -> float:
 
 def local_basis(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArray:
     """A node's rows of Q, (people, p) float64; kept for the next blocks."""
-    key = hashlib.sha256(
-        b"".join(broadcast[name].tobytes() for name in ("basis_mean", "basis_sd", "basis_inverse"))
-    ).hexdigest()
 
     def make() -> FloatArray:
         width, inverse = len(broadcast["basis_mean"]), broadcast["basis_inverse"]
@@ -135,17 +135,28 @@ def local_basis(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArra
                 rows[:, column] += scaled[:, covariate] * inverse[covariate + 1, column]
         return rows
 
-    found: FloatArray = cached(data, f"basis {key}", make)
+    found: FloatArray = derived(data, "basis", broadcast, ("basis_mean", "basis_sd", "basis_inverse"), make)
     return found
 
 
-def cached(data: LocalData, key: str, make: Any) -> Any:
-    """What `make()` gave for this key before, or gives now; only the newest few are kept."""
-    if key not in data.cache:
-        while len(data.cache) >= _KEPT:
-            data.cache.pop(next(iter(data.cache)))
-        data.cache[key] = make()
-    return data.cache[key]
+def derived(
+    data: LocalData, subject: str, broadcast: Mapping[str, AnyArray], names: Iterable[str], make: Callable[[], _Derived]
+) -> _Derived:
+    """What `make()` derives from a node's data and the broadcast arrays `names`; the newest few are kept for the next block."""
+    digest = hashlib.sha256()
+    for name in names:
+        array = np.ascontiguousarray(broadcast[name])
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    key = f"{subject} {digest.hexdigest()}"
+    with _CACHES:
+        found: _Derived | None = data.cache.get(key)
+    if found is None:
+        found = make()
+        with _CACHES:
+            while len(data.cache) >= _KEPT:
+                data.cache.pop(next(iter(data.cache)))
+            data.cache[key] = found
+    return found
 
 
 @local_step("covariate-totals")
