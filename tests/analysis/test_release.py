@@ -15,8 +15,9 @@ from scipy import stats
 
 from cohelix.analysis.drawing import Estimate, forest, manhattan, rendered
 from cohelix.analysis.files import TableWriter
+from cohelix.analysis.pictures import lines_around
 from cohelix.analysis.record import Participant, RunRecord
-from cohelix.analysis.release import RELEASED, finish_results, lines_around
+from cohelix.analysis.release import RELEASED, finish_results
 from cohelix.analysis.summary import summarise
 from cohelix.analysis.variants import VariantList
 from cohelix.analysis.verdict import membership_auc, worst

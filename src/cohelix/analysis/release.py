@@ -15,7 +15,8 @@ import orjson
 
 from cohelix import __version__
 from cohelix.analysis.drawing import Estimate
-from cohelix.analysis.files import INDEX, METADATA, SSF, TABLE, read_blocks, write_metadata, write_ssf
+from cohelix.analysis.files import INDEX, METADATA, SSF, TABLE, write_metadata, write_ssf
+from cohelix.analysis.pictures import lines_around
 from cohelix.analysis.record import RunRecord
 from cohelix.analysis.report import report_page
 from cohelix.analysis.summary import LOCUS_BASES, Summary, Top, summarise
@@ -75,24 +76,6 @@ def finish_results(
     (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     (folder / VERDICTS).write_bytes(orjson.dumps([one.document() for one in verdicts], option=orjson.OPT_INDENT_2))
     return verdicts
-
-
-def lines_around(folder: Path, contig: str, start: int, end: int, *, trait: str | None = None) -> tuple[IntArray, FloatArray]:
-    """1-based positions and −log10 p of the lines in a stretch (1-based, inclusive) of the table, of one trait if named."""
-    positions, strengths = [np.empty(0, np.int64)], [np.empty(0)]
-    for block in read_blocks(folder, ("chromosome", "base_pair_location", "trait", "neg_log10_p")):
-        if not block.num_rows:
-            continue
-        place = block.column("base_pair_location").to_numpy()
-        chosen = (place >= start) & (place <= end)
-        if not chosen.any():
-            continue
-        chosen &= np.array([name == contig for name in block.column("chromosome").to_pylist()], np.bool_)
-        if trait is not None and "trait" in block.schema.names:
-            chosen &= np.array([name == trait for name in block.column("trait").to_pylist()], np.bool_)
-        positions.append(place[chosen].astype(np.int64))
-        strengths.append(np.asarray(block.column("neg_log10_p").to_numpy(zero_copy_only=False), np.float64)[chosen])
-    return np.concatenate(positions), np.concatenate(strengths)
 
 
 def _around(folder: Path, lead: Top) -> tuple[IntArray, FloatArray, int]:

@@ -117,13 +117,15 @@ class _Gathering:
     def add(self, block: pa.RecordBatch) -> None:
         names = block.schema.names
         count = block.num_rows
+        if not count:
+            return
         strength = _numbers(block, "neg_log10_p") if "neg_log10_p" in names else np.full(count, np.nan)
         contigs = np.asarray(block.column("chromosome").to_pylist(), object)
         positions = block.column("base_pair_location").to_numpy()
         known = np.isfinite(strength)
         steps = np.minimum(strength[known] / _HISTOGRAM_STEP, _HISTOGRAM_STEPS).astype(np.int64)
         self.histogram += np.bincount(steps, minlength=_HISTOGRAM_STEPS + 1)
-        starts = np.flatnonzero(np.append(True, contigs[1:] != contigs[:-1])) if count else np.empty(0, np.int64)
+        starts = np.flatnonzero(np.append(True, contigs[1:] != contigs[:-1]))
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), count], strict=True):
             self._add_contig(str(contigs[start]), positions[start:stop], strength[start:stop])
         self._keep_top(block, strength, known)

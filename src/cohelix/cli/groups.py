@@ -1,4 +1,4 @@
-"""Command groups that several files fill: `cohelix node …` and `cohelix hub …`."""
+"""Command groups that several files fill: `cohelix node …`, `cohelix hub …` and `cohelix analysis …`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 node_app = typer.Typer(name="node", help="A data holder's node: load, serve, join.", no_args_is_help=True)
 hub_app = typer.Typer(name="hub", help="The federation's hub: invite members, serve.", no_args_is_help=True)
+analysis_app = typer.Typer(name="analysis", help="Federated analyses: check, run, look, draw.", no_args_is_help=True)
 
 
 def add_group(app: typer.Typer, group: typer.Typer) -> None:
