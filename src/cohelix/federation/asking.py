@@ -1,0 +1,78 @@
+"""How an ask of a method travels: told once to each node, then block by block, each named by one digest for all nodes.
+
+The hub, every contributor and whoever checks a transcript find the digest of a block on their own; aggregators add up
+only what was asked of all contributors alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cohelix.analysis.steps import AnyArray, Ask, Statistic
+from cohelix.core.errors import BadQuestion
+from cohelix.wire.analysis import PEOPLE_BLOCK
+from cohelix.wire.packed import pack, unpack
+
+_ROWS, _PER_VARIANT = "rows", "per_variant."
+
+
+def pack_ask(ask: Ask) -> bytes:
+    """Step, statistics and broadcast of an ask: what all its blocks share."""
+    document = {"step": ask.step, "statistics": statistics_document(ask.statistics), "over_variants": ask.rows is not None}
+    return pack(document, dict(sorted(ask.broadcast.items())))
+
+
+def unpack_ask(body: bytes) -> tuple[Ask, bool]:
+    """What `pack_ask` packed, without rows, and whether it is over variants; `BadQuestion` where it is something else."""
+    packed = unpack(body)
+    try:
+        statistics = read_statistics(packed.document["statistics"])
+        return Ask(str(packed.document["step"]), statistics, packed.arrays), bool(packed.document["over_variants"])
+    except KeyError as error:
+        raise BadQuestion(f"the message is no ask ({error} is missing)") from None
+
+
+def statistics_document(statistics: Sequence[Statistic]) -> list[list[Any]]:
+    """Statistics as JSON; None for a bound that is not given."""
+    return [[one.name, list(one.shape), one.bound if math.isfinite(one.bound) else None, one.integer] for one in statistics]
+
+
+def read_statistics(document: Any) -> tuple[Statistic, ...]:
+    """What `statistics_document` wrote; `BadQuestion` where it is something else."""
+    try:
+        return tuple(
+            Statistic(str(name), tuple(int(size) for size in shape), math.inf if bound is None else float(bound), bool(integer))
+            for name, shape, bound, integer in document
+        )
+    except (TypeError, ValueError) as error:
+        raise BadQuestion(f"the statistics of an ask are not understood ({error})") from None
+
+
+def ask_digest(packed_ask: bytes) -> str:
+    """Hexadecimal SHA-256 of what `pack_ask` packed."""
+    return hashlib.sha256(packed_ask).hexdigest()
+
+
+def block_arrays(ask: Ask, block: range | None) -> dict[str, AnyArray]:
+    """A block's arrays as they travel: `rows` and `per_variant.<name>`; none for a step over people."""
+    if ask.rows is None or block is None:
+        return {}
+    cut = slice(block.start, block.stop)
+    arrays = {f"{_PER_VARIANT}{name}": array[cut] for name, array in sorted(ask.per_variant.items())}
+    return {_ROWS: ask.rows[cut], **arrays}
+
+
+def block_ask(told: Ask, arrays: Mapping[str, AnyArray]) -> Ask:
+    """The ask of one block alone, from what was told of the ask and the block's arrays."""
+    per_variant = {name.removeprefix(_PER_VARIANT): array for name, array in arrays.items() if name.startswith(_PER_VARIANT)}
+    return Ask(told.step, told.statistics, told.broadcast, arrays.get(_ROWS), per_variant)
+
+
+def block_digest(digest: str, block: int, arrays: Mapping[str, AnyArray]) -> str:
+    """Hexadecimal SHA-256 of all that a node is asked in a block: the ask's digest, the block's number and arrays."""
+    if (block == PEOPLE_BLOCK) != (_ROWS not in arrays):
+        raise BadQuestion("a block over variants has rows, and one over people has none")
+    return hashlib.sha256(pack({"ask": digest, "block": block}, dict(sorted(arrays.items())))).hexdigest()
