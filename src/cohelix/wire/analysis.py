@@ -24,7 +24,7 @@ PEOPLE_BLOCK = -1  # the block number of a step over people
 
 
 class SignedDocument(Wire):
-    """A statement's canonical JSON, the very text that was signed, with the Ed25519 key (base64url) and signature (base64url)."""
+    """A statement's canonical JSON, the very text that was signed, with its Ed25519 key and signature, both base64url."""
 
     document: str = Field(max_length=1_000_000)
     key: str
