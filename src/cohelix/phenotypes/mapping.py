@@ -40,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cohelix.core.errors import BadFile
 from cohelix.phenotypes.model import TermKind
+from cohelix.wire.yaml_text import parse_yaml, read_text
 
 _BYTES_MAX = 1 << 18
 _DEPTH_MAX = 8
@@ -162,79 +163,18 @@ def read_mapping(path: Path) -> Mapping:
         With the line of the key that is unknown, repeated or of the wrong form.
     """
     name = str(path)
-    if path.exists() and not path.is_file() and not path.is_dir():  # opening a pipe waits for its writer
-        raise BadFile(name, "", "it is a pipe or a device", _EXPECTED)
-    try:
-        if path.stat().st_size > _BYTES_MAX:
-            raise BadFile(name, "", f"larger than {_BYTES_MAX} bytes", _EXPECTED)
-        text = path.read_text(encoding="utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            # Deep nesting costs the parser time that grows with its square.
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEPTH_MAX:
-                raise BadFile(name, _place(event.start_mark), "nested too deeply for YAML of this kind", _EXPECTED)
-            if isinstance(event, yaml.AliasEvent):
-                raise BadFile(name, _place(event.start_mark), "an alias", "every value spelled out")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(name, tree)
-        document = yaml.safe_load(text)
-    except OSError as error:
-        raise BadFile(name, "", f"cannot be read ({error.strerror})", _EXPECTED) from None
-    except UnicodeDecodeError as error:
-        raise BadFile(name, f"byte {error.start}", "the text is not in UTF-8", "UTF-8") from None
-    except yaml.MarkedYAMLError as error:
-        place = _place(error.problem_mark or error.context_mark)
-        raise BadFile(name, place, f"not YAML ({error.problem or error.context})", _EXPECTED) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise BadFile(name, "line 1", f"not YAML that can be read ({_first_line(error)})", _EXPECTED) from None
+    text = read_text(path, bytes_max=_BYTES_MAX, expected=_EXPECTED)
+    found = parse_yaml(name, text, depth_max=_DEPTH_MAX, expected=_EXPECTED, loader=yaml.SafeLoader)
+    document = found.value
     if not isinstance(document, dict) or not document:
         raise BadFile(name, "line 1", "not a mapping of keys", _EXPECTED)
     try:
         return Mapping.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        line = _line_of(tree, first["loc"])
+        line = found.line_of(first["loc"])
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         expected = (
             f"one of {', '.join(Mapping.model_fields)}" if len(first["loc"]) == 1 and what == "unknown key" else _EXPECTED
         )
         raise BadFile(name, f"line {line}", f"{what}: {'.'.join(map(str, first['loc']))}", expected) from None
-
-
-def _refuse_repeated_keys(name: str, tree: yaml.Node | None) -> None:
-    if isinstance(tree, yaml.MappingNode):
-        seen = set()
-        for key, value in tree.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise BadFile(name, f"line {key.start_mark.line + 1}", f"the key {key.value} comes twice", "every key once")
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-            _refuse_repeated_keys(name, value)
-    elif isinstance(tree, yaml.SequenceNode):
-        for value in tree.value:
-            _refuse_repeated_keys(name, value)
-
-
-def _line_of(tree: yaml.Node | None, place: tuple[int | str, ...]) -> int:
-    """The 1-based line of a path of keys and numbers; of its nearest parent where it is absent."""
-    node, line = tree, 1
-    for step in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if getattr(key, "value", None) == step), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _place(mark: Any) -> str:
-    return f"line {mark.line + 1}" if mark else "line 1"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
