@@ -554,6 +554,7 @@ def _validated(value: Any) -> Expression:
         raise PydanticCustomError("expression", "{problem}", told) from None
 
 
+EXPRESSION_TITLE: Final = "Expression"  # stands in models' own schemas, which know nothing of other documents
 EXPRESSION_SCHEMA: Final[dict[str, Any]] = {
     "description": "Who is meant: all, any and not over conditions; or the same on one line of text.",
     "anyOf": [
@@ -609,5 +610,5 @@ ExpressionField = Annotated[
     Condition | AllOf | AnyOf | NotOf,
     PlainValidator(_validated),
     PlainSerializer(document_of, return_type=dict[str, Any]),
-    WithJsonSchema({"$ref": "#/$defs/Expression"}),
+    WithJsonSchema({"title": EXPRESSION_TITLE}),
 ]
