@@ -1,0 +1,78 @@
+"""Opens a database: a SQLite file by default, PostgreSQL where an address is given; always with the newest tables.
+
+Writing transactions of SQLite begin as such (`BEGIN IMMEDIATE`), so that two processes wait for each other instead of
+failing half-way; the same statements run on PostgreSQL, where `serialised` makes them wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from cohelix.core.errors import BadUsage
+from cohelix.db.upgrades import upgrade
+
+BUSY_SECONDS = 30.0
+
+
+def open_database(where: str | Path) -> Engine:
+    """The database at a file's path or an address (`postgresql+psycopg://USER@HOST/NAME`), brought to the newest tables.
+
+    Raises
+    ------
+    BadUsage
+        If the address is not one, or of a kind that is not served.
+    """
+    engine = _engine(where)
+    upgrade(engine)
+    return engine
+
+
+def serialised(connection: Connection, name: str) -> None:
+    """Until the end of this transaction nobody else passes here with the same name; in SQLite every transaction has this."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
+
+def _engine(where: str | Path) -> Engine:
+    url = _address(where)
+    if url.get_backend_name() == "postgresql":
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _address(where: str | Path) -> URL:
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError) as error:
+        raise BadUsage(f"the database's address is not understood: {error}") from None
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("postgresql+psycopg", "sqlite"):
+        raise BadUsage("a database is a file's path, or postgresql+psycopg://USER@HOST/NAME")
+    return url
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says so
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")  # what a transaction has said stays said when the power goes
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
