@@ -13,7 +13,6 @@ from typing import Any
 
 from cohelix.analysis.steps import AnyArray, Ask, Statistic
 from cohelix.core.errors import BadQuestion
-from cohelix.wire.analysis import PEOPLE_BLOCK
 from cohelix.wire.packed import pack, unpack
 
 _ROWS, _PER_VARIANT = "rows", "per_variant."
@@ -73,6 +72,4 @@ def block_ask(told: Ask, arrays: Mapping[str, AnyArray]) -> Ask:
 
 def block_digest(digest: str, block: int, arrays: Mapping[str, AnyArray]) -> str:
     """Hexadecimal SHA-256 of all that a node is asked in a block: the ask's digest, the block's number and arrays."""
-    if (block == PEOPLE_BLOCK) != (_ROWS not in arrays):
-        raise BadQuestion("a block over variants has rows, and one over people has none")
     return hashlib.sha256(pack({"ask": digest, "block": block}, dict(sorted(arrays.items())))).hexdigest()

@@ -1,15 +1,15 @@
 """Messages of a run between hub, nodes and aggregators, and of the hub's `/api/v1/analyses`.
 
 Questions of a run are packed documents (`wire/packed.py`): the document is one of the models here, arrays beside it are
-named in its docstring. What a member must stand by later is a `SignedDocument`: the canonical JSON of a `Statement`,
-signed by the member's own key, so that whoever holds it can prove who said it.
+named in its docstring. What members sign (acceptances, rosters, headers, partial sums) is defined and checked in
+`federation/roster.py` and `federation/secure_sum.py`, and travels here as the JSON object that it is there.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from cohelix.wire.federation import Message
 from cohelix.wire.frequency import Wire
@@ -20,95 +20,23 @@ RunState = Literal[
 ENDED: frozenset[RunState] = frozenset({"released", "refused", "aborted", "cancelled"})
 Summing = Literal["shares", "masks", "plain"]
 """How sums are kept secret: shares to three aggregators, pairwise masks under one coordinator, or not (open data only)."""
-PEOPLE_BLOCK = -1  # the block number of a step over people
+Signed = dict[str, Any]
+"""A signed document of `federation.roster` or `federation.secure_sum`, as JSON."""
 
 
-class SignedDocument(Wire):
-    """A statement's canonical JSON, the very text that was signed, with its Ed25519 key and signature, both base64url."""
+class Terms(Wire):
+    """What a node that takes part makes public of itself beside its acceptance.
 
-    document: str = Field(max_length=1_000_000)
-    key: str
-    signature: str
-
-
-class Statement(Wire):
-    """What a member signs; `kind` keeps the kinds apart, so that none passes for another."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: str
-    run: str
-    node: str
-
-
-class Acceptance(Statement):
-    """A node takes part in a run: in what role, with which data, under which session key.
-
-    `data` is the fingerprint of the frozen dataset versions and releases; `session_key` an X25519 public key of this run
-    (base64url); `people_bound` a public bound on how many people the node brings, a power of two, 0 where it contributes
-    nothing; `mac_floor` and `policy` what it demands of the result; `open_data` says that all its datasets are open.
+    `people_bound` is a bound on how many people it brings, a power of two, 0 where it contributes nothing; `mac_floor` how
+    many copies of the rarer allele it demands of a released line; `policy` its policy in words; `open_data` says that all
+    its datasets of the plan are open; `assembly` is that of its datasets.
     """
 
-    kind: Literal["acceptance"] = "acceptance"
-    plan_hash: str
-    key: str
-    data: str
-    session_key: str
-    contributor: bool
-    aggregator: bool
-    people_bound: int = Field(ge=0)
-    mac_floor: int = Field(ge=0)
-    open_data: bool
-    policy: str = ""
+    people_bound: int = Field(default=0, ge=0)
+    mac_floor: int = Field(default=0, ge=0)
+    open_data: bool = False
+    policy: str = Field(default="", max_length=2000)
     assembly: str = ""
-
-
-class Roster(Wire):
-    """Who takes part in a run, fixed before anything is opened; `federation.roster` gives its hash.
-
-    `acceptances` are those of contributors and aggregators, by node; `aggregators` three ids, or one coordinator's for
-    masks, or none for plain sums.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    run: str
-    plan_hash: str
-    summing: Summing
-    acceptances: tuple[SignedDocument, ...]
-    aggregators: tuple[str, ...]
-
-
-class RosterPromise(Statement):
-    """An aggregator adds up for this roster of the run and for no other."""
-
-    kind: Literal["roster"] = "roster"
-    roster: str
-
-
-class ShareHeader(Statement):
-    """A contributor's part of one block: `asked` is the digest of what it was asked (`federation.asking`), `payload` the
-    SHA-256 of what it sent (the sealed share, or the part in the clear)."""
-
-    kind: Literal["share"] = "share"
-    roster: str
-    ask: int = Field(ge=0)
-    block: int = Field(ge=PEOPLE_BLOCK)
-    asked: str
-    payload: str
-
-
-class PartialHeader(Statement):
-    """An aggregator's partial sum of one block: `shares` is the SHA-256 over the contributors' signed headers in the order
-    of the roster, `payload` the SHA-256 of the partial sum's bytes."""
-
-    kind: Literal["partial"] = "partial"
-    roster: str
-    ask: int = Field(ge=0)
-    block: int = Field(ge=PEOPLE_BLOCK)
-    asked: str
-    shares: str
-    payload: str
 
 
 class Refusal(Wire):
@@ -157,24 +85,24 @@ class AskOpen(RunMessage):
 
 
 class OpenAnswer(Wire):
-    """The signed `Acceptance`, or the refusal."""
+    """The signed acceptance with the node's terms, or the refusal."""
 
-    acceptance: SignedDocument | None = None
+    acceptance: Signed | None = None
+    terms: Terms = Terms()
     refusal: Refusal | None = None
 
 
 class AskRoster(RunMessage):
-    """`analysis-roster`: to aggregators without promises, then to contributors with all of them."""
+    """`analysis-roster`: to aggregators without signatures, then to contributors, and to them, with all of them."""
 
-    roster: Roster
-    promises: tuple[SignedDocument, ...] = ()
+    roster: Signed
+    signatures: tuple[Signed, ...] = ()
 
 
 class RosterAnswer(Wire):
-    """An aggregator's signed `RosterPromise`, or a contributor's consent (`agreed`), or the refusal."""
+    """An aggregator's signature of the roster, or, where signatures were sent along, `agreed`; or the refusal."""
 
-    roster: str
-    promise: SignedDocument | None = None
+    signature: Signed | None = None
     agreed: bool = False
     refusal: Refusal | None = None
 
@@ -211,12 +139,11 @@ class VariantsAnswer(Wire):
 
 class AskBegin(RunMessage):
     """`analysis-ask`: the beginning of an ask, told once: array `ask` (uint8) is what `federation.asking.pack_ask` packed
-    (step, statistics, broadcast). With the first ask after the count of people come, as arrays `partial.<aggregator>`
-    and their signed headers, the partial sums of ask 0, from which each node finds how many people take part."""
+    (step, statistics, broadcast). With ask 1 comes, as array `opening` (uint8), the packed opening of ask 0, the count of
+    people, from which each node finds how many take part."""
 
     ask: int = Field(ge=0)
     digest: str
-    opened: tuple[SignedDocument, ...] = ()
 
 
 class BeginAnswer(Wire):
@@ -227,44 +154,43 @@ class BeginAnswer(Wire):
 
 
 class AskStep(RunMessage):
-    """`analysis-step`: one block of an ask: arrays `rows` (int64) and `per_variant.<name>`; none for a step over people.
+    """`analysis-step`: one block of an ask: arrays `rows` (int64) and `per_variant.<name>`; a step over people has none, and
+    one block, 0.
 
     `asked` is the digest that every contributor must find (`federation.asking.block_digest`).
     """
 
     roster: str
     ask: int = Field(ge=0)
-    block: int = Field(ge=PEOPLE_BLOCK)
+    block: int = Field(ge=0)
     digest: str
     asked: str
 
 
 class StepAnswer(Wire):
-    """A signed `ShareHeader`, beside it the part as `federation.secure_sum` packs it; or `needs` what the node does not hold
-    (`ask`: it must be told again), or the refusal."""
+    """A signed header, and beside it as arrays `payload.<receiver>` (uint8) what is for those who add up; or `needs` what
+    the node does not hold (`ask`: it must be told again), or the refusal."""
 
-    header: SignedDocument | None = None
+    header: Signed | None = None
     needs: Literal["ask"] | None = None
     refusal: Refusal | None = None
 
 
 class AskAggregate(RunMessage):
-    """`analysis-aggregate`: add up one block: all contributors' headers, and as arrays `sealed.<node>` (uint8) the shares
-    that are sealed for this aggregator. `statistics` as in the ask: they say how long the sum is."""
+    """`analysis-aggregate`: add up one block: all contributors' headers, and as arrays `payload.<contributor>` (uint8) what
+    is sealed for this aggregator."""
 
     roster: str
     ask: int = Field(ge=0)
-    block: int = Field(ge=PEOPLE_BLOCK)
+    block: int = Field(ge=0)
     asked: str
-    statistics: tuple[tuple[Any, ...], ...]
-    rows: int | None = None
-    headers: tuple[SignedDocument, ...]
+    headers: tuple[Signed, ...]
 
 
 class AggregateAnswer(Wire):
-    """A signed `PartialHeader`, beside it the array `partial` (uint64); or the refusal."""
+    """A signed partial sum, its words beside it as array `words` (uint64); or the refusal."""
 
-    header: SignedDocument | None = None
+    partial: Signed | None = None
     refusal: Refusal | None = None
 
 
