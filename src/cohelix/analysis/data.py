@@ -54,6 +54,12 @@ class LocalData:
         (people, traits) float64, complete; case/control as 1 and 0.
     genotypes
         The people's genotypes, numbered as the rows here.
+    place
+        The node's number among those that take part.
+    node_level
+        Whether the plan asked for estimates of each node, and this node's policy agreed.
+    mac_floor
+        Least minor allele count of the node's own people that such an estimate needs.
     cache
         What steps derive from broadcasts and use again in the next block, by digest; never larger than a few entries.
     """
@@ -61,6 +67,9 @@ class LocalData:
     covariates: FloatArray
     traits: FloatArray
     genotypes: Genotypes
+    place: int = 0
+    node_level: bool = False
+    mac_floor: int = 0
     cache: dict[str, Any] = field(default_factory=dict)
 
     @property
