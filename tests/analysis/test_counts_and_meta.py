@@ -63,10 +63,10 @@ STUDY = Study(M, ("a", "b"), ("y", "z"), False, 4, 512)
 
 def test_counts_equal_a_loop_over_people(nodes: list[LocalData]) -> None:
     lines = Lines()
-    outcome = counts(_plan(method="counts", trait=None, variants={"maf_min": 0.4}), STUDY, PlainSummer(nodes), lines)
+    outcome = counts(_plan(method="counts", trait=None, variants={"maf_min": 0.3}), STUDY, PlainSummer(nodes), lines)
     dosages = np.column_stack([node.genotypes.dosages(np.arange(M)) for node in nodes])
     frequency = np.nanmean(dosages, axis=1) / 2
-    expected = np.flatnonzero(np.minimum(frequency, 1 - frequency) >= 0.4)
+    expected = np.flatnonzero(np.minimum(frequency, 1 - frequency) >= 0.3)
     assert lines["row"].tolist() == expected.tolist()
     assert outcome.left_out == {"maf_min": M - len(expected)} != {"maf_min": 0}
     for copies in (0, 1, 2):
