@@ -12,7 +12,8 @@ CohelixError                 any failure; our own fault where no kind below name
 │   │   └── TooLarge         a request's body is longer than the server reads (HTTP 413)
 │   └── ShapeMismatch        arrays that do not fit together
 ├── NotPermitted             policy says no (exit 3, HTTP 403)
-│   └── NotAuthentic         a signature, a key or a token does not hold (HTTP 401)
+│   ├── NotAuthentic         a signature, a key or a token does not hold (HTTP 401)
+│   └── Deviation            a message of a run departs from the method: carries its name and who sent it
 ├── NotFound                 nothing of that name (exit 2, HTTP 404)
 ├── Conflict                 the state of things forbids it now (exit 2, HTTP 409)
 ├── Damaged                  a stored file is not what was written (exit 1, HTTP 500)
@@ -118,6 +119,20 @@ class NotAuthentic(NotPermitted):
     """A signature, key, token or clock that does not hold."""
 
     slug, title, status = "not-authentic", "The sender could not be authenticated", 401
+
+
+class Deviation(NotPermitted):
+    """A message of an analysis run that departs from the secure sum's method; whoever finds it leaves the run.
+
+    `name` is one of those in `docs/concepts/secure-sum.md`, `member` who is responsible: a member's id, `hub`, or empty
+    where two are possible.
+    """
+
+    slug, title, status = "deviation", "A message of the run departs from the method", 403
+
+    def __init__(self, name: str, detail: str, member: str = "") -> None:
+        self.name, self.member = name, member
+        super().__init__(f"{name}: {detail}")
 
 
 class NotFound(CohelixError):

@@ -243,6 +243,32 @@ def signature_of(headers: Mapping[str, str]) -> str:
     return found["value"]
 
 
+def sign_document(identity: Identity, kind: str, content: bytes) -> str:
+    """A signature of a document that is kept and passed on, unlike a message: base64url without padding.
+
+    Parameters
+    ----------
+    kind
+        What the document is, with its version: signatures of one kind never hold for another.
+    content
+        Its canonical bytes.
+    """
+    return base64.urlsafe_b64encode(identity.private.sign(_document(kind, content))).decode().rstrip("=")
+
+
+def document_holds(key: str, kind: str, content: bytes, signature: str) -> bool:
+    """Whether `key` signed this document as this kind."""
+    try:
+        _loaded(key).verify(base64.urlsafe_b64decode(signature + "=="), _document(kind, content))
+    except (InvalidSignature, NotAuthentic, ValueError):
+        return False
+    return True
+
+
+def _document(kind: str, content: bytes) -> bytes:
+    return kind.encode("ascii") + b"\n" + content
+
+
 class NonceCache:
     """Nonces of accepted requests for as long as their signatures hold, so that none is accepted twice.
 
