@@ -6,7 +6,7 @@ that of writing a part down: at most 2^-(f+1) for each part, K · 2^-(f+1) for t
 sum is off by at most 3.7e-12.
 
 A sum is 62 bits wide so that it never wraps. Where fewer than 36 fraction bits would remain, the statistic travels in
-Z_2^128, as a low and a high word. Randomness is the caller's: a stream is any uniformly random bytes.
+Z_2^128, as a low and a high word. Randomness is the caller's: a stream is a vector of uniformly random words.
 
 References
 ----------
@@ -16,7 +16,7 @@ Fixed point, bounds and shares: Bonawitz et al. 2017, Proc CCS:1175; Cho, Wu, Be
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,17 +63,17 @@ class Ring(NamedTuple):
         high -= low < other_low  # the borrow
         low -= other_low
 
-    def words_of(self, stream: bytes | bytearray | memoryview) -> Words:
-        """A stream, or a share that travelled, as words; read-only.
+    def words_of(self, content: bytes) -> Words:
+        """A share that travelled as words; read-only.
 
         Raises
         ------
         ShapeMismatch
             If it has another length.
         """
-        if len(stream) != 8 * self.words:
-            raise ShapeMismatch(f"a share has {len(stream)} bytes, not {8 * self.words}")
-        return np.frombuffer(stream, "<u8").astype(np.uint64, copy=False)
+        if len(content) != 8 * self.words:
+            raise ShapeMismatch(f"a share has {len(content)} bytes, not {8 * self.words}")
+        return np.frombuffer(content, "<u8").astype(np.uint64, copy=False)
 
     def _wide(self, *vectors: Words) -> list[Words]:
         """Low and high words of each vector."""
@@ -213,14 +213,14 @@ class Layout:
         return words[self.ring.narrow : middle], words[middle:]
 
 
-def last_share(ring: Ring, words: Words, streams: Sequence[bytes]) -> Words:
+def last_share(ring: Ring, words: Words, streams: Iterable[Words]) -> Words:
     """The share that is left when the others are streams: words − Σ streams.
 
     Whoever lacks one of the streams sees in it a uniformly random vector, whatever the words are.
     """
     share = words.copy()
     for stream in streams:
-        ring.subtract(share, ring.words_of(stream))
+        ring.subtract(share, stream)
     return share
 
 
