@@ -1,0 +1,186 @@
+"""Tail probabilities of a score by saddlepoint, and the roots that it and Firth's estimate of one effect need.
+
+Under the null model the score S = Σ a(y − μ) has the cumulant function K(t) = Σ log(1 − μ + μ·e^{ta}) − t·Σ aμ. A tail
+probability needs K, K' and K'' where K' equals the cutoff (Lugannani and Rice 1980; Barndorff-Nielsen's form). A genotype
+counts copies, so S moves in steps; Daniels' second correction for lattices is made (Daniels 1987, Int Stat Rev 55:37).
+The same sums fit one effect β with the covariates held: the log-likelihood gained is β·S − K(β), its information K''(β),
+and Firth's penalised score S − K'(β) + K'''(β)/(2K''(β)).
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, no-check-untyped-defs
+# The types of the compiled loop stand in its Numba signature.
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+from scipy.special import log_ndtr
+
+from cohelix.core.arrays import BoolArray, FloatArray
+
+CUMULANTS = 5  # K, K', K'', K''', K''''
+_T_MAX = 40.0  # e^40 for each copy: whoever is beyond it has a tail that is nothing
+_CLOSE = 1e-9  # of a standard deviation
+_matrix = types.Array(types.float64, 2, "C", readonly=True)
+_vector = types.Array(types.float64, 1, "C", readonly=True)
+
+
+@njit(types.void(_matrix, _vector, _matrix, types.float64[:, :, ::1]), nogil=True, cache=True)
+def _cumulants(a, mu, t, out):
+    for row in range(a.shape[0]):
+        for point in range(t.shape[1]):
+            at = t[row, point]
+            if np.isnan(at):
+                continue
+            logs = centre = k1 = k2 = k3 = k4 = 0.0
+            product = 1.0
+            for person in range(a.shape[1]):
+                x = a[row, person]
+                m = mu[person]
+                grown = m * np.exp(min(max(at * x, -150.0), 150.0))
+                total = 1.0 - m + grown
+                # Four factors of at most e^150 each stay within float64; one logarithm then does for them all.
+                product *= total
+                if person & 3 == 3:
+                    logs += np.log(product)
+                    product = 1.0
+                pi = grown / total
+                w = pi * (1.0 - pi)
+                centre += x * m
+                k1 += x * (pi - m)
+                xx = x * x
+                k2 += xx * w
+                k3 += xx * x * w * (1.0 - 2.0 * pi)
+                k4 += xx * xx * w * (1.0 - 6.0 * w)
+            out[row, point, 0] = logs + np.log(product) - at * centre
+            out[row, point, 1] = k1
+            out[row, point, 2] = k2
+            out[row, point, 3] = k3
+            out[row, point, 4] = k4
+
+
+def cumulants(a: FloatArray, mu: FloatArray, t: FloatArray) -> FloatArray:
+    """K and its first four derivatives.
+
+    Parameters
+    ----------
+    a
+        (variants, people) what a case adds to the score.
+    mu
+        (people,) probability of being a case under the null model.
+    t
+        (variants, points); NaN where nothing is wanted.
+
+    Returns
+    -------
+    (variants, points, `CUMULANTS`) float64; 0 where t is NaN.
+    """
+    out = np.zeros((*t.shape, CUMULANTS))
+    _cumulants(np.ascontiguousarray(a), np.ascontiguousarray(mu), np.ascontiguousarray(t), out)
+    return out
+
+
+class Roots:
+    """Newton's steps, held within a bracket, for many roots of one rising function each; the caller evaluates it.
+
+    Parameters
+    ----------
+    start
+        (roots,) first guesses.
+    low, high
+        (roots,) where the root cannot lie below and above; infinite where that is not known.
+
+    Attributes
+    ----------
+    at
+        (roots,) where to evaluate next; of those that were found, the root.
+    open
+        (roots,) still looked for.
+    found
+        (roots,) found; neither open nor found where the function does not reach 0 within ±40.
+    """
+
+    def __init__(self, start: FloatArray, low: FloatArray, high: FloatArray) -> None:
+        self.at = np.clip(start, -_T_MAX, _T_MAX)
+        self._low, self._high = low.copy(), high.copy()
+        self.open: BoolArray = np.isfinite(start)
+        self.found: BoolArray = np.zeros(len(start), np.bool_)
+
+    def step(self, which: np.ndarray, value: FloatArray, slope: FloatArray, scale: FloatArray) -> None:
+        """Go on from the function's value and slope at `at[which]`; a value of less than 1e-9 of `scale` is 0."""
+        at, low, high = self.at[which], self._low[which], self._high[which]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            reached = np.abs(value) <= _CLOSE * scale
+            low, high = np.where(value < 0, at, low), np.where(value > 0, at, high)
+            newton = at - value / slope
+            # Where one end is open, a step may double the distance from the middle, no more.
+            newton = np.clip(newton, np.maximum(-2 * np.abs(at) - 1, -_T_MAX), np.minimum(2 * np.abs(at) + 1, _T_MAX))
+            middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(value < 0, at + 1, at - 1))
+            outside = ~((newton > low) & (newton < high))
+            following = np.where(outside, middle, newton)
+        lost = ~reached & (((at >= _T_MAX) & (value < 0)) | ((at <= -_T_MAX) & (value > 0)) | ~np.isfinite(value))
+        spent = ~reached & np.isfinite(low) & np.isfinite(high) & (high - low <= 4e-16 * np.maximum(1.0, np.abs(at)))
+        done = reached | lost | spent
+        self.found[which] = reached | (spent & ~lost)
+        self.open[which] = ~done
+        self._low[which], self._high[which] = low, high
+        self.at[which] = np.where(done, at, np.clip(following, -_T_MAX, _T_MAX))
+
+
+def firth_score(score: FloatArray, sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(value, slope) of K'(β) − S − K'''/(2K''), which rises through 0 at Firth's estimate; sums (n, `CUMULANTS`)."""
+    k1, k2, k3, k4 = (sums[:, number] for number in range(1, CUMULANTS))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = k1 - score - k3 / (2 * k2)
+        slope = k2 - (k4 / k2 - (k3 / k2) ** 2) / 2
+    return value, np.where(slope > 0.2 * k2, slope, k2)
+
+
+def firth_gain(score: FloatArray, at: FloatArray, sums: FloatArray, variance: FloatArray) -> FloatArray:
+    """Penalised likelihood-ratio statistic of β = `at` against 0; `variance` is K''(0)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(2 * (at * score - sums[:, 0]) + np.log(sums[:, 2] / variance), np.float64)
+
+
+def cutoffs(score: FloatArray, step: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Where the two tails begin, half a lattice step before the first value that counts.
+
+    Parameters
+    ----------
+    score
+        (n,) observed S, itself a value of the lattice.
+    step
+        (n,) distance of neighbouring values of the lattice; 0 for none.
+
+    Returns
+    -------
+    (upper, lower), (n,) each: P(S ≥ |s|) begins at upper, P(S ≤ −|s|) ends at lower.
+    """
+    size, side = np.abs(score), np.where(score < 0, -1.0, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Values that equal −s but for rounding count with it.
+        beyond = np.where(step > 0, step * np.ceil(2 * size / step - 1e-7), 2 * size)
+    near, far = side * (size - step / 2), side * (size - beyond + step / 2)
+    return np.where(score < 0, far, near), np.where(score < 0, near, far)
+
+
+def log_tail(t: FloatArray, cutoff: FloatArray, sums: FloatArray, step: FloatArray, *, upper: bool) -> FloatArray:
+    """Natural logarithm of P(S ≥ cutoff), or of P(S ≤ cutoff) where not `upper`.
+
+    Parameters
+    ----------
+    t
+        (n,) where K'(t) = cutoff.
+    sums
+        (n, `CUMULANTS`) there.
+    step
+        (n,) of the lattice; 0 for none.
+    """
+    k0, k2, k3 = sums[:, 0], sums[:, 2], sums[:, 3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w = np.sign(t) * np.sqrt(np.maximum(0.0, 2 * (t * cutoff - k0)))
+        half = step * t / 2
+        stretched = np.where(np.abs(half) > 1e-8, t * np.sinh(half) / half, t)
+        u = stretched * np.sqrt(k2)
+        r = np.where(np.abs(w) > 1e-4, w + np.log(u / w) / w, w - k3 / (6 * k2**1.5))
+    return np.asarray(log_ndtr(-r if upper else r), np.float64)
