@@ -17,23 +17,20 @@ FACES: dict[str, set[str]] = {
         *("Scrubber", "Term", "VariantPage", "VariantQuery"),
     },
     "cohelix.beacon": {"About", "Beacon", "Reply"},
+    "cohelix.db": {"downgrade", "open_database", "revision", "serialised", "upgrade"},
     "cohelix.disclosure": {
-        "FREQUENCY_FLOOR",
-        "PEOPLE_FLOOR",
-        "Told",
-        "tell_count",
-        "tell_frequencies",
-        "tell_given_frequencies",
-        "tell_parts",
+        *("AnalysisFacts", "AnalysisPolicy", "Entry", "FREQUENCY_FLOOR", "Ledger", "PEOPLE_FLOOR", "PooledFacts", "Told"),
+        *("Verdict", "charged_traits", "decide_analysis", "decide_pooled", "ledger_key", "refused_by", "tell_count"),
+        *("tell_frequencies", "tell_given_frequencies", "tell_parts"),
     },
     "cohelix.federation": {
         *("Arrival", "Federation", "HttpTransport", "Identity", "JoinToken", "Registry", "Transport", "create_identity"),
         *("load_identity", "read_token"),
     },
     "cohelix.genotypes": {
-        *("CallFilters", "Calls", "Carriers", "Cohort", "CountTable", "DosageType", "EncodedBatch", "GenotypeReport"),
-        *("LoadProgress", "RefAllele", "StoreInfo", "StoreWriter", "VariantTable", "encode_calls", "load_genotypes"),
-        *("open_counts", "write_counts", "write_region"),
+        *("CallFilters", "Calls", "Carriers", "Cohort", "CountTable", "DosageType", "EncodedBatch"),
+        *("GenotypePart", "GenotypeReport", "LoadProgress", "RefAllele", "StoreInfo", "StoreWriter", "Totals"),
+        *("VariantTable", "encode_calls", "load_genotypes", "open_counts", "write_counts", "write_region"),
     },
     "cohelix.hub": {"HubSettings", "make_hub", "read_settings"},
     "cohelix.node": {"NodeSettings", "init_node", "read_settings"},
@@ -49,7 +46,7 @@ FACES: dict[str, set[str]] = {
     "cohelix.web": {"ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"},
 }
 # Rooms that are read module by module: shared nouns and documents, commands, helpers.
-BY_MODULE = {"cohelix.cli", "cohelix.core", "cohelix.testing", "cohelix.wire"}
+BY_MODULE = {"cohelix.analysis", "cohelix.cli", "cohelix.core", "cohelix.testing", "cohelix.wire"}
 ROOMS = {f"cohelix.{module.name}" for module in pkgutil.iter_modules(cohelix.__path__) if module.ispkg}
 
 

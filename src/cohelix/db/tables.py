@@ -1,4 +1,4 @@
-"""The tables of runs, as queries name them; `db/migrations` makes them, and a test compares the two."""
+"""The tables of runs and of the ledger, as queries name them; `db/migrations` makes them, and a test compares the two."""
 
 from __future__ import annotations
 
@@ -54,4 +54,56 @@ RUN_REVIEWS = sa.Table(
     sa.Column("decision", sa.String(10), nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("at", sa.String(40), nullable=False),
+)
+
+# What each project has been told at a node (`disclosure/ledger.py`).
+LEDGER_ENTRIES = sa.Table(
+    "ledger_entries",
+    METADATA,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("question", sa.String(128), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("sets", sa.JSON, nullable=False),  # name of each set → digest of its people
+    sa.Column("releases", sa.JSON, nullable=False),  # dataset → the version and release that were asked
+    sa.Column("at", sa.String(40), nullable=False),
+)
+
+# The independent sets of a scope: of a project people, of a project's cohort the members of runs.
+LEDGER_SETS = sa.Table(
+    "ledger_sets",
+    METADATA,
+    sa.Column("scope", sa.String(200), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("members", sa.LargeBinary, nullable=False),  # Roaring bitmap
+)
+
+LEDGER_PROOFS = sa.Table(
+    "ledger_proofs",
+    METADATA,
+    sa.Column("scope", sa.String(200), primary_key=True),
+    sa.Column("floor", sa.Integer, nullable=False),
+    sa.Column("witnesses", sa.LargeBinary, nullable=False),  # (floor, sets) uint32
+)
+
+LEDGER_TRAITS = sa.Table(
+    "ledger_traits",
+    METADATA,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("cohort", sa.String(64), primary_key=True),
+    sa.Column("trait", sa.String(64), primary_key=True),
+)
+
+LEDGER_REFUSALS = sa.Table(
+    "ledger_refusals",
+    METADATA,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("question", sa.String(128), primary_key=True),
+)
+
+# People's lasting numbers, in parts that are only added: (names) of uint64 keyed hash and uint32 number.
+LEDGER_NAMES = sa.Table(
+    "ledger_names",
+    METADATA,
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("names", sa.LargeBinary, nullable=False),
 )

@@ -1,5 +1,16 @@
-"""How much an answer may tell; the one engine, called by the bank alone."""
+"""How much an answer may tell; the one engine. The bank alone asks it of frequencies and counts, runs ask it of analyses."""
 
+from cohelix.disclosure.analysis import (
+    AnalysisFacts,
+    AnalysisPolicy,
+    PooledFacts,
+    Verdict,
+    charged_traits,
+    decide_analysis,
+    decide_pooled,
+    refused_by,
+)
+from cohelix.disclosure.ledger import Entry, Ledger, ledger_key
 from cohelix.disclosure.rules import (
     FREQUENCY_FLOOR,
     PEOPLE_FLOOR,
@@ -10,4 +21,23 @@ from cohelix.disclosure.rules import (
     tell_parts,
 )
 
-__all__ = ["FREQUENCY_FLOOR", "PEOPLE_FLOOR", "Told", "tell_count", "tell_frequencies", "tell_given_frequencies", "tell_parts"]
+__all__ = [  # noqa: RUF022 (the house's faces are in the order of `sorted`)
+    "AnalysisFacts",
+    "AnalysisPolicy",
+    "Entry",
+    "FREQUENCY_FLOOR",
+    "Ledger",
+    "PEOPLE_FLOOR",
+    "PooledFacts",
+    "Told",
+    "Verdict",
+    "charged_traits",
+    "decide_analysis",
+    "decide_pooled",
+    "ledger_key",
+    "refused_by",
+    "tell_count",
+    "tell_frequencies",
+    "tell_given_frequencies",
+    "tell_parts",
+]

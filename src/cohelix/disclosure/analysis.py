@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from cohelix.disclosure.rules import PEOPLE_FLOOR
+from cohelix.wire.plan import Plan, canonical
 
 CONTRIBUTORS_MIN = 3  # rule 10 of the interface: no sum of fewer is opened, whatever a policy says
 LOCI_MAX = 100  # named loci at which a node may show estimates of its own
@@ -31,6 +32,7 @@ RuleName = Literal[
     "ranks-within-node",
     "node-level",
     "ledger",
+    "refusals",
     "participants",
 ]
 SENTENCES: Final[dict[RuleName, str]] = {
@@ -48,6 +50,8 @@ SENTENCES: Final[dict[RuleName, str]] = {
     "ranks-within-node": "This node does not rank its people alone.",
     "node-level": "This node does not release estimates of its own for this plan.",
     "ledger": "Together with what the project has asked before, the answer would tell of a few people.",
+    "refusals": "The ledger has refused the project too often: only what it has asked before is answered, until the operator "
+    "of the node allows the project again.",
     "participants": "Together with an earlier run of the project, the answer would tell of one or two members alone.",
 }
 _Share = Annotated[float, Field(gt=0, le=1)]
@@ -84,6 +88,9 @@ class AnalysisPolicy(BaseModel):
         figures without the secure sum.
     difference_min
         k of the ledger: no combination of what a project has been told is about fewer people than this.
+    refusals_max
+        After how many refusals by the ledger a project is told nothing new until the operator allows it again: a refusal tells
+        that some difference is of 1…k − 1 people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +111,7 @@ class AnalysisPolicy(BaseModel):
     node_level: bool = False
     plain_sums: bool = False
     difference_min: int = Field(default=PEOPLE_FLOOR, ge=PEOPLE_FLOOR)
+    refusals_max: int = Field(default=20, ge=0)
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ class AnalysisFacts:
     cases, controls
         The fewest over the plan's traits; None for quantitative ones.
     traits
-        Different traits that the project has asked of this cohort here, with those of this plan.
+        How many traits the plan asks (`charged_traits`); the ledger counts those of the project's other plans.
     dominance
         The largest share of one person, from `stats.dominance`; 0 where the plan has no covariate and no trait.
     rank_cell
@@ -205,6 +213,13 @@ def decide_pooled(facts: PooledFacts, policy: AnalysisPolicy) -> Verdict:
         },
         "guarded",
     )
+
+
+def charged_traits(plan: Plan) -> tuple[str, ...]:
+    """What a plan is charged for: each trait with what it is adjusted for; the same trait adjusted otherwise is another."""
+    given = plan.model_dump(mode="json", include={"covariates", "transformation", "missing", "case", "control"})
+    given["covariates"] = sorted(canonical(one).decode() for one in given["covariates"])
+    return tuple(canonical({**given, "trait": name}).decode() for name in plan.trait_names)
 
 
 def refused_by(rule: RuleName, policy: Literal["open", "guarded"] = "guarded") -> Verdict:

@@ -75,6 +75,16 @@ class Combinations:
             return None
         return cls(floor, tuple(sets), witnesses, np.array(found, np.int64).reshape(floor, len(sets), len(sets)))
 
+    @classmethod
+    def proved(cls, sets: Sequence[BitMap], floor: int) -> Combinations | None:
+        """Independent sets with witnesses of a floor of their own; None where none are found."""
+        return _pack(sets, _array(BitMap.union(*sets)), floor)
+
+    @classmethod
+    def closed(cls, sets: Sequence[BitMap], floor: int) -> Combinations:
+        """Sets that were told about under a lower floor: they may be told about again, and no other."""
+        return cls(floor, tuple(sets), np.empty((floor, 0), np.int64), np.empty((floor, 0, 0), np.int64))
+
     def admit(self, people: BitMap) -> Admission:
         """Whether a further set may be told about, and how things stand after it.
 
@@ -83,11 +93,13 @@ class Combinations:
         """
         if not people or people in self.sets:
             return Admission("known", self)
+        if self.witnesses.shape[1] < len(self.sets):
+            return Admission("refused", self)
         everybody = _array(BitMap.union(people, *self.sets))
         mine = _told([people], self.witnesses)[0]
         coefficients = _times(mine[:, None, :], self.inverses)[:, 0, :]
         combination = _fractions(coefficients[0])
-        apart = everybody if combination is None else self._apart(people, *combination, top=int(everybody[-1]))
+        apart = everybody if combination is None else self._apart(people, *combination, everybody)
         if not apart.size:
             return Admission("known", self)
         if apart.size < self.floor:
@@ -131,14 +143,14 @@ class Combinations:
                 yield np.sort(order[start : start + size])
                 start, size = start + size, min(4 * size, 64 * _SAMPLED)
 
-    def _apart(self, people: BitMap, numerators: IntArray, denominator: int, *, top: int) -> IntArray:
+    def _apart(self, people: BitMap, numerators: IntArray, denominator: int, everybody: IntArray) -> IntArray:
         """For whom `denominator` × the set is not the combination of the others: exact, over the integers."""
-        rest = np.zeros(top + 1, np.int64)
-        rest[_array(people)] = denominator
+        rest = np.zeros(len(everybody), np.int64)
+        rest[np.searchsorted(everybody, _array(people))] = denominator
         for one, times in zip(self.sets, numerators.tolist(), strict=True):
             if times:
-                rest[_array(one)] -= times
-        return np.flatnonzero(rest)
+                rest[np.searchsorted(everybody, _array(one))] -= times
+        return np.asarray(everybody[rest != 0])
 
 
 def _pack(sets: Sequence[BitMap], everybody: IntArray, floor: int) -> Combinations | None:
