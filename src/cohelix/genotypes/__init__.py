@@ -10,6 +10,7 @@ from cohelix.genotypes.load import GenotypeReport, LoadProgress, load_genotypes
 from cohelix.genotypes.load_blocks import CallFilters
 from cohelix.genotypes.model import Calls, Carriers, Cohort, DosageType, EncodedBatch, StoreInfo, VariantTable
 from cohelix.genotypes.plink import RefAllele
+from cohelix.genotypes.products import GenotypePart, Totals
 from cohelix.genotypes.writer import StoreWriter
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "CountTable",
     "DosageType",
     "EncodedBatch",
+    "GenotypePart",
     "GenotypeReport",
     "LoadProgress",
     "RefAllele",
     "StoreInfo",
     "StoreWriter",
+    "Totals",
     "VariantTable",
     "encode_calls",
     "load_genotypes",

@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from cohelix.core.arrays import AlleleCounts, ByteArray, FloatArray, IntArray, UintArray
+from cohelix.core.arrays import AlleleCounts, BoolArray, ByteArray, FloatArray, IntArray, UintArray
 from cohelix.core.errors import CohelixError, Damaged, ShapeMismatch
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
@@ -220,6 +220,14 @@ class Shard:
         return np.concatenate([earlier, inside]) if earlier.size else inside
 
     # ---- calls
+
+    def haploid(self, row: int) -> BoolArray:
+        """(samples,) bool: whose call of this row is haploid."""
+        pattern = self.file.array("pattern", np.uint16)
+        if not pattern.size or not pattern[row]:
+            return np.zeros(self.n_samples, np.bool_)
+        bits = self.file.array("ploidy", np.uint64).reshape(-1, -(-self.n_samples // 64))[pattern[row] - 1]
+        return np.unpackbits(bits.view(np.uint8), count=self.n_samples, bitorder="little").astype(np.bool_)
 
     def batch(self, start: int, stop: int) -> EncodedBatch:
         """Rows in the form in which they were handed to the writer."""
@@ -503,7 +511,7 @@ class HybridStore:
             yield at, range(start - first, stop - first)
             start, at = stop, at + 1
 
-    def _pieces(self, rows: range | IntArray) -> list[tuple[int, IntArray, slice]]:
+    def pieces(self, rows: range | IntArray) -> list[tuple[int, IntArray, slice]]:
         """A request, by shard: (shard, rows within it, their place in the answer)."""
         if len(rows) == 0:
             return []
@@ -528,7 +536,7 @@ class HybridStore:
 
     def _run(self, rows: range | IntArray, work: Callable[[Shard, IntArray, slice], None], *, bytes_per_row: int = 0) -> None:
         """Do `work` over the rows of a request: at once where it is small, on all cores where it is large."""
-        pieces = self._pieces(rows)
+        pieces = self.pieces(rows)
         touched = len(rows) * bytes_per_row
         for at, local, _ in pieces:
             record = self._records[at]
