@@ -62,6 +62,16 @@ def people_bitmap(
     return meeting
 
 
+def known_people(people: People, criterion: Criterion) -> BitMap:
+    """Of whom it is known whether they meet a criterion: of everybody, for a code that the dataset holds anything about."""
+    field = criterion.field
+    if field in WORD_KINDS:
+        return index_of(people).known(field)
+    if field in _TERM_KINDS:
+        return BitMap(range(len(people))) if assessed(people, criterion) else BitMap()
+    return bitmap_of(np.asarray(~np.isnan(_numbers_of(people, field))))
+
+
 def biosamples_meeting(people: People, criteria: Iterable[Criterion]) -> BoolArray:
     """(biosamples,) bool: which of the tables' biosamples meet every criterion; one on a person is met by all of theirs."""
     whole = len(people.biosample_ids)

@@ -23,7 +23,7 @@ from cohelix.phenotypes.model import SEX_LABELS, People
 from cohelix.phenotypes.store import read_people_store
 
 LISTED_FILE = "listed.npy"
-_NO_ALT = frozenset({".", *REFERENCE_BLOCKS})  # rows that name no variant
+NO_ALT = frozenset({".", *REFERENCE_BLOCKS})  # rows that name no variant
 HAPLOID_CONTIGS = frozenset({"X", "Y", "MT"})
 _BLOCK_ROWS = 16_384
 
@@ -131,7 +131,7 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
             names = store.table(block)
             rows_counts = layout.counts(counts.rows(block))
             told = tell(rows_counts, layout.people, layout.levels, floor=floor).counts[:, 0]
-            first = np.array([alt not in _NO_ALT for alt in names.alt], np.bool_)
+            first = np.array([alt not in NO_ALT for alt in names.alt], np.bool_)
             # Nearly every row is alone at its position; the others are compared by name, over the blocks' borders too.
             position = names.position.astype(np.int64)
             starts = np.diff(position, prepend=before) != 0
