@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
+from cohelix.analysis.ancestry import components, set_components
 from cohelix.analysis.components import fit_ancestry, local_scores
-from cohelix.analysis.data import ArrayGenotypes, LocalData
+from cohelix.analysis.data import ArrayGenotypes, LocalData, Study
+from cohelix.analysis.linear import linear
 from cohelix.analysis.pooled import PlainSummer
 from cohelix.core.arrays import FloatArray
 from cohelix.core.errors import NotPermitted
+from cohelix.wire.plan import Plan
 
 
 def _genotypes(seed: int, n: int, m: int) -> FloatArray:
@@ -68,3 +73,64 @@ def test_too_few_variants_are_refused() -> None:
     dosages = _genotypes(6, 30, 5)
     with pytest.raises(NotPermitted, match="variants and people"):
         fit_ancestry(PlainSummer(_parts(dosages, [10, 20])), np.arange(5), np.nanmean(dosages, axis=1), n=30, k=5)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.columns: dict[str, np.ndarray] = {}
+
+    def write(self, rows: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+        for name, column in {"row": rows, **columns}.items():
+            before = self.columns.get(name, column[:0])
+            self.columns[name] = np.concatenate([before, column])
+
+
+def _plan(**given: object) -> Plan:
+    return Plan.model_validate({"project": "p", "datasets": ["A:d"], **given})
+
+
+def test_components_as_an_analysis_and_as_covariates() -> None:
+    rng = np.random.default_rng(9)
+    dosages = _genotypes(8, 300, 500)
+    own, traits = rng.normal(size=(300, 1)), rng.normal(size=(300, 1)) + np.nan_to_num(dosages[:1].T)
+    pieces = np.split(np.arange(300), [80, 190])
+    parts = [LocalData(own[p], traits[p], ArrayGenotypes(dosages[:, p])) for p in pieces]
+    study = Study(500, ("age",), ("y",), False, 3, 512)
+    lines = _Lines()
+    outcome = components(_plan(method="components", options={"components": 2}), study, PlainSummer(parts), lines)
+    assert outcome.details["separated"] == [True, True]
+    rows = lines.columns["row"]
+    mean = np.nanmean(dosages, axis=1)
+    U, _ = _pooled(dosages[rows], mean[rows])
+    loadings = np.column_stack([lines.columns["component_1"], lines.columns["component_2"]])
+    assert (1 - np.abs((loadings * U[:, :2]).sum(axis=0)) <= 1e-10).all()
+
+    plan = _plan(
+        method="linear",
+        trait={"measurement": "y"},
+        covariates=["age", {"component": 1}, {"component": 2}],
+        options={"components": 2},
+    )
+    wide = Study(500, ("age", "component 1", "component 2"), ("y",), False, 3, 512)
+    for _ in range(2):  # a run that is repeated sets the same covariates
+        set_components(plan, wide, PlainSummer(parts))
+    found = _Lines()
+    linear(plan, wide, PlainSummer(parts), found)
+    Z = np.nan_to_num((dosages[rows] - mean[rows, None]) / np.sqrt(mean * (1 - mean / 2))[rows, None])
+    X = np.column_stack([np.ones(300), own, Z.T @ U[:, :2]])
+    filled = np.where(np.isnan(dosages), mean[:, None], dosages)
+    for row in (0, 100, 499):
+        design = np.column_stack([filled[row], X])
+        beta = np.linalg.lstsq(design, traits[:, 0], rcond=None)[0][0]
+        line = np.flatnonzero(found.columns["row"] == row)[0]
+        assert abs(found.columns["beta"][line] - beta) <= 1e-8 * found.columns["standard_error"][line]
+
+
+def test_a_component_of_noise_is_no_covariate() -> None:
+    rng = np.random.default_rng(3)
+    dosages = rng.binomial(2, 0.3, (400, 150)).astype(np.float64)
+    plan = _plan(method="linear", trait={"measurement": "y"}, covariates=[{"component": 2}], options={"components": 2})
+    study = Study(400, ("component 2",), ("y",), False, 3, 512)
+    parts = _parts(dosages, [50, 100])
+    with pytest.raises(NotPermitted, match="component"):
+        set_components(plan, study, PlainSummer(parts))

@@ -6,7 +6,7 @@ tests its own people as well, and only how many nodes see a departure is summed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from cohelix.wire.plan import Plan
 NODE_HWE = 1e-6  # a node says that its people depart from equilibrium below this exact p-value
 
 
-def counts(plan: Plan, study: Study, summer: Summer, sink: Sink, *, mac_floor: int = 0) -> Outcome:
+def counts(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
     """Write a line for each variant that passes the plan's filters; lines are without trait, effect and test.
 
     Columns besides those of `results`: `call_rate`, `hwe_p` (pooled, exact; NaN on X, Y and MT) and `hwe_departing_nodes`.
@@ -31,7 +31,7 @@ def counts(plan: Plan, study: Study, summer: Summer, sink: Sink, *, mac_floor: i
     n = int(summer.sum(Ask("covariate-totals", (Statistic("n", bound=float(study.people_max), integer=True),)))["n"])
     if n == 0:
         raise NotPermitted("nobody meets the plan's cohort")
-    filters = VariantFilters(plan.variants, study.haploid, mac_floor)
+    filters = VariantFilters(plan.variants, study.haploid, study.mac_floor)
     haploid = np.asarray(study.haploid, np.bool_) if len(study.haploid) else np.zeros(study.n_variants, np.bool_)
     statistics = (
         *(Statistic(name, bound=n, integer=True) for name in ("n0", "n1", "n2")),
@@ -52,6 +52,14 @@ def counts(plan: Plan, study: Study, summer: Summer, sink: Sink, *, mac_floor: i
         departing = np.where(haploid[chosen], 0, sums["hwe_departing_nodes"][kept])
         sink.write(chosen, {**columns, "call_rate": told.called / n, "hwe_p": hwe, "hwe_departing_nodes": departing})
     return Outcome(n, 0, filters.tested, filters.left_out, {"test": "none", "hwe": f"exact; nodes depart below {NODE_HWE:g}"})
+
+
+def pooled_counts(summer: Summer, rows: IntArray, n: int) -> Iterator[tuple[IntArray, Counts]]:
+    """Genotype counts over all nodes, block by block: the variants' numbers in the list, and their counts."""
+    statistics = tuple(Statistic(name, bound=n, integer=True) for name in ("n0", "n1", "n2"))
+    ask = Ask("counts", statistics, {"threshold": np.array(0.0)}, rows)
+    for block, sums in summer.blocks(ask):
+        yield rows[block.start : block.stop], Counts(sums["n0"], sums["n1"], sums["n2"], n)
 
 
 @local_step("counts")

@@ -42,9 +42,9 @@ class Genotypes(Protocol):
         """(variants, columns) float64: the sum of `table` (people, columns) over the people without a call."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalData:
-    """A node's part of a study.
+    """A node's part of a study. Nothing of it changes, but that `set_components` adds covariates.
 
     Attributes
     ----------
@@ -72,10 +72,18 @@ class LocalData:
     mac_floor: int = 0
     cache: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._own_covariates = self.covariates.shape[1]
+
     @property
     def n(self) -> int:
         """How many people."""
         return len(self.traits)
+
+    def set_components(self, scores: FloatArray) -> None:
+        """Make people's scores (people, components) the last covariates, in place of any that were set before."""
+        self.covariates = np.column_stack([self.covariates[:, : self._own_covariates], scores])
+        self.cache.clear()
 
 
 class ArrayGenotypes:

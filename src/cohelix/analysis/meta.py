@@ -39,7 +39,7 @@ class NodeEstimates(NamedTuple):
     standard_error: FloatArray
 
 
-def meta(plan: Plan, study: Study, summer: Summer, sink: Sink, *, mac_floor: int = 0) -> Outcome:
+def meta(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
     """Write a line for each variant that passes the plan's filters, and each trait.
 
     Columns besides those of `results`: `studies` (nodes with an estimate), `q`, `q_neg_log10_p` and `i_squared`.
@@ -58,7 +58,7 @@ def meta(plan: Plan, study: Study, summer: Summer, sink: Sink, *, mac_floor: int
     n, many = null.basis.n, len(study.traits)
     scale = {name: null.broadcast[name] for name in ("trait_mean", "trait_sd")}
     unit = np.ones(many) if plan.transformation == "zscore" else np.asarray(scale["trait_sd"], np.float64)
-    filters = VariantFilters(plan.variants, study.haploid, mac_floor)
+    filters = VariantFilters(plan.variants, study.haploid, study.mac_floor)
     most = slack(n) / _VARIANCE_LEAST
     statistics = (
         *(Statistic(name, bound=n, integer=True) for name in ("n0", "n1", "n2")),

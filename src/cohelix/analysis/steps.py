@@ -109,6 +109,8 @@ class Summer(Protocol):
 LocalStep = Callable[[LocalData, Mapping[str, AnyArray], IntArray | None, Mapping[str, AnyArray]], Sums]
 """What a node computes: (its data, broadcast, the block's rows, the block's per-variant arrays) → its part of the sums."""
 LOCAL_STEPS: dict[str, LocalStep] = {}
+KEPT_STEPS = frozenset({"components-set"})
+"""Steps that change a node's data for all later ones: whoever opens the data anew computes them again first, in order."""
 _Step = TypeVar("_Step", bound=LocalStep)
 
 
