@@ -29,12 +29,14 @@ class Terms(Wire):
 
     `people_bound` is a bound on how many people it brings, a power of two, 0 where it contributes nothing; `mac_floor` how
     many copies of the rarer allele it demands of a released line; `policy` its policy in words; `open_data` says that all
-    its datasets of the plan are open; `assembly` is that of its datasets.
+    its datasets of the plan are open; `node_level` that it agrees to estimates of its own at the plan's loci; `assembly` is
+    that of its datasets.
     """
 
     people_bound: int = Field(default=0, ge=0)
     mac_floor: int = Field(default=0, ge=0)
     open_data: bool = False
+    node_level: bool = False
     policy: str = Field(default="", max_length=2000)
     assembly: str = ""
 
