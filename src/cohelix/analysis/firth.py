@@ -2,7 +2,8 @@
 
 A round sums, for each variant, the information and the score at the present coefficients. Firth's penalty enters a person's
 score through h = w·x'I⁻¹x, for which nodes are told the pooled inverse information of the round before: when coefficients
-stand still, so does it, and the fit is the one of all people together. Designs are the whitened covariates Z and the
+stand still, so does it, and the fit is the one of all people together. Rare variants, where a carrier's h is large, come to
+rest sooner with a round in between that only renews it. Designs are the whitened covariates Z and the
 genotype that is left after them, in units in which its score under the null has variance 1; estimates do not depend on that.
 """
 
@@ -21,13 +22,14 @@ from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.stats.logistic import ETA_MAX, design_sums, unpacked, upper
 
-_ROUNDS_MAX = 60
+_ROUNDS_MAX = {True: 80, False: 30}  # penalised or not; whose likelihood has no maximum needs the most
 _CLOSE = 1e-9  # of a standard error, what the next step would move
 _STEP_MAX = 20.0  # standard errors under the null
 _NOTHING = 1e-10  # information of a direction about which people with a call say nothing
 _CHUNK_NUMBERS = 1 << 22  # of the informations of the variants that are fitted together: 32 MiB
 _WORSE = 1e-7  # a likelihood that falls by less has not fallen
 _LEAST_VARIANCE = 1e-7  # of the score, for each unit of Σ a²: with less, carriers have no chance to be either
+_RENEWED_COPIES = 100  # of the rarer allele: with fewer, h is renewed before each step
 _FREE, _RESTRICTED = range(2)
 
 
@@ -74,10 +76,11 @@ def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ra
     many, q, fits = len(tested), null.p + 1, 2 if ratio else 1
     size = tested.length_squared(null)
     able = tested.variance > _LEAST_VARIANCE * size
-    search = _Search(many, fits, q, able)
+    renewed = penalised & (tested.minor_copies < _RENEWED_COPIES)
+    search = _Search(fits, q, able, renewed)
     scale = np.where(able, 1 / np.sqrt(np.where(able, tested.variance, 1.0)), 0.0)
     longest = max(float(np.sqrt((null.root**2).sum(axis=0)).max()), float((scale * np.sqrt(size)).max(initial=0.0)))
-    for _ in range(_ROUNDS_MAX):
+    for _ in range(_ROUNDS_MAX[penalised]):
         asked = np.flatnonzero(search.open.any(axis=1))
         if not len(asked):
             break
@@ -120,8 +123,11 @@ def _statistics(null: Null, q: int, fits: int, longest: float) -> tuple[Statisti
 class _Search:
     """Newton's steps of many fits, halved where the likelihood falls."""
 
-    def __init__(self, many: int, fits: int, q: int, able: BoolArray) -> None:
+    def __init__(self, fits: int, q: int, able: BoolArray, renewed: BoolArray) -> None:
+        many = len(able)
         self._q = q
+        self._stale = np.repeat(renewed[:, None], fits, axis=1)
+        self._renewed = renewed
         self.at = np.zeros((many, fits, q))
         self.open: BoolArray = np.repeat(able[:, None], fits, axis=1)
         self._found: BoolArray = np.zeros((many, fits), np.bool_)
@@ -162,10 +168,13 @@ class _Search:
         self.inverse[which[good], fit] = inverse[good][:, rows, columns]
         self._error[which[good], fit] = np.sqrt(inverse[good, -1, -1])
         self._best[which[good], fit] = worth[good]
+        waiting = good & self._stale[which, fit]  # the same place once more, now that its information is known
+        self._stale[which, fit] = self._renewed[which] & ~waiting
+        move[waiting] = 0.0
         self._kept[which, fit], self._move[which, fit] = kept, move
         self._rounds[which, fit] += 1
         # The information that h rests on is of the round before: it must have stood still, too, which two rounds tell.
-        found = good & (left < _CLOSE) & (self._rounds[which, fit] > 2)
+        found = good & ~waiting & (left < _CLOSE) & (self._rounds[which, fit] > 2)
         lost = fallen & (np.abs(move).max(axis=1) < 1e-12)
         self._found[which[found], fit] = True
         self.open[which[found | lost], fit] = False
