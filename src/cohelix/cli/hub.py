@@ -81,7 +81,9 @@ def members(folder: _Folder, as_json: _Json = False) -> None:
         return
     from cohelix.cli.tables import show_table
 
-    rows = [(one.id, one.state, one.name, one.country, one.url, one.last_seen) for one in found]
+    rows = [
+        (one.id, one.state, one.name, one.country, "dials out" if one.dials_out else one.url, one.last_seen) for one in found
+    ]
     show_table(("Member", "State", "Name", "Country", "Address", "Last seen"), rows)
 
 
@@ -125,10 +127,16 @@ def serve(
 def join(
     folder: _NodeFolder,
     token: Annotated[str, typer.Argument(metavar="TOKEN", help="What `cohelix hub invite` printed.")],
-    url: Annotated[str, typer.Option("--url", metavar="URL", help="Where this node answers, as the hub reaches it.")],
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="Where this node answers, as the hub reaches it.")
+    ] = None,
+    dial_out: Annotated[
+        bool, typer.Option("--dial-out", help="The hub cannot reach this node: it fetches its questions from the hub.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Join a federation: prove this node's key to the hub, and pin the hub's. A serving node need not be restarted."""
+    from cohelix.core.errors import BadUsage
     from cohelix.core.ids import node_id
     from cohelix.federation.joining import join as join_hub
     from cohelix.federation.joining import write_pinned
@@ -138,6 +146,8 @@ def join(
     from cohelix.node import read_settings
     from cohelix.wire.federation import JoinRequest
 
+    if (url is None) is not dial_out:
+        raise BadUsage("give --url with the address at which the hub reaches this node, or --dial-out where it cannot")
     settings = read_settings(folder)
     identity = load_identity(folder)
     known = read_token(token)
@@ -149,14 +159,16 @@ def join(
         node=settings.id,
         name=settings.name,
         country=settings.country,
-        url=checked_address(url, private_addresses=True),
+        url=checked_address(url, private_addresses=True) if url is not None else "",
+        dials_out=dial_out,
         key=identity.public,
         may_overlap=settings.may_overlap,
         datasets=tuple(record.id for record in datasets),
     )
     pinned = join_hub(identity, known, request)
     write_pinned(folder, pinned)
-    _print(pinned.model_dump(), as_json, f"{settings.id} is a member of {pinned.hub_url}, which asks it at {pinned.node_url}")
+    road = "and fetches its questions there while it serves" if dial_out else f"which asks it at {pinned.node_url}"
+    _print(pinned.model_dump(), as_json, f"{settings.id} is a member of {pinned.hub_url}, {road}")
 
 
 def _set(folder: Path, member: str, state: MemberState, as_json: bool) -> None:

@@ -1,4 +1,5 @@
-"""Endpoints under `/federation/v1/`: a node's, which answer the pinned hub's signed questions, and the hub's for joining.
+"""Endpoints under `/federation/v1/`: a node's, which answer the pinned hub's signed questions; and the hub's, for joining
+and for members that dial out.
 
 Every answer to an authentic request is signed, refusals included. A request that is not authentic gets a plain
 problem document and learns nothing.
@@ -17,29 +18,53 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import BadQuestion, NotAuthentic, NotPermitted
+from cohelix.core.errors import BadQuestion, NotAuthentic, NotPermitted, TooLarge
 from cohelix.core.genome import parse_assembly, parse_region
 from cohelix.core.ids import NodeId
 from cohelix.federation.answers import variant_of_name
-from cohelix.federation.door import Content, Door, Reply, check_protocol, json_answering, json_content, signed_reply
+from cohelix.federation.door import (
+    Content,
+    Door,
+    Reply,
+    check_protocol,
+    json_answering,
+    json_content,
+    read_message,
+    signed_reply,
+)
+from cohelix.federation.polling import PollingTransport, pack_tasks, unpack_brought
 from cohelix.federation.registry import Registry
-from cohelix.federation.signing import NONCES_FILE, Identity, NonceCache, check_request, public_key
-from cohelix.federation.transport import ANSWER_BYTES_MAX, PATH, checked_address
+from cohelix.federation.signing import (
+    NONCES_FILE,
+    Identity,
+    NonceCache,
+    PublicKey,
+    Signed,
+    check_body,
+    check_request,
+    public_key,
+)
+from cohelix.federation.transport import ANSWER_BYTES_MAX, PATH, RUN_BYTES_MAX, checked_address, too_large
 from cohelix.wire.federation import (
     AskBeacon,
     AskDatasets,
     AskFrequency,
     AskRegion,
     BeaconReply,
+    Done,
     JoinConfirmed,
     JoinRequest,
     NodeDatasets,
+    PollTasks,
 )
 from cohelix.wire.frequency import NodeRegion, Wire
+from cohelix.wire.packed import MEDIA_TYPE as PACKED
 
 if TYPE_CHECKING:  # the hub uses this module too, and needs neither the bank nor its compiled kernels
     from cohelix.bank import Bank
 
+_BROUGHT_HEAD_BYTES_MAX = 16 * 1024  # status and header fields of an answer that is posted
+BROUGHT_BYTES_MAX = RUN_BYTES_MAX + 2 * _BROUGHT_HEAD_BYTES_MAX
 BeaconDoor = Callable[[str, Sequence[tuple[str, str]], dict[str, Any] | None], Awaitable[tuple[int, dict[str, Any]]]]
 
 
@@ -137,6 +162,78 @@ def hub_router(
 
     router.add_api_route("/join", join, methods=["POST"], summary="Join with a one-time token", response_model=None)
     return router
+
+
+def polling_router(
+    registry: Registry,
+    transport: PollingTransport,
+    identity: Identity,
+    folder: Path,
+    *,
+    hub_url: str,
+    clock: Clock | None = None,
+) -> APIRouter:
+    """The hub's endpoints for members that dial out: `POST /federation/v1/tasks` gives the next questions, `…/tasks/{task}`
+    takes the answer to one."""
+    clock = clock or SystemClock()
+    nonces = NonceCache(folder / NONCES_FILE, clock=clock)
+    router = APIRouter(prefix=PATH, tags=["federation"])
+
+    def authentic(request: Request, path: str) -> tuple[str, Signed]:
+        """The member that asks; its body is yet to be read."""
+        members = {member.key: member.id for member in registry.members() if member.dials_out and member.state != "suspended"}
+        keys = [PublicKey(key) for key in members]
+        url = f"{hub_url}{PATH}/{path}"
+        signed = check_request(_headers(request), method="POST", url=url, body=None, keys=keys, clock=clock)
+        nonces.spend(signed)
+        return members[signed.key], signed
+
+    async def tasks(request: Request) -> Response:
+        member, signed = authentic(request, "tasks")
+        body = await request.body()
+        check_body(request.headers, body)
+
+        async def answering() -> Content:
+            poll = read_message(PollTasks, body)
+            return Content(pack_tasks(await transport.take(member, poll.poller, poll.received, poll.room)), PACKED)
+
+        return _response(await signed_reply(identity, signed, answering, clock))
+
+    async def answer(request: Request, task: str) -> Response:
+        member, signed = authentic(request, f"tasks/{task}")
+
+        async def answering() -> Content:
+            bytes_max = transport.bytes_max(member, task)
+            body = await _body_within(request, bytes_max + _BROUGHT_HEAD_BYTES_MAX)
+            if body is None:
+                transport.spoil(member, task, too_large(bytes_max))
+                raise TooLarge(f"an answer to this question may have {bytes_max} bytes")
+            check_body(request.headers, body)
+            transport.bring(member, task, *unpack_brought(body))
+            return json_content(Done())
+
+        return _response(await signed_reply(identity, signed, answering, clock))
+
+    for path, endpoint, summary in (
+        ("/tasks", tasks, "A member that dials out asks for questions"),
+        ("/tasks/{task}", answer, "A member that dials out brings an answer"),
+    ):
+        router.add_api_route(path, endpoint, methods=["POST"], summary=summary, response_model=None)
+    return router
+
+
+async def _body_within(request: Request, bytes_max: int) -> bytes | None:
+    """A request's body, or None where it is longer, or says so."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced[:20]) > bytes_max:
+        return None
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            return None
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _headers(request: Request) -> dict[str, str]:

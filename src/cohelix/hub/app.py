@@ -12,11 +12,12 @@ from fastapi import FastAPI
 from cohelix import __version__
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
+from cohelix.federation.polling import PollingTransport, Roads
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
-from cohelix.federation.routes import hub_router
+from cohelix.federation.routes import BROUGHT_BYTES_MAX, hub_router, polling_router
 from cohelix.federation.signing import load_identity
-from cohelix.federation.transport import HttpTransport
+from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.hub.api import api_router
 from cohelix.hub.network import network_router
 from cohelix.hub.services import services_router
@@ -30,7 +31,8 @@ def create_app(folder: Path) -> FastAPI:
     settings = read_settings(folder)
     identity = load_identity(folder)
     registry = Registry(folder)
-    transport = HttpTransport(identity, private_addresses=settings.private_addresses)
+    polled = PollingTransport(identity, poll_seconds=settings.poll_seconds)
+    transport = Roads(HttpTransport(identity, private_addresses=settings.private_addresses), polled)
     federation = Federation(registry, transport, deadline_seconds=settings.deadline_seconds)
 
     @asynccontextmanager
@@ -41,10 +43,11 @@ def create_app(folder: Path) -> FastAPI:
         await federation.close()
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    install(app, service="hub")
+    install(app, service="hub", large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX})
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )
+    app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url))
     app.include_router(network_router(federation, settings))
     app.include_router(services_router(federation, settings))

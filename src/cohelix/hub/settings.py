@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.federation.fan_out import DEADLINE_SECONDS
+from cohelix.federation.polling import POLL_SECONDS, POLL_SECONDS_MAX
 from cohelix.federation.signing import create_identity
 from cohelix.federation.transport import checked_address, is_private
 
@@ -30,6 +31,8 @@ class HubSettings(BaseModel):
         What pages and services call the hub.
     deadline_seconds
         How long every member may take to answer.
+    poll_seconds
+        How long the poll of a member that dials out waits for a question; less than the proxies between allow.
     private_addresses
         Whether members at private and loopback addresses, and over plain http, may be dialled. A hub made with such
         an address of its own starts with true.
@@ -41,6 +44,7 @@ class HubSettings(BaseModel):
     url: str
     name: str = _NAME
     deadline_seconds: float = Field(default=DEADLINE_SECONDS, gt=0, le=60)
+    poll_seconds: float = Field(default=POLL_SECONDS, ge=1, le=POLL_SECONDS_MAX)
     private_addresses: bool = False
 
 

@@ -17,6 +17,7 @@ from cohelix import __version__, web
 from cohelix.bank import Bank, Scrubber
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
+from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
 from cohelix.federation.routes import node_router, open_doors
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
@@ -43,7 +44,8 @@ def create_app(folder: Path) -> FastAPI:
         warm()
         scrubber = Scrubber(bank, folder)
         scrubber.start()
-        yield
+        async with DialOut(folder, door).running():
+            yield
         scrubber.stop()
 
     app = FastAPI(

@@ -189,6 +189,22 @@ class JoinConfirmed(Message):
     member: Member
 
 
+class PollTasks(Message):
+    """Node to hub: `POST /federation/v1/tasks`, signed with the node's key; answered with packed questions.
+
+    `poller` names the process that asks, `received` the questions that came with its last poll, `room` how many it takes
+    now.
+    """
+
+    poller: str = Field(min_length=8, max_length=64)
+    received: tuple[str, ...] = Field(default=(), max_length=1000)
+    room: int = Field(default=1, ge=0, le=1000)
+
+
+class Done(Message):
+    """Hub to node: what was posted has been taken."""
+
+
 class PinnedHub(Wire):
     """What a node keeps of the hub it joined (`hub.json`): where it is, its key, and the address it dials us at.
 
