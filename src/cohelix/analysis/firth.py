@@ -73,7 +73,7 @@ def fit_variants(summer: Summer, null: Null, tested: Tested, *, penalised: bool,
 
 def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ratio: bool, complete_case: bool) -> Fitted:
     """`fit_variants` of so many as memory holds."""
-    many, q, fits = len(tested), null.p + 1, 2 if ratio else 1
+    q, fits = null.p + 1, 2 if ratio else 1
     size = tested.length_squared(null)
     able = tested.variance > _LEAST_VARIANCE * size
     renewed = penalised & (tested.minor_copies < _RENEWED_COPIES)
