@@ -20,6 +20,7 @@ from cohelix.analysis.scan import Column, Counts, Scan, Scanned, Table, scan, sc
 from cohelix.analysis.steps import AnyArray, Statistic, Summer, Sums, local_step
 from cohelix.analysis.traits import NullTraits, fit_traits, local_design
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
+from cohelix.core.errors import ShapeMismatch
 from cohelix.stats.regression import COLLINEAR, Estimates, Observed, Reduced, estimate, reduce_all, reduce_some
 from cohelix.stats.tails import neg_log10_p_t
 from cohelix.wire.plan import Plan
@@ -144,16 +145,17 @@ def _scan_step(
 def _observed_step(
     data: LocalData, broadcast: Mapping[str, AnyArray], rows: IntArray | None, _more: Mapping[str, AnyArray]
 ) -> Sums:
-    def make() -> FloatArray:
-        return np.ascontiguousarray(np.column_stack(list(_observed_parts(*local_design(data, broadcast)))))
+    def make() -> tuple[FloatArray, int, int]:
+        basis, residuals = local_design(data, broadcast)
+        joined = np.ascontiguousarray(np.column_stack(list(_observed_parts(basis, residuals))))
+        return joined, basis.shape[1], residuals.shape[1]
 
-    table = derived(data, "linear observed", broadcast, sorted(broadcast), make)
-    assert rows is not None
-    basis, residuals = local_design(data, broadcast)
-    p, traits = basis.shape[1], residuals.shape[1]
+    table, p, traits = derived(data, "linear observed", broadcast, sorted(broadcast), make)
+    if rows is None:
+        raise ShapeMismatch("a scan is over variants")
     sums = data.genotypes.missing_products(rows, table)
-    cuts = np.split(sums, np.cumsum([p * (p + 1) // 2, p * traits]), axis=1)
-    return {"missing_qq": cuts[0], "missing_qr": cuts[1].reshape(-1, p, traits), "missing_rr": cuts[2]}
+    qq, qr, rr = np.split(sums, [p * (p + 1) // 2, p * (p + 1) // 2 + p * traits], axis=1)
+    return {"missing_qq": qq, "missing_qr": qr.reshape(-1, p, traits), "missing_rr": rr}
 
 
 def _observed_parts(basis: FloatArray, residuals: FloatArray) -> Iterator[FloatArray]:

@@ -116,5 +116,6 @@ def estimate(reduced: Reduced, n: IntArray, usable: BoolArray) -> Estimates:
     beta = reduced.gr / gg
     rss = reduced.rr - beta * reduced.gr
     determined = possible[:, None] & ~(rss > _EXACT * reduced.rr)
+    beta = np.where(determined, np.nan, beta)
     standard_error = np.sqrt(np.where(determined, np.nan, rss) / (np.maximum(1, df)[:, None] * gg))
     return Estimates(beta, standard_error, beta / standard_error, df, determined)
