@@ -19,8 +19,8 @@ FACES: dict[str, set[str]] = {
     "cohelix.beacon": {"About", "Beacon", "Reply"},
     "cohelix.db": {"downgrade", "open_database", "revision", "serialised", "upgrade"},
     "cohelix.disclosure": {
-        *("AnalysisFacts", "AnalysisPolicy", "Entry", "FREQUENCY_FLOOR", "Ledger", "PEOPLE_FLOOR", "PooledFacts", "Told"),
-        *("Verdict", "charged_traits", "decide_analysis", "decide_pooled", "ledger_key", "refused_by", "tell_count"),
+        *("AnalysisFacts", "AnalysisPolicy", "FREQUENCY_FLOOR", "PEOPLE_FLOOR", "PooledFacts", "Told"),
+        *("Verdict", "charged_traits", "decide_analysis", "decide_pooled", "refused_by", "tell_count"),
         *("tell_frequencies", "tell_given_frequencies", "tell_parts"),
     },
     "cohelix.federation": {

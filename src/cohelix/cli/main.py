@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from cohelix import __version__
-from cohelix.cli import analysis_plot, ask, demo, hub, node, node_life, node_ontologies, node_quality, node_serve
+from cohelix.cli import (
+    analysis_plot,
+    ask,
+    cohort,
+    demo,
+    hub,
+    node,
+    node_life,
+    node_ontologies,
+    node_policy,
+    node_quality,
+    node_serve,
+)
 from cohelix.core.errors import CohelixError
 
 # What the machine refuses, and its keeper can mend; any other error of the system is a fault of ours, with its traceback.
@@ -41,7 +53,7 @@ def _options(
     """Nothing to do before a command."""
 
 
-for _noun in (ask, analysis_plot, node_serve, node, node_life, node_ontologies, node_quality, hub, demo):
+for _noun in (ask, cohort, analysis_plot, node_serve, node, node_life, node_ontologies, node_policy, node_quality, hub, demo):
     _noun.register(app)
 
 

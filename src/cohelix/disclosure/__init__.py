@@ -10,7 +10,6 @@ from cohelix.disclosure.analysis import (
     decide_pooled,
     refused_by,
 )
-from cohelix.disclosure.ledger import Entry, Ledger, ledger_key
 from cohelix.disclosure.rules import (
     FREQUENCY_FLOOR,
     PEOPLE_FLOOR,
@@ -24,9 +23,7 @@ from cohelix.disclosure.rules import (
 __all__ = [  # noqa: RUF022 (the house's faces are in the order of `sorted`)
     "AnalysisFacts",
     "AnalysisPolicy",
-    "Entry",
     "FREQUENCY_FLOOR",
-    "Ledger",
     "PEOPLE_FLOOR",
     "PooledFacts",
     "Told",
@@ -34,7 +31,6 @@ __all__ = [  # noqa: RUF022 (the house's faces are in the order of `sorted`)
     "charged_traits",
     "decide_analysis",
     "decide_pooled",
-    "ledger_key",
     "refused_by",
     "tell_count",
     "tell_frequencies",

@@ -54,6 +54,7 @@ SENTENCES: Final[dict[RuleName, str]] = {
     "of the node allows the project again.",
     "participants": "Together with an earlier run of the project, the answer would tell of one or two members alone.",
 }
+ProjectName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]  # as in a plan
 _Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -83,9 +84,11 @@ class AnalysisPolicy(BaseModel):
         Variants whose minor allele is rarer over all nodes are not in the result.
     rank_cell_min
         The finest cell of pooled ranks, in people.
-    ranks_within_node, node_level, plain_sums
-        Whether the node ranks its people alone, releases estimates of its own at named loci, and, of open data only, gives its
-        figures without the secure sum.
+    ranks_within_node, node_level
+        Whether the node ranks its people alone, and releases estimates of its own at named loci.
+    pairwise_masks, plain_sums
+        Whether, besides shares to three aggregators, it gives its figures masked to one coordinator, and, of open data only,
+        without a secure sum.
     difference_min
         k of the ledger: no combination of what a project has been told is about fewer people than this.
     refusals_max
@@ -95,7 +98,7 @@ class AnalysisPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    projects: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()
+    projects: tuple[ProjectName, ...] = ()
     people_min: int = Field(default=50, ge=PEOPLE_FLOOR)
     cases_min: int = Field(default=20, ge=PEOPLE_FLOOR)
     controls_min: int = Field(default=20, ge=PEOPLE_FLOOR)
@@ -109,9 +112,14 @@ class AnalysisPolicy(BaseModel):
     rank_cell_min: int = Field(default=PEOPLE_FLOOR, ge=2)
     ranks_within_node: bool = True
     node_level: bool = False
+    pairwise_masks: bool = False
     plain_sums: bool = False
     difference_min: int = Field(default=PEOPLE_FLOOR, ge=PEOPLE_FLOOR)
     refusals_max: int = Field(default=20, ge=0)
+
+    def modes(self, *, all_open: bool) -> tuple[Literal["shares", "masks", "plain"], ...]:
+        """How this node's figures may be hidden in a run."""
+        return ("shares", *(("masks",) if self.pairwise_masks else ()), *(("plain",) if self.plain_sums and all_open else ()))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A node's own settings, `node.toml` in its folder, and how a new folder is made."""
+"""A node's own settings, `node.toml` in its folder: how a new folder is made, how they are read, and what commands change."""
 
 from __future__ import annotations
 
@@ -6,17 +6,41 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.core.ids import NodeId, node_id
+from cohelix.disclosure.analysis import AnalysisPolicy
+
+if TYPE_CHECKING:
+    import tomlkit
 
 SETTINGS_FILE: Final = "node.toml"
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
-_VARIABLES: Final = {"url": "COHELIX_NODE_URL", "environment": "COHELIX_ENVIRONMENT"}
+_VARIABLES: Final = {"url": "COHELIX_NODE_URL", "environment": "COHELIX_ENVIRONMENT", "database": "COHELIX_NODE_DATABASE"}
+
+
+class PeerSettings(BaseModel):
+    """A member whom the operator of this node knows: the hub has no say in it.
+
+    Attributes
+    ----------
+    id, key
+        The member's id, and its public Ed25519 key as its operator's `cohelix node peers` prints it.
+    aggregator
+        Whether shares of this node's figures may be sent to it (rule 10 of the interface).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    key: str = Field(pattern=r"^[A-Za-z0-9_-]{43}$")  # 32 bytes, base64url
+    aggregator: bool = False
 
 
 class NodeSettings(BaseModel):
@@ -35,6 +59,15 @@ class NodeSettings(BaseModel):
         What the Beacon says of itself: prod, test, dev or staging (`COHELIX_ENVIRONMENT`).
     organisation, organisation_url
         Who runs the node; the name of the node where nothing is given.
+    database
+        Where runs and the ledger are kept: a file, or the address of a PostgreSQL (`COHELIX_NODE_DATABASE`);
+        `node.sqlite` in the folder where nothing is given.
+    aggregator
+        Whether this node adds up shares of others (rule 10 of the interface).
+    analysis
+        What it asks of analyses.
+    peers
+        Members whom it knows, none twice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +80,17 @@ class NodeSettings(BaseModel):
     environment: Literal["prod", "test", "dev", "staging"] = "prod"
     organisation: str | None = None
     organisation_url: str | None = None
+    database: str | None = None
+    aggregator: bool = False
+    analysis: AnalysisPolicy = AnalysisPolicy()
+    peers: tuple[PeerSettings, ...] = ()
+
+    @field_validator("peers", mode="after")
+    @classmethod
+    def _none_twice(cls, value: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
+        if len({peer.id for peer in value}) < len(value) or len({peer.key for peer in value}) < len(value):
+            raise ValueError("a member or a key stands there twice")
+        return value
 
     @property
     def node(self) -> NodeId:
@@ -73,15 +117,78 @@ def read_settings(folder: Path) -> NodeSettings:
     for name, variable in _VARIABLES.items():
         if os.environ.get(variable):
             given[name] = os.environ[variable]
+    settings = _validated(path, given)
+    node_id(settings.id)
+    _check_country(settings.country)
+    return settings
+
+
+def _validated(path: Path, given: dict[str, Any]) -> NodeSettings:
     try:
-        settings = NodeSettings.model_validate(given)
+        return NodeSettings.model_validate(given)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(step) for step in fault["loc"])
         raise BadFile(str(path), place, fault["msg"], "a setting as docs/reference/configuration.md describes it") from None
-    node_id(settings.id)
-    _check_country(settings.country)
-    return settings
+
+
+def database_of(folder: Path, settings: NodeSettings) -> str:
+    """Where the node in a folder keeps runs and its ledger, as `db.open_database` takes it."""
+    where = settings.database or "node.sqlite"
+    return where if "://" in where else str(folder / where)
+
+
+def set_project(folder: Path, project: str, *, allowed: bool) -> NodeSettings:
+    """Allow a project to analyse data that are not open, or forbid it."""
+    now = read_settings(folder).analysis.projects
+    wanted = list(dict.fromkeys([*now, project])) if allowed else [one for one in now if one != project]
+    with _edited(folder) as document:
+        document.setdefault("analysis", {})["projects"] = wanted
+    return read_settings(folder)
+
+
+def set_peer(folder: Path, peer: PeerSettings | str) -> NodeSettings:
+    """Put a member on the list of peers, in place of an older entry of its id; or take the one of this id off it.
+
+    Raises
+    ------
+    NotFound
+        If there is no such member to take off.
+    """
+    now, name = read_settings(folder).peers, peer if isinstance(peer, str) else peer.id
+    wanted = [one for one in now if one.id != name]
+    if isinstance(peer, PeerSettings):
+        wanted.append(peer)
+    elif len(wanted) == len(now):
+        raise NotFound(f"{name} is not on the list of peers")
+    with _edited(folder) as document:
+        import tomlkit
+
+        tables = tomlkit.aot()
+        for one in wanted:
+            tables.append(tomlkit.item(one.model_dump()))
+        document.pop("peers", None)
+        if wanted:
+            document["peers"] = tables
+    return read_settings(folder)
+
+
+@contextmanager
+def _edited(folder: Path) -> Iterator[tomlkit.TOMLDocument]:
+    """`node.toml` to change, its comments kept; written whole, once what was written can be read as settings."""
+    import tomlkit
+
+    path = folder / SETTINGS_FILE
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    yield document
+    text = tomlkit.dumps(document)
+    _validated(path, tomllib.loads(text))
+    draft = path.with_name(f"{SETTINGS_FILE}.new")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def init_node(folder: Path, *, node: str, name: str, country: str) -> NodeSettings:
