@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -23,120 +22,52 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import Field, ValidationError
 
 from cohelix.analysis.steps import Sums
-from cohelix.core.errors import BadQuestion, Deviation, ShapeMismatch
+from cohelix.core.errors import Deviation, ShapeMismatch
 from cohelix.federation.roster import AGGREGATORS, HUB, FrozenRoster, Roster, check_signatures, shared_secret
 from cohelix.federation.signing import Identity, document_holds, sign_document
+from cohelix.federation.sum_documents import (
+    Added,
+    Header,
+    Opening,
+    Partial,
+    Place,
+    Sealed,
+    headers_digest,
+    opening_of,
+    raw,
+    words_digest,
+)
 from cohelix.stats.secret_sharing import Layout, Ring, Words, last_share
-from cohelix.wire.frequency import Wire
-from cohelix.wire.packed import pack, unpack
 from cohelix.wire.plan import canonical
 
+__all__ = [
+    "Added",
+    "Header",
+    "Opening",
+    "Partial",
+    "Place",
+    "Sealed",
+    "aggregate",
+    "check_first_sum",
+    "check_headers",
+    "check_opening",
+    "check_totals",
+    "commitment",
+    "contributor_keys",
+    "matching",
+    "open_sum",
+    "opening_of",
+    "receiver",
+    "seal",
+    "stream",
+    "unsealed",
+]
 _HEADER, _PARTIAL, _KEY, _SALT = "cohelix-share-1", "cohelix-partial-1", "cohelix-sum-key-1", "cohelix-sum-salt-1"
-_HEX = "^[0-9a-f]{64}$"
+_GENOTYPES = frozenset({"n0", "n1", "n2"})  # how every method names people by dosage; the bound of each is everybody
 _ZEROS = bytes(256 * 1024)
 _NO_NONCE = bytes(12)  # every key hides one message only
-
-
-class Place(NamedTuple):
-    """Which sum is meant: the number of the ask in the run, the number of the block in the ask, `Ask.digest()`.
-
-    A step over people has the one block 0.
-    """
-
-    ask: int
-    block: int
-    ask_digest: str
-
-
-class _Placed(Wire):
-    """What every signed document of a sum names."""
-
-    run: str = Field(min_length=1, max_length=64)
-    roster_hash: str = Field(pattern=_HEX)
-    ask: int = Field(ge=0)
-    block: int = Field(ge=0)
-    ask_digest: str = Field(pattern=_HEX)
-    node: str = Field(min_length=1, max_length=64)
-    narrow: int = Field(ge=0, le=2**27)
-    wide: int = Field(ge=0, le=2**26)
-    signature: str = Field(default="", max_length=100)
-
-    @property
-    def place(self) -> Place:
-        return Place(self.ask, self.block, self.ask_digest)
-
-    @property
-    def ring(self) -> Ring:
-        return Ring(self.narrow, self.wide)
-
-    def content(self) -> bytes:
-        """What is signed."""
-        return canonical(self.model_dump(mode="json", exclude={"signature"}))
-
-
-class Header(_Placed):
-    """What a contributor signs for a block, without telling a figure.
-
-    `salt` is a keyed hash of its figures that only it can make; it enters every key. `payload_digest` is the SHA-256 of the
-    one share that travels; `commitments` that of each receiver's key, in the roster's order (empty without aggregators).
-    """
-
-    salt: str = Field(pattern=_HEX)
-    payload_digest: str = Field(pattern=_HEX)
-    commitments: tuple[str, ...] = Field(default=(), max_length=3)
-
-
-class Partial(_Placed):
-    """What an aggregator signs for a block: of which headers it is the sum, and the SHA-256 of its words."""
-
-    headers_digest: str = Field(pattern=_HEX)
-    words_digest: str = Field(pattern=_HEX)
-
-
-class Sealed(NamedTuple):
-    """A contributor's answer: its signed header, and by receiver the share that travels (there is one)."""
-
-    header: Header
-    payloads: dict[str, bytes]
-
-
-class Added(NamedTuple):
-    """An aggregator's answer: its signed document and its sum."""
-
-    partial: Partial
-    words: Words
-
-
-class Opening(NamedTuple):
-    """All that the total of a block is opened from; kept, it is the run's transcript."""
-
-    headers: tuple[Header, ...]
-    added: tuple[Added, ...]
-
-    def packed(self) -> bytes:
-        """As bytes, to keep or to send."""
-        document = {
-            "headers": [one.model_dump(mode="json") for one in self.headers],
-            "partials": [one.partial.model_dump(mode="json") for one in self.added],
-        }
-        return pack(document, {str(number): one.words for number, one in enumerate(self.added)})
-
-
-def opening_of(body: bytes) -> Opening:
-    """What `Opening.packed` packed; `BadQuestion` if it is something else. Signatures are not checked yet."""
-    try:
-        document, arrays = unpack(body)
-        headers = tuple(Header.model_validate(one) for one in document["headers"])
-        partials = [Partial.model_validate(one) for one in document["partials"]]
-        words = [arrays[str(number)] for number in range(len(partials))]
-    except (KeyError, TypeError, ValidationError) as error:
-        raise BadQuestion("the message is not an opened block") from error
-    if any(one.dtype != np.uint64 or one.ndim != 1 for one in words):
-        raise BadQuestion("partial sums are vectors of words")
-    return Opening(headers, tuple(Added(*pair) for pair in zip(partials, words, strict=True)))
 
 
 def receiver(roster: Roster, contributor: str, place: Place) -> str:
@@ -199,14 +130,14 @@ def seal(
     )
     to = receiver(roster, node, place)
     if roster.mode == "shares":
-        keys = _contributor_keys(header, roster, session)
-        share = last_share(layout.ring, words, (_stream(key, layout.ring) for name, key in keys.items() if name != to))
-        payload = ChaCha20Poly1305(keys[to]).encrypt(_NO_NONCE, _raw(share), _context(header, to))
-        commitments = tuple(_commitment(key) for key in keys.values())
+        keys = contributor_keys(header, roster, session)
+        share = last_share(layout.ring, words, (stream(key, layout.ring) for name, key in keys.items() if name != to))
+        payload = ChaCha20Poly1305(keys[to]).encrypt(_NO_NONCE, raw(share), _context(header, to))
+        commitments = tuple(commitment(key) for key in keys.values())
     else:
         if roster.mode == "masks":
             _mask(words, header, roster, session)
-        payload, commitments = bytes(_raw(words)), ()
+        payload, commitments = bytes(raw(words)), ()
     digest = hashlib.sha256(payload).hexdigest()
     header = header.model_copy(update={"payload_digest": digest, "commitments": commitments})
     header = header.model_copy(update={"signature": sign_document(identity, _HEADER, header.content())})
@@ -286,7 +217,7 @@ def aggregate(
     ring = check_headers(headers, place, frozen)
     roster = frozen.roster
     ordered = sorted(headers, key=lambda one: one.node)
-    if earlier is not None and (earlier.place != place or earlier.headers_digest != _headers_digest(ordered)):
+    if earlier is not None and (earlier.place != place or earlier.headers_digest != headers_digest(ordered)):
         raise Deviation("second-opening", "this block was added from other shares before", HUB)
     mine = {one.node for one in ordered if receiver(roster, one.node, place) == node}
     if set(payloads) - mine:
@@ -296,7 +227,7 @@ def aggregate(
         if one.node in mine:
             ring.add(total, _travelled(one, payloads.get(one.node), roster, node, session))
         else:
-            ring.add(total, _stream(_receiver_key(one, roster, node, session), ring))
+            ring.add(total, stream(_receiver_key(one, roster, node, session), ring))
     partial = Partial(
         run=roster.run,
         roster_hash=ordered[0].roster_hash,
@@ -306,8 +237,8 @@ def aggregate(
         node=node,
         narrow=ring.narrow,
         wide=ring.wide,
-        headers_digest=_headers_digest(ordered),
-        words_digest=_words_digest(total),
+        headers_digest=headers_digest(ordered),
+        words_digest=words_digest(total),
     )
     partial = partial.model_copy(update={"signature": sign_document(identity, _PARTIAL, partial.content())})
     return Added(partial, total)
@@ -326,7 +257,7 @@ def check_opening(opening: Opening, place: Place, frozen: FrozenRoster) -> Ring:
     if sorted(one.partial.node for one in opening.added) != sorted(receivers):
         raise Deviation("missing-partial", "a block opens with the partial sums of all aggregators, each once", HUB)
     expected = (frozen.roster.run, opening.headers[0].roster_hash, place, ring)
-    digest = _headers_digest(sorted(opening.headers, key=lambda one: one.node))
+    digest = headers_digest(sorted(opening.headers, key=lambda one: one.node))
     for partial, words in opening.added:
         if not document_holds(receivers[partial.node], _PARTIAL, partial.content(), partial.signature):
             raise Deviation("forged-partial", f"the signature of the partial sum of {partial.node} does not hold", HUB)
@@ -334,7 +265,7 @@ def check_opening(opening: Opening, place: Place, frozen: FrozenRoster) -> Ring:
             raise Deviation("foreign-partial", f"the partial sum of {partial.node} belongs to another block", HUB)
         if partial.headers_digest != digest:
             raise Deviation("split-headers", f"{partial.node} has added other shares than these headers sign")
-        if words.shape != (ring.words,) or partial.words_digest != _words_digest(words):
+        if words.shape != (ring.words,) or partial.words_digest != words_digest(words):
             raise Deviation("changed-partial", f"the words are not those that {partial.node} signed", HUB)
     return ring
 
@@ -359,11 +290,29 @@ def open_sum(opening: Opening, place: Place, layout: Layout, frozen: FrozenRoste
 
 
 def check_totals(sums: Sums, layout: Layout) -> None:
-    """`out-of-bounds` where an opened total exceeds its bound: somebody's part, or partial sum, was not what it should be."""
+    """Whether opened totals can be: somebody's part, or partial sum, was not what it should be where they cannot.
+
+    Raises
+    ------
+    Deviation
+        `out-of-bounds` where one exceeds its public bound; `impossible-counts` where a count is negative, or people with
+        dosage 0, 1 and 2 are more than there are (so that 0 ≤ AC ≤ 2N).
+    """
     for field in layout.fields:
         array = sums[field.name]
         if array.size and not max(float(array.max()), -float(array.min())) <= field.bound + layout.error(field.name, 2**16):
             raise Deviation("out-of-bounds", f"the total of {field.name} exceeds its bound")
+        if field.integer and array.size and array.min() < 0:
+            raise Deviation("impossible-counts", f"a count of {field.name} is negative")
+    bounds = {field.name: field.bound for field in layout.fields if field.integer}
+    if bounds.keys() >= _GENOTYPES and _most(sums) > min(bounds[name] for name in _GENOTYPES):
+        raise Deviation("impossible-counts", "more people have a genotype than there are")
+
+
+def _most(sums: Sums) -> int:
+    """Most people with a genotype at any variant."""
+    people = np.asarray(sums["n0"] + sums["n1"] + sums["n2"])
+    return int(people.max()) if people.size else 0
 
 
 def check_first_sum(
@@ -409,87 +358,19 @@ def check_first_sum(
     return total
 
 
-def disclose(own: Header, frozen: FrozenRoster, to: str, *, session: bytes, earlier: str | None = None) -> str:
-    """The key of the share that one aggregator had from this node, so that anybody can check that aggregator's addition.
-
-    One share alone tells nothing of the figures, but takes that aggregator out of those who must not collude. So a node
-    discloses for one aggregator of a block only.
-
-    Parameters
-    ----------
-    own
-        This node's header of the block.
-    earlier
-        The aggregator that it disclosed for at this block before; the caller keeps it durably.
-
-    Returns
-    -------
-    32 bytes in hexadecimal.
-
-    Raises
-    ------
-    Deviation
-        `second-disclosure`.
-    """
-    if earlier is not None and earlier != to:
-        raise Deviation("second-disclosure", "the share of another aggregator was disclosed for this block", HUB)
-    return _contributor_keys(own, frozen.roster, session)[to].hex()
-
-
-def check_partial(
-    opening: Opening,
-    of: str,
-    keys: Mapping[str, str],
-    payloads: Mapping[str, bytes],
-    frozen: FrozenRoster,
-) -> None:
-    """Whether an aggregator added up what it was given, from disclosed keys.
-
-    Parameters
-    ----------
-    of
-        The aggregator.
-    keys
-        By contributor, what `disclose` gave.
-    payloads
-        By contributor, the sealed shares that travelled to it.
-
-    Raises
-    ------
-    Deviation
-        `false-disclosure` of a contributor whose key is not the one that it committed itself to; as of `aggregate` about
-        its share; `wrong-partial` of the aggregator.
-    """
-    roster = frozen.roster
-    place = opening.headers[0].place
-    ring = check_opening(opening, place, frozen)
-    position = list(roster.receivers()).index(of)
-    total = ring.zeros()
-    for one in opening.headers:
-        key = bytes.fromhex(keys.get(one.node, ""))
-        if _commitment(key) != one.commitments[position]:
-            raise Deviation("false-disclosure", f"{one.node} has committed itself to another key", one.node)
-        if receiver(roster, one.node, place) == of:
-            ring.add(total, ring.words_of(_unsealed(one, _matching(one, payloads.get(one.node)), key, of)))
-        else:
-            ring.add(total, _stream(key, ring))
-    (found,) = (added.partial for added in opening.added if added.partial.node == of)
-    if found.words_digest != _words_digest(total):
-        raise Deviation("wrong-partial", f"the partial sum that {of} signed is not the sum of its shares", of)
-
-
 def _travelled(header: Header, payload: bytes | None, roster: Roster, node: str, session: bytes) -> Words:
     """The share that came to this receiver, as words."""
-    content = _matching(header, payload)
+    content = matching(header, payload)
     if roster.mode == "shares":
-        content = _unsealed(header, content, _receiver_key(header, roster, node, session), node)
+        content = unsealed(header, content, _receiver_key(header, roster, node, session), node)
     try:
         return header.ring.words_of(content)
     except ShapeMismatch as error:
         raise Deviation("unreadable-share", f"the share of {header.node} is of another length", header.node) from error
 
 
-def _matching(header: Header, payload: bytes | None) -> bytes:
+def matching(header: Header, payload: bytes | None) -> bytes:
+    """The share that travelled, if it is the one that its contributor signed: else `missing-share` or `changed-share`."""
     if payload is None:
         raise Deviation("missing-share", f"the share of {header.node} is missing", HUB)
     if hashlib.sha256(payload).hexdigest() != header.payload_digest:
@@ -497,14 +378,15 @@ def _matching(header: Header, payload: bytes | None) -> bytes:
     return payload
 
 
-def _unsealed(header: Header, payload: bytes, key: bytes, to: str) -> bytes:
+def unsealed(header: Header, payload: bytes, key: bytes, to: str) -> bytes:
+    """The words of a sealed share; `unreadable-share` of its contributor where the key does not open it."""
     try:
         return ChaCha20Poly1305(key).decrypt(_NO_NONCE, payload, _context(header, to))
     except InvalidTag as error:
         raise Deviation("unreadable-share", f"the share that {header.node} signed does not open", header.node) from error
 
 
-def _contributor_keys(header: Header, roster: Roster, session: bytes) -> dict[str, bytes]:
+def contributor_keys(header: Header, roster: Roster, session: bytes) -> dict[str, bytes]:
     """A contributor's key with each receiver, in the roster's order."""
     keys = {}
     for name in roster.receivers():
@@ -521,7 +403,7 @@ def _receiver_key(header: Header, roster: Roster, node: str, session: bytes) -> 
     if contributor is None:
         raise Deviation("foreign-contributor", f"{header.node} is no contributor of the roster", HUB)
     key = _key(shared_secret(session, contributor.session_key, header.node), header, node)
-    if header.commitments[names.index(node)] != _commitment(key):
+    if header.commitments[names.index(node)] != commitment(key):
         raise Deviation("wrong-commitment", f"{header.node} has committed itself to another key", header.node)
     return key
 
@@ -535,8 +417,8 @@ def _mask(words: Words, header: Header, roster: Roster, session: bytes) -> None:
         # The other one does not know our salt: the stream is tied to the question alone, and `earlier` guards it.
         common = header.model_copy(update={"node": first, "salt": "0" * 64})
         key = _key(shared_secret(session, other.session_key, other.node), common, second)
-        stream = _stream(key, header.ring)
-        (header.ring.add if header.node == first else header.ring.subtract)(words, stream)
+        mask = stream(key, header.ring)
+        (header.ring.add if header.node == first else header.ring.subtract)(words, mask)
 
 
 def _key(secret: bytes, header: Header, to: str) -> bytes:
@@ -549,36 +431,24 @@ def _context(header: Header, to: str) -> bytes:
     return canonical(named)
 
 
-def _stream(key: bytes, ring: Ring) -> Words:
+def stream(key: bytes, ring: Ring) -> Words:
     """Uniformly random words: the key stream of AES-256-CTR, in pieces that stay in the processor's cache."""
     words = np.empty(ring.words + 2, "<u8")  # the cipher wants room for one block more
-    raw = words.view(np.uint8).data
+    view = words.view(np.uint8).data
     encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
     for start in range(0, 8 * ring.words, len(_ZEROS)):
         piece = memoryview(_ZEROS)[: 8 * ring.words - start]
-        encryptor.update_into(piece, raw[start:])
+        encryptor.update_into(piece, view[start:])
     return words[: ring.words].astype(np.uint64, copy=False)
 
 
-def _commitment(key: bytes) -> str:
+def commitment(key: bytes) -> str:
+    """What a contributor publishes of a key of 256 random bits."""
     return hashlib.sha256(_KEY.encode() + b"\n" + key).hexdigest()
 
 
 def _salt(session: bytes, roster_hash: str, place: Place, words: Words) -> str:
     """A hash of the figures under a key that nobody else has."""
     mac = hmac.new(session, canonical([_SALT, roster_hash, *place]), hashlib.sha256)
-    mac.update(_raw(words))
+    mac.update(raw(words))
     return mac.hexdigest()
-
-
-def _raw(words: Words) -> memoryview:
-    """The bytes of words as they travel, little-endian."""
-    return np.ascontiguousarray(words, "<u8").view(np.uint8).data
-
-
-def _words_digest(words: Words) -> str:
-    return hashlib.sha256(_raw(words)).hexdigest()
-
-
-def _headers_digest(ordered: Sequence[Header]) -> str:
-    return hashlib.sha256(canonical([one.model_dump(mode="json") for one in ordered])).hexdigest()
