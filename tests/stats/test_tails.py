@@ -48,3 +48,13 @@ def test_shapes_and_what_is_not_a_number() -> None:
     assert neg_log10_p_t(np.array([]), 5.0).shape == (0,)
     assert neg_log10_p_t(np.float64(0.0), 3.0) == 0.0 and np.ndim(neg_log10_p_t(np.float64(2000.0), 300.0)) == 0
     assert not np.signbit(neg_log10_p_normal(np.zeros(1)))[0]
+
+
+@pytest.mark.parametrize("df", [1.0, 7.5, 356.0, 19_990.0])
+def test_many_statistics_at_once_are_told_as_single_ones(df: float) -> None:
+    random = np.random.default_rng(4)
+    t = np.concatenate([random.normal(size=20_000), random.uniform(-60, 60, 3000), [0, 1e-9, 40, np.nan]]).reshape(-1, 2)
+    found = neg_log10_p_t(t, np.full((len(t), 1), df))
+    single = np.concatenate([neg_log10_p_t(some, df) for some in np.array_split(t.ravel(), 8)]).reshape(-1, 2)
+    assert np.nanmax(np.abs(found - single)) < 1e-10
+    assert (np.isnan(found) == np.isnan(t)).all()
