@@ -107,3 +107,26 @@ LEDGER_NAMES = sa.Table(
     sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("names", sa.LargeBinary, nullable=False),
 )
+
+# A node's part in runs (`federation/node_runs.py`); rows stay when a run ends, so that it never begins again.
+NODE_RUNS = sa.Table(
+    "node_runs",
+    METADATA,
+    sa.Column("run", sa.String(40), primary_key=True),
+    sa.Column("plan_hash", sa.String(64), nullable=False),
+    sa.Column("deadline", sa.String(40), nullable=False),
+    sa.Column("roster", sa.String(64)),  # hash of the one roster that was signed or accepted
+    sa.Column("left", sa.String(1200)),  # why the node has left, as JSON
+    sa.Column("ended", sa.String(20)),
+)
+
+# Documents that were signed: `header` of an own block, `partial` of a block added up for others.
+NODE_SIGNED = sa.Table(
+    "node_signed",
+    METADATA,
+    sa.Column("run", sa.String(40), sa.ForeignKey("node_runs.run"), primary_key=True),
+    sa.Column("kind", sa.String(10), primary_key=True),
+    sa.Column("ask", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("block", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
