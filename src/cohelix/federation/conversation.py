@@ -7,10 +7,10 @@ repeated, because members answer a repeated one alike. What a member refuses by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from cohelix.wire.frequency import Wire
 from cohelix.wire.packed import AnyArray, Packed, pack, unpack
 
 _Answer = TypeVar("_Answer", bound=Wire)
+_Result = TypeVar("_Result")
 
 ANSWER_SECONDS = 600.0  # that one answer may take before the question is put again: a block of a large node
 _PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -140,3 +141,15 @@ def deviated(error: Deviation) -> RunStopped:
     """What a message that departs from the method makes of a run."""
     by = f"by {error.member}: " if error.member else ""
     return RunStopped("aborted", f"a message departed from the method, {by}{error.detail}", error.member or None)
+
+
+async def together(works: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """All results in order; the first failure ends the others, and is raised when they have ended."""
+    tasks: list[asyncio.Task[_Result]] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failed:
+        known = (one for one in failed.exceptions if isinstance(one, RunStopped | Deviation))
+        raise next(known, failed.exceptions[0]) from None
+    return [task.result() for task in tasks]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,10 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import Conflict, Damaged, NotFound
 from cohelix.db import serialised
 from cohelix.db.tables import RUN_EVENTS, RUN_REVIEWS, RUN_SUMS, RUNS
+from cohelix.federation.signing import Identity
+from cohelix.federation.transport import Transport
 from cohelix.wire.analysis import ENDED, Review, RunEvent, RunState
+from cohelix.wire.federation import Member
 
 _EVENTS_MAX = 1000  # of one reading
 
@@ -231,6 +234,12 @@ class SumStore:
             raise Damaged("an opened sum is not what was kept", path=str(path))
         return row["asked"], body
 
+    def blocks(self) -> list[tuple[int, int]]:
+        """Ask and block of everything that is kept, in order."""
+        chosen = sa.select(RUN_SUMS.c.ask, RUN_SUMS.c.block).where(RUN_SUMS.c.run == self._run)
+        with self._engine.begin() as connection:
+            return [(ask, block) for ask, block in connection.execute(chosen.order_by(RUN_SUMS.c.ask, RUN_SUMS.c.block))]
+
     def put(self, ask: int, block: int, asked: str, body: bytes) -> None:
         """Keep an opened block; it is on disk when this returns."""
         with self._lock:
@@ -246,6 +255,21 @@ class SumStore:
 
     def _path(self, ask: int) -> Path:
         return self._folder / f"{ask:06d}"
+
+
+@dataclass(frozen=True)
+class Stagehands:
+    """What every run needs: the store, the road to members, the hub's identity, and how long members may take to accept."""
+
+    store: RunStore
+    sums: Callable[[str], SumStore]
+    transport: Transport
+    identity: Identity
+    members: Callable[[], Sequence[Member]]
+    folder: Path
+    clock: Clock
+    open_seconds: float
+    aggregators: tuple[str, ...]
 
 
 def time_text(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from cohelix.analysis.steps import AnyArray, Ask, Sums
 from cohelix.core.errors import BadQuestion, Deviation
 from cohelix.federation.asking import ask_digest, block_arrays, block_digest, pack_ask
-from cohelix.federation.conversation import Conversation, RunStopped, deviated, refused
+from cohelix.federation.conversation import Conversation, RunStopped, deviated, refused, together
 from cohelix.federation.roster import HUB, FrozenRoster
 from cohelix.federation.run_store import SumStore
 from cohelix.federation.secure_sum import Added, Header, Opening, Partial, Place, aggregate, open_sum, opening_of, receiver
@@ -177,7 +177,7 @@ class SecureSummer:
     async def _asked(self, told: _Begun, place: Place, arrays: Mapping[str, AnyArray]) -> Opening:
         """The headers of all contributors and the partial sums of all who add up."""
         contributors = [one.node for one in self._frozen.roster.contributors()]
-        parts = await _all(self._part(self._members[node], told, place, arrays) for node in contributors)
+        parts = await together(self._part(self._members[node], told, place, arrays) for node in contributors)
         headers = [header for header, _ in parts]
         payloads: dict[str, dict[str, AnyArray]] = {name: {} for name in self._frozen.roster.receivers()}
         for header, sent in parts:
@@ -189,7 +189,7 @@ class SecureSummer:
             given = {node: array.tobytes() for node, array in payloads[HUB].items()}
             added = [await asyncio.to_thread(self._add, place, headers, given)]
         else:
-            added = await _all(self._partial(self._members[name], place, headers, payloads[name]) for name in payloads)
+            added = await together(self._partial(self._members[name], place, headers, payloads[name]) for name in payloads)
         return Opening(tuple(headers), tuple(added))
 
     def _add(self, place: Place, headers: Sequence[Header], payloads: Mapping[str, bytes]) -> Added:
@@ -264,18 +264,6 @@ class _Begun:
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._told[member.id] = asyncio.get_running_loop().create_task(tell())
         await asyncio.shield(task)
-
-
-async def _all(works: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
-    """All results in order; where one fails, the others are ended first."""
-    tasks: list[asyncio.Task[_Result]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-    except BaseExceptionGroup as failed:
-        first = next((one for one in failed.exceptions if isinstance(one, RunStopped | Deviation)), failed.exceptions[0])
-        raise first from None
-    return [task.result() for task in tasks]
 
 
 def _payloads(packed: Packed) -> dict[str, AnyArray]:

@@ -12,16 +12,19 @@ from fastapi import FastAPI
 from cohelix import __version__
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
+from cohelix.db import open_database
 from cohelix.federation.polling import PollingTransport, Roads
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.routes import BROUGHT_BYTES_MAX, hub_router, polling_router
+from cohelix.federation.runs import Runs
 from cohelix.federation.signing import load_identity
 from cohelix.federation.transport import PATH, HttpTransport
+from cohelix.hub.analyses import analyses_router
 from cohelix.hub.api import api_router
 from cohelix.hub.network import network_router
 from cohelix.hub.services import services_router
-from cohelix.hub.settings import read_settings
+from cohelix.hub.settings import DATABASE_FILE, read_settings
 from cohelix.portal import pages
 from cohelix.web import install
 
@@ -34,12 +37,22 @@ def create_app(folder: Path) -> FastAPI:
     polled = PollingTransport(identity, poll_seconds=settings.poll_seconds)
     transport = Roads(HttpTransport(identity, private_addresses=settings.private_addresses), polled)
     federation = Federation(registry, transport, deadline_seconds=settings.deadline_seconds)
+    runs = Runs(
+        folder,
+        open_database(settings.database or folder / DATABASE_FILE),
+        transport=transport,
+        identity=identity,
+        members=registry.members,
+        limits=settings.run_limits,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for assembly in Assembly:  # gene tables are read before the first question, not by it
             await anyio.to_thread.run_sync(find_gene, "", assembly)
+        await runs.start()
         yield
+        await runs.close()
         await federation.close()
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -49,6 +62,7 @@ def create_app(folder: Path) -> FastAPI:
     )
     app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url))
+    app.include_router(analyses_router(runs))
     app.include_router(network_router(federation, settings))
     app.include_router(services_router(federation, settings))
     app.router.routes.extend(pages.routes(federation))  # last: it takes every address that is left

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.federation.fan_out import DEADLINE_SECONDS
 from cohelix.federation.polling import POLL_SECONDS, POLL_SECONDS_MAX
+from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.signing import create_identity
 from cohelix.federation.transport import checked_address, is_private
 
 _FILE = "hub.toml"
+DATABASE_FILE = "hub.sqlite"
 _NAME = "Cohelix federation"
 _ENVIRONMENT = "COHELIX_HUB_"
 
@@ -36,6 +38,16 @@ class HubSettings(BaseModel):
     private_addresses
         Whether members at private and loopback addresses, and over plain http, may be dialled. A hub made with such
         an address of its own starts with true.
+    database
+        Where runs are kept: `postgresql+psycopg://USER@HOST/NAME`; empty for a SQLite file in the hub's folder.
+    runs_at_once, runs_waiting
+        Analyses that are driven at the same time, and that are under way at most, those that wait included.
+    run_deadline_seconds
+        From the proposal of an analysis until it is given up.
+    run_open_seconds
+        How long members may take to say whether they take part; who has not said so by then is left out.
+    aggregators
+        Ids of the members that are asked first to add up shares, in order, with commas or spaces between.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +58,23 @@ class HubSettings(BaseModel):
     deadline_seconds: float = Field(default=DEADLINE_SECONDS, gt=0, le=60)
     poll_seconds: float = Field(default=POLL_SECONDS, ge=1, le=POLL_SECONDS_MAX)
     private_addresses: bool = False
+    database: str = ""
+    runs_at_once: int = Field(default=2, ge=1, le=64)
+    runs_waiting: int = Field(default=100, ge=1, le=10_000)
+    run_deadline_seconds: float = Field(default=86_400.0, gt=0)
+    run_open_seconds: float = Field(default=60.0, gt=0, le=3600)
+    aggregators: str = ""
+
+    @property
+    def run_limits(self) -> RunLimits:
+        """The settings of runs."""
+        return RunLimits(
+            at_once=self.runs_at_once,
+            waiting_max=self.runs_waiting,
+            deadline_seconds=self.run_deadline_seconds,
+            open_seconds=self.run_open_seconds,
+            aggregators=tuple(self.aggregators.replace(",", " ").split()),
+        )
 
 
 def make_hub(folder: Path, *, url: str, name: str | None = None) -> HubSettings:

@@ -30,13 +30,14 @@ class Terms(Wire):
     `people_bound` is a bound on how many people it brings, a power of two, 0 where it contributes nothing; `mac_floor` how
     many copies of the rarer allele it demands of a released line; `policy` its policy in words; `open_data` says that all
     its datasets of the plan are open; `node_level` that it agrees to estimates of its own at the plan's loci; `assembly` is
-    that of its datasets.
+    that of its datasets; `aggregators` are those on its own list of peers.
     """
 
     people_bound: int = Field(default=0, ge=0)
     mac_floor: int = Field(default=0, ge=0)
     open_data: bool = False
     node_level: bool = False
+    aggregators: tuple[str, ...] = ()
     policy: str = Field(default="", max_length=2000)
     assembly: str = ""
 
@@ -221,7 +222,8 @@ class RunNode(Wire):
 
 
 class Run(Wire):
-    """A run as the hub tells it. Times are RFC 3339, UTC; `seconds_left` is an estimate; `files` are there when released."""
+    """A run as the hub tells it. Times are RFC 3339, UTC; `fraction` of the table is written and
+    `seconds_left` an estimate; `people` are the pooled number, once opened; `files` are there when released."""
 
     id: str
     state: RunState
@@ -235,9 +237,10 @@ class Run(Wire):
     deadline: str
     ended_at: str | None = None
     variants: int | None = None
+    people: int | None = None
     asks: int = 0
     blocks_done: int = 0
-    blocks: int | None = None
+    fraction: float = 0.0
     seconds_left: float | None = None
     files: tuple[str, ...] = ()
 
