@@ -10,6 +10,7 @@ import typer
 
 from cohelix import __version__
 from cohelix.cli import (
+    analysis,
     analysis_plot,
     ask,
     cohort,
@@ -53,7 +54,20 @@ def _options(
     """Nothing to do before a command."""
 
 
-for _noun in (ask, cohort, analysis_plot, node_serve, node, node_life, node_ontologies, node_policy, node_quality, hub, demo):
+for _noun in (
+    ask,
+    cohort,
+    analysis,
+    analysis_plot,
+    node_serve,
+    node,
+    node_life,
+    node_ontologies,
+    node_policy,
+    node_quality,
+    hub,
+    demo,
+):
     _noun.register(app)
 
 

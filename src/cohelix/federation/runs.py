@@ -35,7 +35,6 @@ from cohelix.wire.plan import Plan, plan_hash
 if TYPE_CHECKING:  # methods and their compiled kernels are loaded with the first run, not when the hub starts
     from cohelix.federation.driving import RunDriver
 
-RUNS_FOLDER = "runs"
 _CHECK_SECONDS = 60.0
 _SUMMING: tuple[Summing, ...] = ("shares", "masks", "plain")
 _log = structlog.get_logger("cohelix.federation")
@@ -57,7 +56,7 @@ class Runs:
     ) -> None:
         self._clock = clock or SystemClock()
         self.store = RunStore(engine, clock=self._clock)
-        self._folder = folder / RUNS_FOLDER
+        self._folder = folder / "runs"
         self._limits = limits
         self._stage = Stagehands(
             store=self.store,

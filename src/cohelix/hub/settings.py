@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,8 +17,12 @@ from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.signing import create_identity
 from cohelix.federation.transport import checked_address, is_private
 
+if TYPE_CHECKING:
+    from cohelix.federation.run_store import RunStore
+
 _FILE = "hub.toml"
 DATABASE_FILE = "hub.sqlite"
+RUNS_FOLDER = "runs"
 _NAME = "Cohelix federation"
 _ENVIRONMENT = "COHELIX_HUB_"
 
@@ -115,3 +120,18 @@ def read_settings(folder: Path) -> HubSettings:
     except ValidationError as error:
         fault = error.errors()[0]
         raise BadUsage(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
+
+
+def open_runs(folder: Path) -> RunStore:
+    """The runs of a hub's folder, beside a hub that may be serving."""
+    from cohelix.db import open_database
+    from cohelix.federation.run_store import RunStore
+
+    return RunStore(open_database(read_settings(folder).database or folder / DATABASE_FILE))
+
+
+def verdicts_of(folder: Path, run: str) -> list[dict[str, Any]]:
+    """What the automatic check said of the files of a finished run; empty before."""
+    path = folder / RUNS_FOLDER / run / "verdicts.json"
+    found: list[dict[str, Any]] = json.loads(path.read_bytes()) if path.is_file() else []
+    return found

@@ -8,18 +8,19 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
-from pydantic import ValidationError
 
 from cohelix import __version__
-from cohelix.core.errors import BadFile, BadQuestion, BadUsage, CohelixError, NotFound, NotPermitted, Unreachable
+from cohelix.core.errors import BadUsage
+from cohelix.sdk.analyses import AnalysesClient
+from cohelix.sdk.answers import problem_of, read_answer, read_document, unreachable
 from cohelix.sdk.frames import Kind, Tabular
+from cohelix.wire.cohorts import CohortCountAnswer
 from cohelix.wire.federation import (
     DatasetsAnswer,
     GeneAnswer,
@@ -160,6 +161,30 @@ class Members(Tabular, MembersAnswer):
             yield (one.id, one.state, one.name, one.country, one.url, one.last_seen, one.may_overlap)
 
 
+class CohortCount(Tabular, CohortCountAnswer):
+    """How many people an expression means; as a table one row for each node and dataset."""
+
+    columns: ClassVar[dict[str, Kind]] = {
+        "node": "text",
+        "node_status": "text",
+        "dataset": "text",
+        "dataset_status": "text",
+        "reason": "text",
+        "count": "whole",
+    }
+
+    def rows(self) -> Iterable[Sequence[Any]]:
+        for node in self.nodes:
+            if not node.datasets:
+                yield (node.node, node.status, None, None, node.reason, None)
+            for one in node.datasets:
+                yield (node.node, node.status, one.id, one.status, one.reason, one.count)
+
+    def caption(self) -> str:
+        told = "no dataset answered" if self.pooled.count is None else f"{self.pooled.count} people"
+        return f"{self.text}: {told}" + (f" in {', '.join(self.pooled.nodes)}" if self.pooled.nodes else "")
+
+
 class Client:
     """A hub, asked from Python; close it, or use it as a context manager.
 
@@ -170,6 +195,7 @@ class Client:
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.Client(**_settings(self.url, timeout_seconds))
+        self.analyses = AnalysesClient(self._http, self.url)
 
     def __enter__(self) -> Client:
         return self
@@ -197,12 +223,12 @@ class Client:
             ) as answer:
                 if answer.status_code != 200:
                     answer.read()
-                    raise _problem(answer)
+                    raise problem_of(answer)
                 reader = _Events()
                 for line in answer.iter_lines():
                     yield from reader.take(line)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
 
     def region(self, region: str, *, assembly: str, limit: int = 10_000, after: str | None = None) -> Variants:
         """Variants that overlap a region (`22:50313000-50314000`, 1-based, inclusive), in order, `limit` at most.
@@ -225,6 +251,19 @@ class Client:
         """Every member's datasets."""
         return self._ask(Datasets, "/api/v1/datasets", {})
 
+    def cohort_count(self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = ()) -> CohortCount:
+        """How many people an expression means, at every member and in all.
+
+        Parameters
+        ----------
+        expression
+            As text (`sex=female and not disease=OMIM:1`) or as a document (`{"all": […]}`).
+        datasets
+            Ids as NODE:DATASET; none for all.
+        """
+        question = {"expression": expression, "datasets": list(datasets)}
+        return read_answer(CohortCount, self._send("POST", "/api/v1/cohorts/count", {"json": question}))
+
     def members(self) -> Members:
         """The federation's members and their states."""
         return self._ask(Members, "/api/v1/members", {})
@@ -233,16 +272,16 @@ class Client:
         self, path: str = "", parameters: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """A Beacon v2 question to the network: GET with parameters, or POST with a body; gives Beacon's document."""
-        return _document(self._send(*_beacon(path, parameters, body)))
+        return read_document(self._send(*_beacon(path, parameters, body)))
 
     def _ask(self, kind: type[_Answer], path: str, parameters: Mapping[str, Any]) -> _Answer:
-        return _read(kind, self._send("GET", path, {"params": parameters}))
+        return read_answer(kind, self._send("GET", path, {"params": parameters}))
 
     def _send(self, method: str, path: str, rest: Mapping[str, Any]) -> httpx.Response:
         try:
             return self._http.request(method, path, **rest)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
 
 
 class AsyncClient:
@@ -277,13 +316,13 @@ class AsyncClient:
             ) as answer:
                 if answer.status_code != 200:
                     await answer.aread()
-                    raise _problem(answer)
+                    raise problem_of(answer)
                 reader = _Events()
                 async for line in answer.aiter_lines():
                     for event in reader.take(line):
                         yield event
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
 
     async def region(self, region: str, *, assembly: str, limit: int = 10_000, after: str | None = None) -> Variants:
         """As `Client.region`."""
@@ -303,6 +342,19 @@ class AsyncClient:
         """As `Client.datasets`."""
         return await self._ask(Datasets, "/api/v1/datasets", {})
 
+    async def cohort_count(self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = ()) -> CohortCount:
+        """How many people an expression means, at every member and in all.
+
+        Parameters
+        ----------
+        expression
+            As text (`sex=female and not disease=OMIM:1`) or as a document (`{"all": […]}`).
+        datasets
+            Ids as NODE:DATASET; none for all.
+        """
+        question = {"expression": expression, "datasets": list(datasets)}
+        return read_answer(CohortCount, await self._send("POST", "/api/v1/cohorts/count", {"json": question}))
+
     async def members(self) -> Members:
         """As `Client.members`."""
         return await self._ask(Members, "/api/v1/members", {})
@@ -311,16 +363,16 @@ class AsyncClient:
         self, path: str = "", parameters: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """As `Client.beacon`."""
-        return _document(await self._send(*_beacon(path, parameters, body)))
+        return read_document(await self._send(*_beacon(path, parameters, body)))
 
     async def _ask(self, kind: type[_Answer], path: str, parameters: Mapping[str, Any]) -> _Answer:
-        return _read(kind, await self._send("GET", path, {"params": parameters}))
+        return read_answer(kind, await self._send("GET", path, {"params": parameters}))
 
     async def _send(self, method: str, path: str, rest: Mapping[str, Any]) -> httpx.Response:
         try:
             return await self._http.request(method, path, **rest)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
 
 
 def connect(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
@@ -395,61 +447,3 @@ def _counts(row: PopulationCounts | None) -> tuple[Any, ...]:
 def _beacon(path: str, parameters: Mapping[str, Any] | None, body: Mapping[str, Any] | None) -> tuple[str, str, dict[str, Any]]:
     place = "/beacon/v2/" + quote(path.strip("/"), safe="/:<>")
     return ("GET", place, {"params": parameters}) if body is None else ("POST", place, {"json": body})
-
-
-def _read(kind: type[_Answer], answer: httpx.Response) -> _Answer:
-    if answer.status_code != 200:
-        raise _problem(answer)
-    try:
-        return kind.model_validate_json(answer.content)
-    except ValidationError as error:
-        raise Unreachable(f"{answer.url.host} answered, but not as a hub of this version does") from error
-
-
-def _document(answer: httpx.Response) -> dict[str, Any]:
-    """Beacon's own document; its errors come as the house's."""
-    try:
-        document = answer.json()
-    except json.JSONDecodeError as error:
-        raise Unreachable(f"{answer.url.host} answered, but not as a Beacon does") from error
-    if answer.status_code != 200 or not isinstance(document, dict):
-        raise _problem(answer)
-    return document
-
-
-def _problem(answer: httpx.Response) -> CohelixError:
-    """The error that a problem document (or Beacon's error body) tells of."""
-    try:
-        document = answer.json()
-    except ValueError:
-        document = {}
-    if not isinstance(document, dict):
-        document = {}
-    beacon_error = document.get("error")
-    words = beacon_error.get("errorMessage") if isinstance(beacon_error, dict) else document.get("detail")
-    slug = str(document.get("type", "")).rpartition("/")[2]
-    by_status: dict[int, type[CohelixError]] = {400: BadQuestion, 403: NotPermitted, 404: NotFound, 503: Unreachable}
-    other = BadQuestion if 400 <= answer.status_code < 500 else CohelixError
-    kind = _tree().get(slug) or by_status.get(answer.status_code, other)
-    title, _, rest = str(words or "").partition(": ")  # in Beacon's body the title is a part of the words
-    named = next((one for one in _tree().values() if one.title == title), None) if beacon_error else None
-    if named:
-        kind, words = named, rest
-    detail = "; ".join([str(words or f"HTTP {answer.status_code}"), *map(str, document.get("errors") or ())])
-    return kind(detail)
-
-
-def _tree() -> dict[str, type[CohelixError]]:
-    """The house's errors by slug, but for those that need more than a detail."""
-    found: dict[str, type[CohelixError]] = {}
-    waiting: list[type[CohelixError]] = [CohelixError]
-    while waiting:
-        kind = waiting.pop()
-        if not issubclass(kind, BadFile):
-            found[kind.slug] = kind
-            waiting.extend(kind.__subclasses__())
-    return found
-
-
-def _unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
-    return Unreachable(f"no hub answers at {url} ({type(error).__name__})")

@@ -76,14 +76,15 @@ class Tabular(ABC):
         rows = list(self.rows())
         head = "".join(f"<th>{escape(name)}</th>" for name in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_shown(value))}</td>" for value in row) + "</tr>" for row in rows[:_ROWS_SHOWN]
+            "<tr>" + "".join(f"<td>{escape(shown(value))}</td>" for value in row) + "</tr>" for row in rows[:_ROWS_SHOWN]
         )
         left = len(rows) - _ROWS_SHOWN
         rest = f"<p>… and {left} more rows</p>" if left > 0 else ""
         return f"<p>{escape(self.caption())}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a cell of a page: empty where it is not known."""
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,201 @@
+"""`cohelix analysis check|run|status|result|cancel`: plans, runs and released results; and the hub's `runs` and `review`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cohelix.cli.groups import add_group, analysis_app, hub_app
+
+if TYPE_CHECKING:
+    from cohelix.sdk.analyses import Analysis, Event
+
+_Plan = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="A plan, YAML or JSON: docs/reference/plan.md.")]
+_RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of an analysis, as `analysis run` prints it.")]
+_Hub = Annotated[str, typer.Option("--hub", metavar="URL", envvar="COHELIX_HUB", help="The hub's address.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+_Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder for the result files.")]
+_HubFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The hub's folder.")]
+_BY_POLICY = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    add_group(app, analysis_app)
+    add_group(app, hub_app)
+    analysis_app.command("check")(check)
+    analysis_app.command("run")(run)
+    analysis_app.command("status")(status)
+    analysis_app.command("result")(result)
+    analysis_app.command("cancel")(cancel)
+    hub_app.command("runs")(runs)
+    hub_app.command("review")(review)
+
+
+def check(plan: _Plan, *, hub: _Hub, as_json: _Json = False) -> None:
+    """What every node would say to a plan, how many people (at least), and how long it takes; begins nothing.
+
+    Exit status 3 where too few nodes would take part.
+    """
+    from cohelix.sdk import connect
+    from cohelix.wire.plan import read_plan
+
+    read = read_plan(plan)
+    with connect(hub) as client:
+        found = client.analyses.check(read)
+    typer.echo(found.model_dump_json() if as_json else str(found))
+    if not found.possible:
+        raise typer.Exit(_BY_POLICY)
+
+
+def run(plan: _Plan, *, hub: _Hub, out: _Out, as_json: _Json = False) -> None:
+    """Run a plan over the federation, wait for its release, and fetch the result files.
+
+    Progress goes to standard error. Exit status 3 where the analysis is refused, or held until people release it: fetch it
+    later with `cohelix analysis result RUN`.
+    """
+    from cohelix.sdk import connect
+    from cohelix.sdk.analyses import checked_folder
+    from cohelix.wire.plan import read_plan
+
+    read, folder = read_plan(plan), checked_folder(out)
+    with connect(hub) as client:
+        begun = client.analyses.propose(read)
+        typer.echo(f"analysis {begun.id} of {begun.plan['project']} is proposed", err=True)
+        found = client.analyses.wait(begun.id, say=_say)
+        if found.state == "released":
+            client.analyses.result(found.id, folder)
+    _finish(found, folder if found.state == "released" else None, as_json)
+
+
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="The id of an analysis; all of them without.")] = None,
+    *,
+    hub: _Hub,
+    as_json: _Json = False,
+) -> None:
+    """The state of an analysis, its nodes and how far it is; or the newest analyses."""
+    from cohelix.sdk import connect
+
+    with connect(hub) as client:
+        found = client.analyses.list() if run is None else client.analyses.status(run)
+    typer.echo(found.model_dump_json() if as_json else str(found))
+
+
+def result(run: _RunId, *, hub: _Hub, out: _Out, as_json: _Json = False) -> None:
+    """Fetch the result files of a released analysis; exit status 3 where it is not released."""
+    from cohelix.sdk import connect
+    from cohelix.sdk.analyses import checked_folder
+
+    folder = checked_folder(out)
+    with connect(hub) as client:
+        found = client.analyses.status(run)
+        if found.state == "released":
+            client.analyses.result(run, folder)
+    _finish(found, folder if found.state == "released" else None, as_json)
+
+
+def cancel(run: _RunId, *, hub: _Hub, as_json: _Json = False) -> None:
+    """End an analysis that is under way; what nodes kept for it goes."""
+    from cohelix.sdk import connect
+
+    with connect(hub) as client:
+        found = client.analyses.cancel(run)
+    typer.echo(found.model_dump_json() if as_json else found.caption())
+
+
+def runs(folder: _HubFolder, as_json: _Json = False) -> None:
+    """The analyses of a hub, the newest first; works beside a hub that serves."""
+    from cohelix.cli.tables import show_table
+    from cohelix.federation.runs import tell
+    from cohelix.hub.settings import open_runs
+
+    store = open_runs(folder)
+    found = [tell(one) for one in store.newest(1000)]
+    store.close()
+    if as_json:
+        typer.echo(json.dumps({"runs": [one.model_dump(mode="json") for one in found]}, ensure_ascii=False))
+        return
+    rows = [(one.id, one.state, one.plan.get("project"), one.plan.get("method"), one.proposed_at, one.reason) for one in found]
+    show_table(("Analysis", "State", "Project", "Method", "Proposed", "Reason"), rows)
+
+
+def review(
+    folder: _HubFolder,
+    run: _RunId,
+    *,
+    by: Annotated[str | None, typer.Option("--by", metavar="ROLE", help="Who reviews: a name or a role.")] = None,
+    release: Annotated[bool, typer.Option("--release", help="Agree to the release.")] = False,
+    refuse: Annotated[str | None, typer.Option("--refuse", metavar="REASON", help="Refuse the release, and say why.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """See the automatic verdicts on a held analysis, and release or refuse it; works beside a hub that serves.
+
+    Two different people must agree to a release; where all data are open, one suffices. One refusal ends it.
+    """
+    from cohelix.core.errors import BadUsage
+    from cohelix.federation.runs import review as write_down
+    from cohelix.federation.runs import reviewers_needed, tell
+    from cohelix.hub.settings import open_runs, verdicts_of
+
+    if release and refuse is not None:
+        raise BadUsage("a review releases or refuses: give one of --release and --refuse")
+    if (release or refuse is not None) and not by:
+        raise BadUsage("say who reviews: --by ROLE")
+    store = open_runs(folder)
+    stored = store.get(run)
+    if release or refuse is not None:
+        stored = write_down(store, run, role=str(by), release=release, reason=refuse)
+    said, verdicts, needed = store.reviews(run), verdicts_of(folder, run), reviewers_needed(stored)
+    store.close()
+    if as_json:
+        document: dict[str, Any] = {
+            "run": tell(stored).model_dump(mode="json"),
+            "reviews": [one.model_dump(mode="json") for one in said],
+            "verdicts": verdicts,
+            "reviewersNeeded": needed,
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    typer.echo(f"analysis {run} is {stored.state}" + (f": {stored.reason}" if stored.reason else ""))
+    for one in verdicts:
+        typer.echo(f"{one['file']}: {one['verdict']}: {'; '.join(one['reasons'])}")
+    for word in said:
+        typer.echo(f"{word.role}: {word.decision}" + (f": {word.reason}" if word.reason else ""))
+    if stored.state == "held":
+        typer.echo(f"{sum(word.decision == 'release' for word in said)} of {needed} reviewers have agreed")
+
+
+def _say(event: Event) -> None:
+    """An event in words, on standard error."""
+    told, node = event.document, event.document.get("node")
+    if event.event == "state":
+        words = str(told.get("state"))
+    elif event.event == "progress":
+        left = told.get("secondsLeft")
+        words = f"{told.get('step')}: block {told.get('block')} of {told.get('blocks')}, {float(told.get('fraction', 0)):.0%}"
+        words += "" if left is None else f", about {left:.0f} s left"
+    else:
+        words = f"{node}: {event.event}" if node else event.event
+    reason = f": {told['reason']}" if told.get("reason") else ""
+    typer.echo(f"{words}{reason}", err=True)
+
+
+def _finish(found: Analysis, folder: Path | None, as_json: bool) -> None:
+    """Tell how an analysis stands, and leave with the exit status of it."""
+    files = [] if folder is None else [str(folder / name) for name in found.files]
+    if as_json:
+        typer.echo(json.dumps({**found.model_dump(mode="json"), "downloaded": files}, ensure_ascii=False))
+    else:
+        typer.echo(found.caption())
+        for name in files:
+            typer.echo(name)
+        if found.state == "held":
+            typer.echo(f"It waits for its reviewers; then: cohelix analysis result {found.id} --out DIR")
+    if found.state == "aborted":
+        raise typer.Exit(1)
+    if found.state != "released":
+        raise typer.Exit(_BY_POLICY)
