@@ -190,7 +190,7 @@ class _Demonstration:
                 return self._join(processes, target, share, hub_folder)
 
             servers = dict(zip(folders, _side_by_side(processes, enter, shares.shares), strict=True))
-        return DemoFederation(processes, hub, servers, folders, shares, dataset=shares.kind)
+        return DemoFederation(processes, hub, servers, folders, shares, dataset=shares.kind, hub_folder=hub_folder)
 
     def _load(self, processes: Processes, target: Path, share: Share, shares: Shares) -> None:
         member, start = share.member, self._clock.monotonic()
@@ -219,11 +219,14 @@ class _Demonstration:
         return server
 
     def _ask(self, federation: DemoFederation) -> None:
+        from cohelix.cli.demo_analysis import ANALYSIS_JOURNEYS
         from cohelix.cli.demo_journeys import JOURNEYS
         from cohelix.cli.demo_patients import PATIENT_JOURNEYS, load_patients
 
         with self._show.step("journeys", "Asking the federation"):
             self._go(federation, JOURNEYS)
+        with self._show.step("analysis", "A federated analysis, summed so that nobody sees a member's figures"):
+            self._go(federation, ANALYSIS_JOURNEYS)
         with self._show.step("patients", "Simulated patients at two members, simulated leukaemias at the two others"):
             self._go(federation, (("patients-load", load_patients), *PATIENT_JOURNEYS))
         self.report["members"] = federation.members

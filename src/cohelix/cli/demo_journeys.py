@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,7 @@ class DemoFederation:
     folders: dict[str, Path]
     shares: Shares
     dataset: str
+    hub_folder: Path
     members: list[Detail] = field(default_factory=list)
     frequency: Detail | None = None
 
@@ -77,6 +78,11 @@ class DemoFederation:
     def ask(self, *words: str) -> Any:
         """Ask with the command line, as a process of its own; the answer is its JSON document."""
         return json.loads(self.processes.run(f"ask-{words[0]}", *words, "--hub", self.hub.url, "--json"))
+
+    def ask_analysis(self, *words: str, ended: Container[int] = (0,)) -> Any:
+        """A command of `cohelix analysis` to the hub; the answer is its JSON document."""
+        asked = ("analysis", *words, "--hub", self.hub.url, "--json")
+        return json.loads(self.processes.run(f"analysis-{words[0]}", *asked, ended=ended))
 
     def at_every_node(self, noun: str, *words: str) -> list[str]:
         """What `cohelix node <noun>` prints in each node's folder, two at a time."""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, NamedTuple, Self
@@ -50,13 +50,13 @@ class Processes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.stop_all()
 
-    def run(self, name: str, *arguments: str) -> str:
-        """Run a command to its end and return its standard output; raises `CohelixError` with its last words if it fails."""
+    def run(self, name: str, *arguments: str, ended: Container[int] = (0,)) -> str:
+        """Run a command to its end and return its standard output; `CohelixError` with its last words for another status."""
         with (self._logs / f"{name}.log").open("a", encoding="utf-8") as log:
             process = self._start(arguments, log)
         output = process.communicate()[0]
         self._forget(process)
-        if process.returncode != 0:
+        if process.returncode not in ended:
             raise CohelixError(f"cohelix {' '.join(arguments[:2])} ended with {process.returncode}: {self._said(name)}")
         return output
 
