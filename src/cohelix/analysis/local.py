@@ -36,16 +36,13 @@ _FILE, _FORMAT = "local.json", 1
 _ROWS_AT_ONCE = 1 << 20
 
 
-def covariate_names(plan: Plan, nodes: Sequence[str], *, components: bool = False) -> tuple[str, ...]:
-    """The names of the covariates' columns, in order; those of components stand last, and only where they are made."""
-    names = tuple(column.name for column in covariate_columns(plan, nodes))
-    numbers = [one.component for one in plan.covariates if isinstance(one, ComponentNumber)]
-    return (*names, *(f"component:{number}" for number in numbers)) if components else names
+def covariate_names(plan: Plan, nodes: Sequence[str]) -> tuple[str, ...]:
+    """The names of the covariates' columns, in order; those of components stand last: nodes add them when they are made."""
+    components = tuple(f"component:{one.component}" for one in plan.covariates if isinstance(one, ComponentNumber))
+    return (*(column.name for column in covariate_columns(plan, nodes)), *components)
 
 
-def study_of(
-    plan: Plan, variants: VariantList, nodes: Sequence[str], *, people_max: int, mac_floor: int = 0, components: bool = False
-) -> Study:
+def study_of(plan: Plan, variants: VariantList, nodes: Sequence[str], *, people_max: int, mac_floor: int = 0) -> Study:
     """What the coordinator knows of a run before its first sum.
 
     Parameters
@@ -54,12 +51,10 @@ def study_of(
         Ids of the contributors.
     people_max
         Public bound on the people of all contributors together.
-    components
-        Whether ancestry components are already made, and are covariates now.
     """
     return Study(
         n_variants=len(variants),
-        covariates=covariate_names(plan, nodes, components=components),
+        covariates=covariate_names(plan, nodes),
         traits=tuple(column.name for column in trait_columns(plan)),
         binary=plan.binary,
         nodes=len(nodes),
@@ -123,13 +118,23 @@ def rows_of(version: OpenVersion, variants: VariantList) -> IntArray:
     return found
 
 
-def prepare(study: StudyPeople, variants: VariantList, folder: Path, *, nodes: Sequence[str]) -> None:
+def prepare(
+    study: StudyPeople,
+    variants: VariantList,
+    folder: Path,
+    *,
+    nodes: Sequence[str],
+    node_level: bool = False,
+    mac_floor: int = 0,
+) -> None:
     """Write the node's part of a run into an existing folder, for `local_data`; it is there whole or not at all.
 
     Parameters
     ----------
     nodes
-        Ids of all contributors: they make the columns of the covariate `node`.
+        Ids of all contributors in the order of the roster: they make the columns of the covariate `node`.
+    node_level, mac_floor
+        Whether the node's own policy agrees to estimates of its own, and its floor on minor allele counts for these.
     """
     columns = covariate_columns(study.plan, nodes)
     with _new_array(folder / "covariates.npy", (study.n, len(columns))) as covariates:
@@ -142,6 +147,9 @@ def prepare(study: StudyPeople, variants: VariantList, folder: Path, *, nodes: S
     document = {
         "format": _FORMAT,
         "people": study.n,
+        "place": list(nodes).index(study.node),
+        "node_level": node_level and study.plan.release.node_level,
+        "mac_floor": mac_floor,
         "haploid_two": study.plan.dosage_x == "haploid-two",
         "datasets": [[part.dataset, part.version.manifest.version] for part in study.parts],
     }
@@ -187,7 +195,14 @@ def local_data(node_folder: Path, folder: Path) -> LocalData:
         start += len(held)
     if not people == start == len(covariates) == len(traits):
         raise Damaged("the node's part of the run is of different numbers of people", path=str(folder))
-    return LocalData(covariates, traits, StoreGenotypes(parts, people))
+    return LocalData(
+        covariates,
+        traits,
+        StoreGenotypes(parts, people),
+        place=int(document["place"]),
+        node_level=bool(document["node_level"]),
+        mac_floor=int(document["mac_floor"]),
+    )
 
 
 def _contigs(variants: VariantList) -> list[tuple[str, range]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,13 +12,14 @@ import numpy as np
 
 from cohelix.bank.answers import PeopleCount
 from cohelix.bank.cases import NOT_COUNTED
+from cohelix.bank.cohort_count import cohort_mask
 from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, published
 from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
-from cohelix.core.arrays import IntArray
+from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged, NotFound
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
@@ -26,6 +27,7 @@ from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AN, tell_parts
 from cohelix.genotypes import Cohort
 from cohelix.wire.dataset import DatasetRecord
+from cohelix.wire.expression import Expression
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
 
 T = TypeVar("T")
@@ -219,6 +221,29 @@ class Bank:
         """
         opened = self._opened
         answers = {dataset: self.view(dataset).count_people(query) for dataset, query in queries.items()}
+        return self._counted(opened, answers, lambda name: opened.views[name].people_meeting(queries[name]))
+
+    def count_cohort(
+        self, expression: Expression, datasets: Collection[DatasetId] | None = None
+    ) -> tuple[dict[DatasetId, PeopleCount], PeopleCount]:
+        """How many people an expression means in each of these datasets (None: in all), and in the node as `count_people`."""
+        return self._undamaged(lambda: self._cohort(expression, datasets))
+
+    def _cohort(
+        self, expression: Expression, datasets: Collection[DatasetId] | None
+    ) -> tuple[dict[DatasetId, PeopleCount], PeopleCount]:
+        opened = self._opened
+        wanted = opened.marks if datasets is None else datasets
+        answers = {name: view.count_cohort(expression) for name, view in opened.views.items() if name in wanted}
+        whole = self._counted(opened, answers, lambda name: cohort_mask(opened.versions[name], expression))
+        damaged = {name: PeopleCount("not_assessed", DAMAGED, None) for name in opened.damaged if name in wanted}
+        return answers | damaged, whole
+
+    @staticmethod
+    def _counted(
+        opened: _Opened, answers: Mapping[DatasetId, PeopleCount], meeting: Callable[[DatasetId], BoolArray]
+    ) -> PeopleCount:
+        """The node's people over datasets that answered, each once; `meeting` gives those of an open dataset."""
         answered = [dataset for dataset, answer in answers.items() if answer.status == "answered"]
         if not answered:
             return next(iter(answers.values()), PeopleCount("not_assessed", "no dataset was asked", None))
@@ -227,7 +252,7 @@ class Bank:
         for dataset in sorted(answered, key=lambda name: opened.views[name].record.disclosure != "open"):
             people = opened.register.people(dataset)
             if opened.views[dataset].record.disclosure == "open":
-                met[people[opened.views[dataset].people_meeting(queries[dataset])]] = True
+                met[people[meeting(dataset)]] = True
             elif not known[people].any():
                 floored += answers[dataset].count or 0
             known[people] = True

@@ -11,6 +11,7 @@ import numpy as np
 
 from cohelix.bank.answers import CaseOfVariant, EntryPage, FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.cases import NOT_COUNTED, Cases
+from cohelix.bank.cohort_count import count_cohort
 from cohelix.bank.criteria import (
     assessed,
     biosamples_meeting,
@@ -35,6 +36,7 @@ from cohelix.genotypes.annotations import Annotation
 from cohelix.genotypes.structural import REFERENCE_BLOCKS
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.dataset import DatasetRecord
+from cohelix.wire.expression import Expression
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
 NO_GROUPS = Groups()
@@ -211,6 +213,10 @@ class DatasetView:
         if told is None:
             return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
         return PeopleCount("answered", None, told)
+
+    def count_cohort(self, expression: Expression) -> PeopleCount:
+        """How many people an expression means; on a floored dataset as `count_people` counts those who meet a list."""
+        return count_cohort(self._version, expression, self.count_people)
 
     def _fewest_around(self, query: PeopleQuery) -> int:
         """How many people meet the question without the one of its criteria that leaves out fewest.

@@ -55,7 +55,7 @@ def frequency(
         _print_json(answer)
     else:
         _show_frequency(answer, sexes=sexes)
-    _finish(answer.nodes, strict=strict)
+    finish(answer.nodes, strict=strict)
 
 
 def region(
@@ -78,7 +78,7 @@ def region(
         _print_json(answer)
     else:
         _show_region(answer, f"{answer.region} ({answer.assembly})")
-    _finish(answer.nodes, strict=strict)
+    finish(answer.nodes, strict=strict)
 
 
 def gene(
@@ -101,7 +101,7 @@ def gene(
         _print_json(answer)
     else:
         _show_region(answer, f"{answer.gene.symbol} {answer.gene.name} {answer.region} ({answer.assembly})")
-    _finish(answer.nodes, strict=strict)
+    finish(answer.nodes, strict=strict)
 
 
 def datasets(hub: _Hub, strict: _Strict = False, as_json: _Json = False, timeout: _Seconds = 30.0) -> None:
@@ -128,8 +128,8 @@ def datasets(hub: _Hub, strict: _Strict = False, as_json: _Json = False, timeout
             for one in records
         ]
         show_table(("Dataset", "Title", "Assembly", "Disclosure", "People", "Variants", "Populations"), rows)
-        _show_absent(answer.nodes)
-    _finish(answer.nodes, strict=strict)
+        show_absent(answer.nodes)
+    finish(answer.nodes, strict=strict)
 
 
 def members(hub: _Hub, as_json: _Json = False, timeout: _Seconds = 30.0) -> None:
@@ -185,7 +185,7 @@ def beacon(
         _show_beacon(document)
     roads = _roads(document)
     if roads:
-        _finish(roads, strict=strict)
+        finish(roads, strict=strict)
 
 
 def _no_number(word: str) -> float:
@@ -208,7 +208,7 @@ def _show_frequency(answer: FrequencyAnswer, *, sexes: bool) -> None:
         for dataset in node.datasets:
             if dataset.status != "answered":
                 _say(f"{dataset.id}: {dataset.status.replace('_', ' ')}: {dataset.reason}")
-    _show_absent(answer.nodes)
+    show_absent(answer.nodes)
 
 
 def _frequency_rows(node: NodeAnswer, dataset: DatasetFrequency, *, sexes: bool) -> Iterable[Sequence[Any]]:
@@ -249,7 +249,7 @@ def _show_region(answer: RegionAnswer, title: str) -> None:
         for dataset in node.datasets:
             if dataset.status != "answered":
                 _say(f"{dataset.id}: {dataset.status.replace('_', ' ')}: {dataset.reason}")
-    _show_absent(answer.nodes)
+    show_absent(answer.nodes)
 
 
 def _show_beacon(document: dict[str, Any]) -> None:
@@ -261,7 +261,7 @@ def _show_beacon(document: dict[str, Any]) -> None:
     count = summary.get("numTotalResults")
     title = f"exists: {'yes' if summary.get('exists') else 'no'}" + ("" if count is None else f", {count} in all")
     show_table(("Dataset", "Exists", "Results", "Status"), rows, title=title)
-    _show_absent(_roads(document))
+    show_absent(_roads(document))
 
 
 def _roads(document: dict[str, Any]) -> list[Road]:
@@ -272,13 +272,14 @@ def _roads(document: dict[str, Any]) -> list[Road]:
     return [Road.model_validate(node) for node in nodes or ()]
 
 
-def _show_absent(nodes: Iterable[Road | NodeAnswer]) -> None:
+def show_absent(nodes: Iterable[Road | NodeAnswer]) -> None:
+    """Name the members that did not answer."""
     for node in nodes:
         if node.status != "answered":
             _say(f"{node.node} is absent ({node.status}): {node.reason}")
 
 
-def _finish(nodes: Sequence[Road | NodeAnswer], *, strict: bool) -> None:
+def finish(nodes: Sequence[Road | NodeAnswer], *, strict: bool) -> None:
     """Exit status 5 where no member answered, 4 with `--strict` where one did not."""
     answered = sum(node.status == "answered" for node in nodes)
     if not answered:

@@ -40,10 +40,10 @@ _COUNT_MAX = 2**53  # beyond it JSON numbers are not exact
 
 def checked_frequency(member: Member, answer: NodeFrequency) -> NodeFrequency:
     """The node's answer, if it can be true: own datasets, once each, and counts within their bounds."""
-    _check_node(member, answer.node)
-    _check_datasets(member, [dataset.id for dataset in answer.datasets])
+    check_node(member, answer.node)
+    check_datasets(member, [dataset.id for dataset in answer.datasets])
     for dataset in answer.datasets:
-        _check_text(dataset.reason)
+        check_text(dataset.reason)
         _check_rows(dataset.populations, answered=dataset.status == "answered")
     _check_pooled(answer)
     return answer
@@ -51,11 +51,11 @@ def checked_frequency(member: Member, answer: NodeFrequency) -> NodeFrequency:
 
 def checked_region(member: Member, answer: NodeRegion, region: Region, *, limit: int, after: VariantKey | None) -> NodeRegion:
     """The node's page of a region, if it can be true: as for a frequency, in order, after `after`, at most `limit`."""
-    _check_node(member, answer.node)
-    _check_datasets(member, [dataset.id for dataset in answer.datasets])
+    check_node(member, answer.node)
+    check_datasets(member, [dataset.id for dataset in answer.datasets])
     distinct = set()
     for dataset in answer.datasets:
-        _check_text(dataset.reason)
+        check_text(dataset.reason)
         if dataset.variants and dataset.status != "answered":
             raise BadInput("a dataset that did not answer has variants")
         before = _order(after) if after else None
@@ -76,12 +76,12 @@ def checked_region(member: Member, answer: NodeRegion, region: Region, *, limit:
 
 def checked_datasets(member: Member, answer: NodeDatasets) -> NodeDatasets:
     """The node's own description, if its datasets are its own."""
-    _check_node(member, answer.node)
-    _check_datasets(member, [record.id for record in answer.datasets])
+    check_node(member, answer.node)
+    check_datasets(member, [record.id for record in answer.datasets])
     for record in answer.datasets:
         for text in (record.title, record.open_release_note, *record.populations, *record.measurements, *record.contigs):
-            _check_text(text)
-    _check_text(answer.name)
+            check_text(text)
+    check_text(answer.name)
     return answer
 
 
@@ -182,23 +182,26 @@ def _total(numbers: Sequence[int | None]) -> int | None:
     return sum(told) if told and len(told) == len(numbers) else None
 
 
-def _check_node(member: Member, node: str) -> None:
+def check_node(member: Member, node: str) -> None:
+    """Refuse an answer that speaks for another member."""
     if node != member.id:
         raise BadInput("it speaks for another member")
 
 
-def _check_datasets(member: Member, ids: Sequence[str]) -> None:
+def check_datasets(member: Member, ids: Sequence[str]) -> None:
+    """Refuse datasets that are not the member's own, or come twice."""
     if len(ids) > _DATASETS_MAX:
         raise BadInput("too many datasets")
     if len(set(ids)) != len(ids):
         raise BadInput("a dataset is named twice")
     for name in ids:
-        _check_text(name)
+        check_text(name)
         if not name.startswith(f"{member.id}:") or len(name) == len(member.id) + 1:
             raise BadInput("a dataset is not its own")
 
 
-def _check_text(text: str | None) -> None:
+def check_text(text: str | None) -> None:
+    """Refuse a text that no page could show."""
     if text is not None and (len(text) > _TEXT_MAX or not text.isprintable()):
         raise BadInput("a text is too long or not printable")
 
@@ -216,7 +219,7 @@ def _check_rows(rows: Sequence[PopulationCounts], *, answered: bool) -> None:
     if total.allele_count is None or total.allele_number is None:
         raise BadInput("an answered dataset withholds its total")
     for row in rows:
-        _check_text(row.population)
+        check_text(row.population)
         _check_counts(row)
         if (row.allele_count or 0) > total.allele_count or (row.allele_number or 0) > total.allele_number:
             raise BadInput("a group counts more than the whole")

@@ -9,13 +9,16 @@ from typing import TypeVar
 import orjson
 import structlog
 
-from cohelix.core.errors import BadInput
+from cohelix.core.errors import BadInput, NotFound
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
 from cohelix.federation.answers import checked_datasets, checked_frequency, checked_region, merge_region, pool
+from cohelix.federation.cohorts import check_dataset_names, checked_count, pooled_people
 from cohelix.federation.fan_out import DEADLINE_SECONDS, Asked, ask_all
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Transport
+from cohelix.wire.cohorts import AskCohortCount, CohortCountAnswer, NodeCohortCount, NodeCohortLine
+from cohelix.wire.expression import Expression, document_of, text_of
 from cohelix.wire.federation import (
     AskBeacon,
     AskDatasets,
@@ -106,6 +109,29 @@ class Federation:
                 self._registry.declare(one.member.id, tuple(record.id for record in one.answer.datasets))
         return DatasetsAnswer(nodes=tuple(_datasets_answer(one.member, one.road, one.answer) for one in asked))
 
+    async def cohort_count(self, expression: Expression, datasets: Sequence[str] = ()) -> CohortCountAnswer:
+        """How many people an expression means at every member, by id, and in all; of some datasets, or of all."""
+        check_dataset_names(datasets)
+        message = AskCohortCount(expression=document_of(expression), datasets=tuple(datasets))
+        asked_of = {name.partition(":")[0] for name in datasets}
+        members = [member for member in self.active() if not datasets or member.id in asked_of]
+        unknown = sorted(asked_of - {member.id for member in members})
+        if unknown:
+            raise NotFound(f"the federation has no active member {unknown[0][:64]}")
+        body = message.model_dump_json().encode()
+
+        def read(member: Member, body: bytes) -> NodeCohortCount:
+            return checked_count(member, NodeCohortCount.model_validate_json(body))
+
+        async with aclosing(self._ask("cohort-count", [(member, body) for member in members], read)) as results:
+            asked = sorted([one async for one in results], key=lambda one: one.member.id)
+        return CohortCountAnswer(
+            expression=document_of(expression),
+            text=text_of(expression),
+            pooled=pooled_people((one.member, one.answer) for one in asked if one.answer),
+            nodes=tuple(_cohort_line(one.road, one.answer) for one in asked),
+        )
+
     async def beacon(
         self, questions: Mapping[str, AskBeacon], read: Callable[[Member, BeaconReply], Answer]
     ) -> tuple[Asked[Answer], ...]:
@@ -177,6 +203,11 @@ def _read_datasets(member: Member, body: bytes) -> NodeDatasets:
 
 def _node_answer(one: Asked[NodeFrequency]) -> NodeAnswer:
     return NodeAnswer(**one.road.model_dump(by_alias=False), datasets=one.answer.datasets if one.answer else ())
+
+
+def _cohort_line(road: Road, answer: NodeCohortCount | None) -> NodeCohortLine:
+    found = NodeCohortLine(**road.model_dump(by_alias=False))
+    return found if answer is None else found.model_copy(update={"datasets": answer.datasets, "count": answer.count})
 
 
 def _datasets_answer(member: Member, road: Road, answer: NodeDatasets | None) -> NodeDatasetsAnswer:

@@ -22,6 +22,7 @@ from cohelix.core.errors import BadQuestion, NotAuthentic, NotPermitted, TooLarg
 from cohelix.core.genome import parse_assembly, parse_region
 from cohelix.core.ids import NodeId
 from cohelix.federation.answers import variant_of_name
+from cohelix.federation.cohorts import count_at_node
 from cohelix.federation.door import (
     Content,
     Door,
@@ -45,6 +46,7 @@ from cohelix.federation.signing import (
     public_key,
 )
 from cohelix.federation.transport import ANSWER_BYTES_MAX, PATH, RUN_BYTES_MAX, checked_address, too_large
+from cohelix.wire.cohorts import AskCohortCount
 from cohelix.wire.federation import (
     AskBeacon,
     AskDatasets,
@@ -109,7 +111,12 @@ def open_doors(
     door.open("frequency", json_answering(AskFrequency, frequency))
     door.open("region", json_answering(AskRegion, region))
     door.open("datasets", json_answering(AskDatasets, datasets))
+
+    async def cohort_count(question: AskCohortCount) -> Wire:
+        return await anyio.to_thread.run_sync(lambda: count_at_node(_fresh(bank), question))
+
     door.open("beacon", json_answering(AskBeacon, ask_beacon))
+    door.open("cohort-count", json_answering(AskCohortCount, cohort_count))
 
 
 def node_router(door: Door) -> APIRouter:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cohelix.core.errors import BadQuestion, NotFound
 from cohelix.core.genes import find_gene
@@ -16,12 +16,17 @@ from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_cont
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
+from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
+from cohelix.wire.expression import TEXT_MAX, read_expression
 from cohelix.wire.federation import DatasetsAnswer, GeneAnswer, GeneRecord, MembersAnswer, RegionAnswer
 from cohelix.wire.frequency import FrequencyAnswer, PooledCounts, Wire
+from cohelix.wire.plan import plan_schema
 
 _AssemblyText = Annotated[str, Query(alias="assembly", description="GRCh37 or GRCh38; nothing is lifted over")]
 _Limit = Annotated[int, Query(ge=1, le=REGION_LIMIT_MAX, description="Most variants on a page")]
 _After = Annotated[str | None, Query(max_length=10_000, description="`next` of the page before")]
+_Expression = Annotated[str, Query(max_length=TEXT_MAX, description="For example: sex=female and not disease=OMIM:1")]
+_Datasets = Annotated[tuple[str, ...], Query(max_length=1_000, description="Only these NODE:DATASET; all where there is none")]
 _STREAM = "text/event-stream"
 _ACCESSION = re.compile(r"NC_\d+\.\d+", re.IGNORECASE)
 
@@ -65,6 +70,18 @@ def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
     @router.get("/datasets", response_model=DatasetsAnswer, summary="Every member's datasets")
     async def datasets() -> Response:
         return _json(await federation.datasets())
+
+    @router.post("/cohorts/count", response_model=CohortCountAnswer, summary="How many people an expression means")
+    async def count(question: CohortQuestion) -> Response:
+        return _json(await federation.cohort_count(question.expression, question.datasets))
+
+    @router.get("/cohorts/count", response_model=CohortCountAnswer, summary="The same, of an expression as text")
+    async def count_text(expression: _Expression, datasets: _Datasets = ()) -> Response:
+        return _json(await federation.cohort_count(read_expression(expression), datasets))
+
+    @router.get("/plan-schema", summary="The JSON schema of plans of analyses")
+    async def schema() -> Response:
+        return JSONResponse(plan_schema(), media_type="application/schema+json")
 
     @router.get("/members", response_model=MembersAnswer, summary="The members and their states")
     async def members() -> Response:

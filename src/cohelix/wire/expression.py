@@ -81,7 +81,7 @@ class NotOf:
 Expression: TypeAlias = "Condition | AllOf | AnyOf | NotOf"
 
 
-class ExpressionError(BadQuestion):
+class ExpressionMistake(ValueError):
     """An expression that cannot be meant: where, what is wrong, and what was expected there."""
 
     def __init__(self, place: tuple[str | int, ...], problem: str, expected: str) -> None:
@@ -96,21 +96,17 @@ def path_text(place: Sequence[str | int]) -> str:
 
 
 def read_expression(given: Any) -> Expression:
-    """The expression of a document, or of a text.
+    """The expression of a document or of a text.
 
     Raises
     ------
-    ExpressionError
-        With the place in the document, or the character of the text.
+    BadQuestion
+        With the place in the document or the character of the text, what is wrong, and what was expected.
     """
-    return parse_text(given) if isinstance(given, str) else parse_document(given)
-
-
-def parse_document(document: Any, place: tuple[str | int, ...] = ()) -> Expression:
-    """The expression that a parsed YAML or JSON document is."""
-    if len(place) == 0 and sum(1 for _ in _nodes(document)) > 20 * CONDITIONS_MAX:
-        raise ExpressionError(place, "the expression is too long", f"at most {CONDITIONS_MAX} conditions")
-    return _limited(_parsed(document, place, 0), place)
+    try:
+        return _read(given)
+    except ExpressionMistake as mistake:
+        raise BadQuestion(str(mistake)) from None
 
 
 def document_of(expression: Expression) -> dict[str, Any]:
@@ -125,19 +121,14 @@ def document_of(expression: Expression) -> dict[str, Any]:
 
 
 def text_of(expression: Expression) -> str:
-    """The expression on one line, as `parse_text` reads it."""
-    return _text(expression, 0)
-
-
-def parse_text(text: str) -> Expression:
-    """The expression of one line of text.
+    """The expression on one line.
 
     `and` binds closer than `or`, `not` closest. A condition is `field=value` with `=`, `!=` and, of numbers, `<`, `<=`, `>`,
     `>=`; `measurement(NAME)` with or without a comparison; or a code alone. `only` behind a code leaves out the codes
     below it, `~high`, `~medium` and `~low` take similar ones in. A value or name with other signs than letters, digits
     and `_ . : % / + - @` stands in double quotes.
     """
-    return _TextReader(text).read()
+    return _text(expression, 0)
 
 
 def conditions(expression: Expression) -> Iterator[Condition]:
@@ -172,23 +163,31 @@ def literals(expression: Expression) -> tuple[tuple[Condition, bool], ...] | Non
 # ---- documents
 
 
+def _read(given: Any) -> Expression:
+    if isinstance(given, str):
+        return _TextReader(given).read()
+    if sum(1 for _ in _nodes(given)) > 20 * CONDITIONS_MAX:
+        raise ExpressionMistake((), "the expression is too long", f"at most {CONDITIONS_MAX} conditions")
+    return _limited(_parsed(given, (), 0))
+
+
 def _parsed(document: Any, place: tuple[str | int, ...], depth: int) -> Expression:
     if depth > DEPTH_MAX:
-        raise ExpressionError(place, "nested too deeply", f"at most {DEPTH_MAX} levels")
+        raise ExpressionMistake(place, "nested too deeply", f"at most {DEPTH_MAX} levels")
     if not isinstance(document, Mapping) or not document:
-        raise ExpressionError(place, f"{_short(document)} is no condition", _FORMS)
+        raise ExpressionMistake(place, f"{_short(document)} is no condition", _FORMS)
     keys = [key for key in document if isinstance(key, str)]
     joint = next((key for key in ("all", "any", "not") if key in document), None)
     if joint is None:
         return _condition(document, keys, place)
     if len(document) > 1:
         other = next(key for key in document if key != joint)
-        raise ExpressionError(place, f"{joint} and {_short(other)} stand side by side", f"{joint} alone in its braces")
+        raise ExpressionMistake(place, f"{joint} and {_short(other)} stand side by side", f"{joint} alone in its braces")
     inner = document[joint]
     if joint == "not":
         return _negated(_parsed(inner, (*place, "not"), depth + 1))
     if not isinstance(inner, Sequence) or isinstance(inner, str) or not inner:
-        raise ExpressionError((*place, joint), f"{_short(inner)} is no list of conditions", "a list in square brackets")
+        raise ExpressionMistake((*place, joint), f"{_short(inner)} is no list of conditions", "a list in square brackets")
     parts = [_parsed(one, (*place, joint, number), depth + 1) for number, one in enumerate(inner)]
     return _joined(AllOf if joint == "all" else AnyOf, parts)
 
@@ -200,11 +199,11 @@ def _condition(document: Mapping[Any, Any], keys: Sequence[str], place: tuple[st
         return _filter(document, place)
     named = [key for key in keys if key not in _OPTIONS]
     if len(named) != 1 or len(keys) != len(document):
-        raise ExpressionError(place, "a condition names one field", _FORMS)
+        raise ExpressionMistake(place, "a condition names one field", _FORMS)
     (field,) = named
     at = (*place, field)
     if field not in WORDS | NUMBERS | CODES:
-        raise ExpressionError(at, f"{_short(field)} is not a field", f"{_FIELDS}; a measurement is {{measurement: NAME}}")
+        raise ExpressionMistake(at, f"{_short(field)} is not a field", f"{_FIELDS}; a measurement is {{measurement: NAME}}")
     wanted = document[field]
     if field in NUMBERS:
         _refuse_options(document, place)
@@ -212,16 +211,16 @@ def _condition(document: Mapping[Any, Any], keys: Sequence[str], place: tuple[st
     if field in WORDS:
         _refuse_options(document, place)
     elif not isinstance(wanted, str | Mapping | list | tuple):
-        raise ExpressionError(at, f"{_short(wanted)} is no code", "a code in quotes")
+        raise ExpressionMistake(at, f"{_short(wanted)} is no code", "a code in quotes")
     options = _options(document, place)
     if isinstance(wanted, Mapping):
         parts = [_word(field, sign, value, (*at, str(sign)), options) for sign, value in wanted.items()]
         if not parts:
-            raise ExpressionError(at, "nothing is asked of it", "a value")
+            raise ExpressionMistake(at, "nothing is asked of it", "a value")
         return _joined(AllOf, parts)
     if isinstance(wanted, list | tuple):
         if not wanted:
-            raise ExpressionError(at, "the list is empty", "at least one value")
+            raise ExpressionMistake(at, "the list is empty", "at least one value")
         return _joined(AnyOf, [_word(field, "=", one, (*at, number), options) for number, one in enumerate(wanted)])
     return _word(field, "=", wanted, at, options)
 
@@ -229,18 +228,18 @@ def _condition(document: Mapping[Any, Any], keys: Sequence[str], place: tuple[st
 def _measurement(document: Mapping[Any, Any], place: tuple[str | int, ...]) -> Expression:
     name = document["measurement"]
     if not isinstance(name, str) or not name or len(name) > _VALUE_MAX or not name.isprintable():
-        raise ExpressionError((*place, "measurement"), f"{_short(name)} is no name", "the measurement's name")
+        raise ExpressionMistake((*place, "measurement"), f"{_short(name)} is no name", "the measurement's name")
     rest = {key: value for key, value in document.items() if key != "measurement"}
     return _comparisons("measurement", name, rest, place) if rest else Condition("measurement", None, None, name)
 
 
 def _comparisons(field: str, name: str, wanted: Mapping[Any, Any], place: tuple[str | int, ...]) -> Expression:
     if not wanted:
-        raise ExpressionError(place, "nothing is asked of it", 'a number, or a comparison as {">=": 40}')
+        raise ExpressionMistake(place, "nothing is asked of it", 'a number, or a comparison as {">=": 40}')
     parts: list[Expression] = []
     for sign, value in wanted.items():
         if sign not in _SIGNS:
-            raise ExpressionError(place, f"{_short(sign)} is no comparison", "one of = != < <= > >=, in quotes")
+            raise ExpressionMistake(place, f"{_short(sign)} is no comparison", "one of = != < <= > >=, in quotes")
         number = _number(field, value, (*place, str(sign)))
         equal = Condition(field, "=", number, name)
         parts.append(NotOf(equal) if sign in ("!", "!=") else Condition(field, cast(Comparison, sign), number, name))
@@ -251,15 +250,17 @@ def _filter(document: Mapping[Any, Any], place: tuple[str | int, ...]) -> Expres
     """A filter as Beacon writes it."""
     unknown = next((key for key in document if key not in {"id", "operator", "value", "scope", *_OPTIONS}), None)
     if unknown is not None:
-        raise ExpressionError(place, f"{_short(unknown)} is not known of a filter", "id, operator, value and Beacon's options")
+        raise ExpressionMistake(
+            place, f"{_short(unknown)} is not known of a filter", "id, operator, value and Beacon's options"
+        )
     name, sign, value = document["id"], document.get("operator"), document.get("value")
     at = (*place, "id")
     if not isinstance(name, str) or not name:
-        raise ExpressionError(at, f"{_short(name)} is no filter", "a filter's id, as /beacon/v2/filtering_terms lists them")
+        raise ExpressionMistake(at, f"{_short(name)} is no filter", "a filter's id, as /beacon/v2/filtering_terms lists them")
     if document.get("scope") not in (None, "individual", "individuals", "biosample", "biosamples"):
-        raise ExpressionError((*place, "scope"), "cohorts are of people", "the scope individual, or none")
+        raise ExpressionMistake((*place, "scope"), "cohorts are of people", "the scope individual, or none")
     if sign is not None and sign not in _SIGNS:
-        raise ExpressionError((*place, "operator"), f"{_short(sign)} is no operator", "one of = ! < <= > >=")
+        raise ExpressionMistake((*place, "operator"), f"{_short(sign)} is no operator", "one of = ! < <= > >=")
     if name in SEX_CODES and value in (None, name):
         return Condition("sex", "=", SEX_CODES[name])
     if name in NUMBER_FIELDS:
@@ -277,12 +278,12 @@ def _filter(document: Mapping[Any, Any], place: tuple[str | int, ...]) -> Expres
 
 def _word(field: str, sign: Any, value: Any, place: tuple[str | int, ...], options: tuple[bool, Similarity]) -> Expression:
     if sign not in ("=", "!", "!="):
-        raise ExpressionError(place, f"{field} is compared by {_short(sign)}", "= or !=: it is a word")
+        raise ExpressionMistake(place, f"{field} is compared by {_short(sign)}", "= or !=: it is a word")
     plain = _checked_word(field, value, place)
     if field == "sex":
         word = SEX_WORDS.get(plain.lower())
         if word is None or word == "unknown":
-            raise ExpressionError(place, f"{_short(value)} is not a sex that is asked for", "female or male")
+            raise ExpressionMistake(place, f"{_short(value)} is not a sex that is asked for", "female or male")
         plain = word
     found = Condition(field, "=", plain, "", *options)
     return found if sign == "=" else NotOf(found)
@@ -290,9 +291,9 @@ def _word(field: str, sign: Any, value: Any, place: tuple[str | int, ...], optio
 
 def _checked_word(field: str, value: Any, place: tuple[str | int, ...]) -> str:
     if isinstance(value, bool):
-        raise ExpressionError(place, f"{_short(value)} is no {field}", 'a word; put words like "NO" and "true" into quotes')
+        raise ExpressionMistake(place, f"{_short(value)} is no {field}", 'a word; put words like "NO" and "true" into quotes')
     if not isinstance(value, str) or not value.strip() or len(value) > _VALUE_MAX or not value.isprintable():
-        raise ExpressionError(place, f"{_short(value)} is no {field}", f"a word of 1 to {_VALUE_MAX} signs")
+        raise ExpressionMistake(place, f"{_short(value)} is no {field}", f"a word of 1 to {_VALUE_MAX} signs")
     return value
 
 
@@ -311,23 +312,23 @@ def _number(field: str, value: Any, place: tuple[str | int, ...]) -> float:
         except ValueError:
             number = math.nan
     if not math.isfinite(number):
-        raise ExpressionError(place, f"{_short(value)} is no number", "a number" + (", or P18Y" if field == "age" else ""))
+        raise ExpressionMistake(place, f"{_short(value)} is no number", "a number" + (", or P18Y" if field == "age" else ""))
     return number
 
 
 def _options(document: Mapping[Any, Any], place: tuple[str | int, ...]) -> tuple[bool, Similarity]:
     descendants, similarity = document.get(_DESCENDANTS, True), document.get(_SIMILARITY, "exact")
     if not isinstance(descendants, bool):
-        raise ExpressionError((*place, _DESCENDANTS), f"{_short(descendants)} is neither yes nor no", "true or false")
+        raise ExpressionMistake((*place, _DESCENDANTS), f"{_short(descendants)} is neither yes nor no", "true or false")
     if similarity not in get_args(Similarity):
-        raise ExpressionError((*place, _SIMILARITY), f"{_short(similarity)} is no similarity", "high, medium or low")
+        raise ExpressionMistake((*place, _SIMILARITY), f"{_short(similarity)} is no similarity", "high, medium or low")
     return descendants, similarity
 
 
 def _refuse_options(document: Mapping[Any, Any], place: tuple[str | int, ...]) -> None:
     found = next((key for key in sorted(_OPTIONS) if key in document), None)
     if found is not None:
-        raise ExpressionError((*place, found), "the field has no codes", f"no {found}")
+        raise ExpressionMistake((*place, found), "the field has no codes", f"no {found}")
 
 
 def _joined(kind: type[AllOf] | type[AnyOf], parts: Sequence[Expression]) -> Expression:
@@ -356,9 +357,9 @@ def _condition_document(one: Condition) -> dict[str, Any]:
     return {one.field: one.value, **options}
 
 
-def _limited(found: Expression, place: tuple[str | int, ...]) -> Expression:
+def _limited(found: Expression) -> Expression:
     if sum(1 for _ in conditions(found)) > CONDITIONS_MAX:
-        raise ExpressionError(place, "the expression is too long", f"at most {CONDITIONS_MAX} conditions")
+        raise ExpressionMistake((), "the expression is too long", f"at most {CONDITIONS_MAX} conditions")
     return found
 
 
@@ -426,7 +427,7 @@ class _TextReader:
 
     def __init__(self, text: str) -> None:
         if len(text) > TEXT_MAX:
-            raise ExpressionError((), "the expression is too long", f"at most {TEXT_MAX} characters")
+            raise ExpressionMistake((), "the expression is too long", f"at most {TEXT_MAX} characters")
         self._tokens: list[tuple[str, str, int]] = []
         at, end = 0, len(text.rstrip())
         while at < end:
@@ -446,7 +447,7 @@ class _TextReader:
         if self._at < len(self._tokens):
             _, text, place = self._tokens[self._at]
             raise self._error(place, f"{text!r} stands behind a complete expression", "and, or, or the end")
-        return _limited(found, ())
+        return _limited(found)
 
     def _either(self, depth: int) -> Expression:
         parts = [self._together(depth)]
@@ -473,7 +474,7 @@ class _TextReader:
         document = self._document()
         try:
             return _parsed(document, (), 0)
-        except ExpressionError as error:  # the same rules as for documents; a line has characters for places
+        except ExpressionMistake as error:  # the same rules as for documents; a line has characters for places
             raise self._error(place, error.problem, error.expected) from None
 
     def _document(self) -> dict[str, Any]:
@@ -537,8 +538,8 @@ class _TextReader:
         return self._tokens[self._at][2] if self._at < len(self._tokens) else self._end
 
     @staticmethod
-    def _error(at: int, problem: str, expected: str) -> ExpressionError:
-        return ExpressionError((f"character {at + 1}",), problem, expected)
+    def _error(at: int, problem: str, expected: str) -> ExpressionMistake:
+        return ExpressionMistake((f"character {at + 1}",), problem, expected)
 
 
 # ---- as a field of a model
@@ -548,10 +549,10 @@ def _validated(value: Any) -> Expression:
     if isinstance(value, Condition | AllOf | AnyOf | NotOf):
         return value
     try:
-        return read_expression(value)
-    except ExpressionError as error:
-        told = {"place": list(error.place), "problem": error.problem, "expected": error.expected}
-        raise PydanticCustomError("expression", "{problem}", told) from None
+        return _read(value)
+    except ExpressionMistake as error:
+        told = {"place": list(error.place), "problem": error.problem, "expected": error.expected, "text": str(error)}
+        raise PydanticCustomError("expression", "{text}", told) from None
 
 
 EXPRESSION_TITLE: Final = "Expression"  # stands in models' own schemas, which know nothing of other documents

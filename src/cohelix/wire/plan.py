@@ -61,7 +61,9 @@ class ComponentNumber(PlanPart):
 
 
 def _mistake(problem: str, expected: str, *place: str | int) -> PydanticCustomError:
-    return PydanticCustomError("plan", "{problem}", {"problem": problem, "expected": expected, "place": list(place)})
+    return PydanticCustomError(
+        "plan", "{problem}; expected {expected}", {"problem": problem, "expected": expected, "place": list(place)}
+    )
 
 
 _COVARIATE_FORMS = "{measurement: NAME}, sex, age, node, {population: [LEVEL, …]} or {component: NUMBER}"

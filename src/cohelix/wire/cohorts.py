@@ -1,0 +1,71 @@
+"""How many people an expression means: the question to a node, its answer, and the federation's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from cohelix.wire.expression import ExpressionField
+from cohelix.wire.federation import Message, Road
+from cohelix.wire.frequency import DatasetStatus, Wire
+
+
+class AskCohortCount(Message):
+    """Hub to node: `POST /federation/v1/cohort-count`, answered with a `NodeCohortCount`.
+
+    `expression` is the document of an expression; `datasets` are federation ids, none for all of the node's.
+    """
+
+    expression: dict[str, Any]
+    datasets: tuple[str, ...] = Field(default=(), max_length=1_000)
+
+
+class DatasetCount(Wire):
+    """A dataset's number of people; None, with a reason, for every status but `answered`."""
+
+    id: str
+    status: DatasetStatus
+    reason: str | None = None
+    count: int | None = None
+
+
+class NodeCohortCount(Wire):
+    """A node's answer: its datasets, and its own number, in which each person counts once; None where no dataset answered."""
+
+    node: str
+    datasets: tuple[DatasetCount, ...]
+    count: int | None = None
+
+
+class NodeCohortLine(Road):
+    """A member's line in the federation's answer."""
+
+    datasets: tuple[DatasetCount, ...] = ()
+    count: int | None = None
+
+
+class CohortQuestion(Wire):
+    """What `POST /api/v1/cohorts/count` takes: an expression, as a document or as text, and datasets (none for all)."""
+
+    model_config = Wire.model_config | {"extra": "forbid"}
+
+    expression: ExpressionField
+    datasets: tuple[str, ...] = Field(default=(), max_length=1_000)
+
+
+class PooledPeople(Wire):
+    """The sum of the nodes' numbers, and the nodes that it is of; people of a node that may overlap count twice."""
+
+    count: int | None
+    nodes: tuple[str, ...] = ()
+    may_overlap: bool = False
+
+
+class CohortCountAnswer(Wire):
+    """The federation's answer; `expression` and `text` are the expression in its two forms."""
+
+    expression: dict[str, Any]
+    text: str
+    pooled: PooledPeople
+    nodes: tuple[NodeCohortLine, ...]
