@@ -8,7 +8,7 @@ its `slope` on Z, so that g − Z·slope is the genotype after the covariates we
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -244,6 +244,17 @@ class Tested:
         counts = self.counts
         genotypes = np.sqrt(counts.squares + counts.mean**2 * (counts.n - counts.called))
         return np.asarray((genotypes + np.sqrt(((self.slope @ null.root.T) ** 2).sum(axis=1))) ** 2, np.float64)
+
+    def turned(self, which: BoolArray, null: Null) -> Tested:
+        """The same with REF counted instead of ALT where `which`; Z's first column is constant, and takes the 2 of 2 − g."""
+        counts, side = self.counts, which[:, None]
+        two = np.zeros(null.p)
+        two[0] = 2 / (null.basis.inverse[0, 0] * null.root[0, 0])
+        n0, n2 = np.where(which, counts.n2, counts.n0), np.where(which, counts.n0, counts.n2)
+        slope = np.where(side, two - self.slope, self.slope)
+        return replace(
+            self, counts=Counts(n0, counts.n1, n2, counts.n), slope=slope, score=np.where(which, -self.score, self.score)
+        )
 
     def step(self) -> FloatArray:
         """(variants,) distance of neighbouring values of the score: 2 where every carrier has two copies."""

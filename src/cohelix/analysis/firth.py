@@ -74,6 +74,9 @@ def fit_variants(summer: Summer, null: Null, tested: Tested, *, penalised: bool,
 def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ratio: bool, complete_case: bool) -> Fitted:
     """`fit_variants` of so many as memory holds."""
     q, fits = null.p + 1, 2 if ratio else 1
+    # Counted is the rarer allele: nothing cancels when the constant is taken out of it.
+    turned = tested.counts.mean > 1
+    tested = tested.turned(turned, null)
     size = tested.length_squared(null)
     able = tested.variance > _LEAST_VARIANCE * size
     renewed = penalised & (tested.minor_copies < _RENEWED_COPIES)
@@ -89,6 +92,7 @@ def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ra
             "slope": tested.slope[asked],
             "mean": tested.counts.mean[asked],
             "scale": scale[asked],
+            "turned": turned[asked].astype(np.int64),
         }
         if penalised:
             per_variant["inverse"] = search.inverse[asked]
@@ -102,7 +106,7 @@ def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ra
         blocks = [sums for _, sums in summer.blocks(ask)]
         sums = {name: np.concatenate([one[name] for one in blocks]) for name in blocks[0]}
         search.step(asked, sums, penalised=penalised)
-    return search.fitted(scale, ratio=ratio)
+    return search.fitted(scale, np.where(turned, -1.0, 1.0), ratio=ratio)
 
 
 def _statistics(null: Null, q: int, fits: int, longest: float) -> tuple[Statistic, ...]:
@@ -180,10 +184,10 @@ class _Search:
         self.open[which[found | lost], fit] = False
         self.at[which, fit] = np.where(found[:, None], at, kept + move)
 
-    def fitted(self, scale: FloatArray, *, ratio: bool) -> Fitted:
-        """The fits that came to rest, in units of the dosage."""
+    def fitted(self, scale: FloatArray, sign: FloatArray, *, ratio: bool) -> Fitted:
+        """The fits that came to rest, in units of the dosage; `sign` is −1 where REF was counted."""
         rest = self._found.all(axis=1)
-        beta = np.where(rest, self.at[:, _FREE, -1] * scale, np.nan)
+        beta = np.where(rest, self.at[:, _FREE, -1] * scale * sign, np.nan)
         error = np.where(rest, self._error[:, _FREE] * scale, np.nan)
         gain = np.full(len(beta), np.nan)
         if ratio:
@@ -212,7 +216,7 @@ def _fit(data: LocalData, broadcast: Mapping[str, AnyArray], rows: IntArray | No
     people = local_whitened(data, broadcast)
     complete_case = bool(broadcast["complete_case"])
     parts = []
-    for cut, a, missing in residual_genotypes(data.genotypes, rows, more["mean"], more["slope"], people.z):
+    for cut, a, missing in residual_genotypes(data.genotypes, rows, more, people.z):
         parts.append(
             design_sums(
                 people.z,

@@ -18,7 +18,7 @@ from cohelix.analysis.data import Study
 from cohelix.analysis.filters import VariantFilters
 from cohelix.analysis.firth import fit_variants
 from cohelix.analysis.results import Outcome, Sink
-from cohelix.analysis.saddlepoint import correct
+from cohelix.analysis.saddlepoint import Moments, correct, fit_moments
 from cohelix.analysis.steps import AnyArray, Summer
 from cohelix.core.arrays import BoolArray
 from cohelix.core.errors import BadQuestion, NotPermitted
@@ -87,10 +87,12 @@ def logistic(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
             "take `missing: mean`, or method wald or firth"
         )
     nulls = begin(plan, study, summer)
+    moments = [fit_moments(summer, null) for null in nulls]
     filters = VariantFilters(plan.variants, study.haploid, study.mac_floor)
     for rows in stretches(study.n_variants, nulls):
         found = tested(summer, nulls, rows, filters, case_counts=options.case_counts)
-        write_lines(sink, found, [_lines(summer, null, one, options) for null, one in zip(nulls, found, strict=True)])
+        models = zip(nulls, moments, found, strict=True)
+        write_lines(sink, found, [_lines(summer, null, its, one, options) for null, its, one in models])
     return Outcome(
         n=nulls[0].n,
         parameters=nulls[0].p,
@@ -106,7 +108,7 @@ def logistic(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
     )
 
 
-def _lines(summer: Summer, null: Null, found: Tested, options: LogisticOptions) -> dict[str, AnyArray]:
+def _lines(summer: Summer, null: Null, moments: Moments, found: Tested, options: LogisticOptions) -> dict[str, AnyArray]:
     z = found.z
     neg_log10_p = neg_log10_p_normal(z)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -118,7 +120,7 @@ def _lines(summer: Summer, null: Null, found: Tested, options: LogisticOptions) 
     if len(rows):
         some = found.taken(rows)
         beyond = np.abs(some.z) > options.spa_z
-        corrected = correct(summer, null, some, effects=options.firth == "approximate", lattice=options.lattice)
+        corrected = correct(summer, null, moments, some, effects=options.firth == "approximate", lattice=options.lattice)
         good = np.isfinite(corrected.log_p)
         neg_log10_p[rows[good]] = -corrected.log_p[good] / _LN10 + 0.0
         p_method[rows[good]] = "saddlepoint"

@@ -12,17 +12,28 @@ and Firth's penalised score S − K'(β) + K'''(β)/(2K''(β)).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, types
 from scipy.special import log_ndtr
 
-from cohelix.core.arrays import BoolArray, FloatArray
+from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 
 CUMULANTS = 5  # K, K', K'', K''', K''''
 _T_MAX = 40.0  # e^40 for each copy: whoever is beyond it has a tail that is nothing
 _CLOSE = 1e-9  # of a standard deviation
 _matrix = types.Array(types.float64, 2, "C", readonly=True)
 _vector = types.Array(types.float64, 1, "C", readonly=True)
+_ints = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@njit(inline="always", nogil=True)
+def _tilted(x, m, at):
+    """(1 − μ + μ·e^{tx}, the probability that it leads to)."""
+    grown = m * np.exp(min(max(at * x, -150.0), 150.0))
+    total = 1.0 - m + grown
+    return total, grown / total
 
 
 @njit(types.void(_matrix, _vector, _matrix, types.float64[:, :, ::1]), nogil=True, cache=True)
@@ -37,14 +48,12 @@ def _cumulants(a, mu, t, out):
             for person in range(a.shape[1]):
                 x = a[row, person]
                 m = mu[person]
-                grown = m * np.exp(min(max(at * x, -150.0), 150.0))
-                total = 1.0 - m + grown
+                total, pi = _tilted(x, m, at)
                 # Four factors of at most e^150 each stay within float64; one logarithm then does for them all.
                 product *= total
                 if person & 3 == 3:
                     logs += np.log(product)
                     product = 1.0
-                pi = grown / total
                 w = pi * (1.0 - pi)
                 centre += x * m
                 k1 += x * (pi - m)
@@ -57,6 +66,31 @@ def _cumulants(a, mu, t, out):
             out[row, point, 2] = k2
             out[row, point, 3] = k3
             out[row, point, 4] = k4
+
+
+@njit(types.void(_ints, _ints, _vector, _matrix, _matrix, _vector, _matrix, types.float64[:, :, ::1]), nogil=True, cache=True)
+def _carriers(starts, people, copies, slope, z, mu, t, out):  # noqa: PLR0917 - a compiled loop takes its arrays one by one
+    for row in range(t.shape[0]):
+        for entry in range(starts[row], starts[row + 1]):
+            person = people[entry]
+            m = mu[person]
+            taken = 0.0
+            for column in range(z.shape[1]):
+                taken += z[person, column] * slope[row, column]
+            x = copies[entry] - taken
+            for point in range(t.shape[1]):
+                at = t[row, point]
+                if np.isnan(at):
+                    continue
+                total, pi = _tilted(x, m, at)
+                other, rho = _tilted(-taken, m, at)
+                v, w = rho * (1.0 - rho), pi * (1.0 - pi)
+                xx, uu = x * x, taken * taken
+                out[row, point, 0] += np.log(total / other) - at * copies[entry] * m
+                out[row, point, 1] += x * (pi - m) + taken * (rho - m)
+                out[row, point, 2] += xx * w - uu * v
+                out[row, point, 3] += xx * x * w * (1.0 - 2.0 * pi) + uu * taken * v * (1.0 - 2.0 * rho)
+                out[row, point, 4] += xx * xx * w * (1.0 - 6.0 * w) - uu * uu * v * (1.0 - 6.0 * v)
 
 
 def cumulants(a: FloatArray, mu: FloatArray, t: FloatArray) -> FloatArray:
@@ -78,6 +112,62 @@ def cumulants(a: FloatArray, mu: FloatArray, t: FloatArray) -> FloatArray:
     out = np.zeros((*t.shape, CUMULANTS))
     _cumulants(np.ascontiguousarray(a), np.ascontiguousarray(mu), np.ascontiguousarray(t), out)
     return out
+
+
+class Carriers(NamedTuple):
+    """Who has copies of the rarer allele of some variants, or no call.
+
+    `starts` (variants + 1,) int64 into `people` (entries,) int64 and `copies` (entries,) float64, a missing call as what it
+    counts for.
+    """
+
+    starts: IntArray
+    people: IntArray
+    copies: FloatArray
+
+
+def carrier_cumulants(carriers: Carriers, slope: FloatArray, z: FloatArray, mu: FloatArray, t: FloatArray) -> FloatArray:
+    """What carriers add to the cumulants that everybody would have without a copy (`bare_cumulants`).
+
+    Parameters
+    ----------
+    slope, z
+        (variants, p) and (people, p): a = copies − z·slope.
+    mu, t
+        As in `cumulants`, and so is what is returned.
+    """
+    out = np.zeros((*t.shape, CUMULANTS))
+    slope, z, mu, t = (np.ascontiguousarray(one) for one in (slope, z, mu, t))
+    _carriers(carriers.starts, carriers.people, carriers.copies, slope, z, mu, t, out)
+    return out
+
+
+def bare_cumulants(slope: FloatArray, t: FloatArray, third: FloatArray, fourth: FloatArray) -> FloatArray:
+    """Cumulants of the score of a variant without a carrier, a = −z·slope, to the fourth order in t·slope.
+
+    Parameters
+    ----------
+    slope
+        (variants, p) on covariates z whose information under the null is the identity.
+    third, fourth
+        (p(p+1)/2, p) Σ κ₃·zz·z and (p(p+1)/2, p(p+1)/2) Σ κ₄·zz·zz over people, pairs in the order of an upper triangle; κ
+        are the cumulants of a person's being a case.
+    """
+    rows, columns = np.triu_indices(slope.shape[1])
+    pairs = slope[:, rows] * slope[:, columns] * np.where(rows == columns, 1.0, 2.0)
+    c2 = (slope**2).sum(axis=1)[:, None]
+    c3 = -((pairs @ third) * slope).sum(axis=1)[:, None]
+    c4 = ((pairs @ fourth) * pairs).sum(axis=1)[:, None]
+    return np.stack(
+        [
+            t**2 * (c2 / 2 + t * (c3 / 6 + t * c4 / 24)),
+            t * (c2 + t * (c3 / 2 + t * c4 / 6)),
+            c2 + t * (c3 + t * c4 / 2),
+            c3 + t * c4,
+            np.broadcast_to(c4, t.shape),
+        ],
+        axis=2,
+    )
 
 
 class Roots:
