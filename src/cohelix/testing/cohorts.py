@@ -108,6 +108,17 @@ def simulate_cohort(
     )
 
 
+def part_of(cohort: SimulatedCohort, people: slice) -> SimulatedCohort:
+    """Some people of a cohort, at the same sites."""
+    return cohort._replace(
+        alleles=cohort.alleles[:, people],
+        samples=cohort.samples[people],
+        sexes=cohort.sexes[people],
+        populations=cohort.populations[people],
+        trait=cohort.trait[people],
+    )
+
+
 def write_vcf(cohort: SimulatedCohort, path: Path) -> None:
     """Write the genotypes as `.vcf.gz`; the header says that they are simulated."""
     length = primary_lengths(cohort.assembly)[cohort.contig]

@@ -23,7 +23,7 @@ from cohelix.federation.registry import Registry
 from cohelix.federation.signing import load_identity
 from cohelix.hub.app import create_app as create_hub
 from cohelix.node.app import create_app as create_node
-from cohelix.testing.cohorts import SimulatedCohort, simulate_cohort, write_vcf
+from cohelix.testing.cohorts import SimulatedCohort, part_of, simulate_cohort, write_vcf
 from cohelix.wire.dataset import Disclosure
 from cohelix.wire.federation import JoinRequest
 
@@ -105,7 +105,7 @@ def simulated_federation(
             assembly=Assembly.GRCH37,
         )
         for place, (name, disclosure) in enumerate(members.items()):
-            own = _share(shares, place)
+            own = part_of(shares, slice(place * PEOPLE, (place + 1) * PEOPLE))
             place_of = folder / name
             node.init_node(place_of, node=name, name=f"Bank of {name}", country=name)
             _load(place_of, own, disclosure)
@@ -144,17 +144,6 @@ def free_listener() -> socket.socket:
 def address_of(listener: socket.socket) -> str:
     """The http address of a listening socket."""
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def _share(whole: SimulatedCohort, place: int) -> SimulatedCohort:
-    people = slice(place * PEOPLE, (place + 1) * PEOPLE)
-    return whole._replace(
-        alleles=whole.alleles[:, people],
-        samples=whole.samples[people],
-        sexes=whole.sexes[people],
-        populations=whole.populations[people],
-        trait=whole.trait[people],
-    )
 
 
 def _load(folder: Path, cohort: SimulatedCohort, disclosure: Disclosure) -> None:
