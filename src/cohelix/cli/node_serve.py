@@ -47,6 +47,10 @@ def serve(
     certificate: Certificate = None,
     key: CertificateKey = None,
     workers: Workers = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="tcp://HOST:PORT", help="Dask scheduler that computes this node's part of analyses."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Answer questions until SIGTERM or Ctrl-C; prints 'ready http://HOST:PORT' when it answers."""
@@ -55,8 +59,12 @@ def serve(
     del as_json
     pair = certificate_pair(certificate, key)
     read_settings(folder)  # a mistake in them is told before anything heavy is loaded
+    if dask is not None:
+        from cohelix.federation.worker import check_dask
+
+        check_dask(dask)
 
     from cohelix import web
     from cohelix.node.app import create_app
 
-    web.serve(partial(create_app, folder), host, port, tls=web.Tls(*pair) if pair else None, workers=workers)
+    web.serve(partial(create_app, folder, dask=dask), host, port, tls=web.Tls(*pair) if pair else None, workers=workers)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,7 +31,7 @@ from cohelix.analysis.data import LocalData
 from cohelix.analysis.local import local_data
 from cohelix.analysis.steps import KEPT_STEPS, Ask, Sums, compute_part
 from cohelix.core.errors import BadUsage, Damaged, Unreachable
-from cohelix.federation.asking import block_ask, unpack_ask
+from cohelix.federation.asking import ask_digest, block_ask, unpack_ask
 from cohelix.wire.packed import pack, unpack
 
 WORKERS_VARIABLE = "COHELIX_ANALYSIS_WORKERS"
@@ -61,6 +63,14 @@ class StepTask(NamedTuple):
     kept: tuple[int, ...] = ()
 
 
+class ToldAsk(NamedTuple):
+    """An ask as it was told, without rows; whether it is over variants; and its digest."""
+
+    ask: Ask
+    over_variants: bool
+    digest: str
+
+
 def compute_task(task: StepTask) -> bytes:
     """The node's part of the block, packed.
 
@@ -74,9 +84,9 @@ def compute_task(task: StepTask) -> bytes:
         If the run's folder does not hold what it should.
     """
     _limit_threads()
-    told, over_variants = read_ask(Path(task.run_folder), task.ask)
-    ask = block_ask(told, unpack(task.block).arrays) if over_variants else told
-    kept = (*task.kept, task.ask) if told.step in KEPT_STEPS else task.kept
+    told = read_ask(Path(task.run_folder), task.ask)
+    ask = block_ask(told.ask, unpack(task.block).arrays) if told.over_variants else told.ask
+    kept = (*task.kept, task.ask) if ask.step in KEPT_STEPS else task.kept
     data = _opened(task.node_folder, task.run_folder, kept)
     rows = None if ask.rows is None else range(len(ask.rows))
     return pack({}, compute_part(data, ask, rows))
@@ -92,9 +102,14 @@ def ask_file(run_folder: Path, ask: int) -> Path:
     return run_folder / ASKS / f"{ask:06d}"
 
 
-def read_ask(run_folder: Path, ask: int) -> tuple[Ask, bool]:
-    """An ask as it was told, without rows, and whether it is over variants."""
-    return _cached(_ASKS, (str(run_folder), ask), lambda: unpack_ask(_content(ask_file(run_folder, ask))))
+def read_ask(run_folder: Path, ask: int) -> ToldAsk:
+    """An ask as it was told; `Damaged` where it is not in the run's folder."""
+
+    def make() -> ToldAsk:
+        packed = _content(ask_file(run_folder, ask))
+        return ToldAsk(*unpack_ask(packed), ask_digest(packed))
+
+    return _cached(_ASKS, (str(run_folder), ask), make)
 
 
 def forget(run_folder: Path) -> None:
@@ -172,28 +187,38 @@ def workers_wanted() -> int:
     return int(text)
 
 
+def check_dask(address: str) -> None:
+    """Whether a Dask scheduler could be spoken to; nobody is asked yet.
+
+    Raises
+    ------
+    BadUsage
+        If Dask is not installed, or the address is not one.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise BadUsage("Dask is not installed here: pip install 'cohelix[dask]', or leave --dask away")
+    if not re.fullmatch(r"(tcp|tls|ucx)://[^/\s]+:\d{1,5}", address):
+        raise BadUsage(f"{address!r} is no address of a Dask scheduler: write tcp://HOST:PORT")
+
+
 def dask_executor(address: str) -> Executor:
     """An executor on the cluster of a Dask scheduler.
 
     Raises
     ------
     BadUsage
-        If Dask is not installed, or the address is not one.
+        As of `check_dask`.
     Unreachable
         If no scheduler answers there.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise BadUsage("Dask is not installed here: pip install 'cohelix[dask]', or leave --dask away") from None
+    check_dask(address)
+    from distributed import Client
+
     try:
         client = Client(address, timeout="10s", set_as_default=False, name="cohelix-node")  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise BadUsage(f"{address!r} is no address of a Dask scheduler ({error}): write tcp://HOST:PORT") from None
     except OSError as error:
         raise Unreachable(f"no Dask scheduler answers at {address}: {error}") from None
-    executor: Executor = _ClusterExecutor(client)
-    return executor
+    return _ClusterExecutor(client)
 
 
 class _ClusterExecutor(Executor):
@@ -213,7 +238,7 @@ class _ClusterExecutor(Executor):
 
 _LOCK = threading.Lock()
 _DATA: OrderedDict[tuple[str, tuple[int, ...]], LocalData] = OrderedDict()
-_ASKS: OrderedDict[tuple[str, int], tuple[Ask, bool]] = OrderedDict()
+_ASKS: OrderedDict[tuple[str, int], ToldAsk] = OrderedDict()
 _OPENING = threading.RLock()
 
 
@@ -225,7 +250,7 @@ def _opened(node_folder: str, run_folder: str, kept: tuple[int, ...]) -> LocalDa
         own = orjson.loads(_content(folder / OWN_FILE))
         data = replace(local_data(Path(node_folder), folder / LOCAL), **own)
         for number in kept:
-            compute_part(data, read_ask(folder, number)[0])
+            compute_part(data, read_ask(folder, number).ask)
         return data
 
     with _OPENING:  # two tasks of one process do not open the same data

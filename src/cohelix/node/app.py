@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from sqlalchemy.engine import Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -17,17 +20,29 @@ from cohelix import __version__, web
 from cohelix.bank import Bank, Scrubber
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
+from cohelix.db import open_database
+from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
+from cohelix.federation.node_runs import NodeRuns
+from cohelix.federation.roster import Peer
 from cohelix.federation.routes import node_router, open_doors
+from cohelix.federation.run_doors import RunDoors, Stance
+from cohelix.federation.signing import public_key
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
+from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
-from cohelix.node.settings import NodeSettings, read_settings
+from cohelix.node.settings import NodeSettings, database_of, read_settings
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
 
 
-def create_app(folder: Path) -> FastAPI:
+def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     """The app of the node in a folder.
+
+    Parameters
+    ----------
+    dask
+        Address of the Dask scheduler that computes the node's part of analyses; None for workers of its own.
 
     Raises
     ------
@@ -37,6 +52,7 @@ def create_app(folder: Path) -> FastAPI:
     settings = read_settings(folder)
     bank = Bank.open(folder, settings.node)
     door = Door(folder)
+    runs = _run_doors(folder, settings, door, dask)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +60,7 @@ def create_app(folder: Path) -> FastAPI:
         warm()
         scrubber = Scrubber(bank, folder)
         scrubber.start()
-        async with DialOut(folder, door).running():
+        async with DialOut(folder, door).running(), runs.serving():
             yield
         scrubber.stop()
 
@@ -72,6 +88,7 @@ def create_app(folder: Path) -> FastAPI:
         may_overlap=settings.may_overlap,
         beacon=beacon.door,
     )
+    runs.open()
     app.include_router(node_router(door))
     beacon_app = BeaconApp(beacon, settings.url)
     # First of all routes, as most questions are its.
@@ -79,6 +96,35 @@ def create_app(folder: Path) -> FastAPI:
     _own_addresses(app, settings)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _run_doors(folder: Path, settings: NodeSettings, door: Door, dask: str | None) -> RunDoors:
+    """What answers the questions of analyses; the database is opened by the first of them."""
+    lock = threading.RLock()
+
+    @functools.cache
+    def opened() -> Engine:
+        return open_database(database_of(folder, settings))
+
+    @functools.cache
+    def ledger() -> Ledger:
+        return Ledger(engine(), ledger_key(folder))
+
+    def engine() -> Engine:
+        with lock:
+            return opened()
+
+    def one_ledger() -> Ledger:
+        with lock:
+            return ledger()
+
+    def stance() -> Stance:
+        now = read_settings(folder)  # what commands change holds from the next question on
+        peers = {peer.id: Peer(public_key(peer.key), peer.aggregator) for peer in now.peers}
+        return Stance(now.analysis, peers, now.aggregator)
+
+    workers = Workers(workers_wanted(), dask=dask)
+    return RunDoors(folder, settings.id, door, NodeRuns(folder, engine), stance=stance, ledger=one_ledger, workers=workers)
 
 
 def _own_addresses(app: FastAPI, settings: NodeSettings) -> None:
