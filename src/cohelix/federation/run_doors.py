@@ -22,6 +22,7 @@ import structlog
 from pydantic import ValidationError
 
 from cohelix.analysis.admission import admit
+from cohelix.analysis.check import plan_cost
 from cohelix.analysis.local import covariate_names, prepare, prepared, sites
 from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, AnyArray
 from cohelix.analysis.variants import VariantList, pack_stretch, unpack_stretch
@@ -605,12 +606,8 @@ def _terms(study: StudyPeople, stance: Stance, node: str) -> wire.Terms:
 
 def _cost(study: StudyPeople) -> dict[str, object]:
     """What a plan would take here, roughly: seconds, and bytes sent."""
-    plan = study.plan
-    named = plan.variants.variants
-    n_variants = len(named) if named is not None else sum(table.num_rows for table in sites(study))
-    columns = len(plan.covariates) + 1 + len(trait_columns(plan))
-    seconds = n_variants * study.n * (columns + 4) / 1e9 + 1.0
-    return {"seconds": round(seconds, 1), "bytes_sent": n_variants * 8 * (columns + 5)}
+    cost = plan_cost(study)
+    return {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
 
 
 def _model(kind: type[_Answer], document: object) -> _Answer:
