@@ -33,7 +33,7 @@ class Packed(NamedTuple):
 
 def pack(document: Mapping[str, Any], arrays: Mapping[str, AnyArray] | None = None) -> bytes:
     """One body of a document and its arrays; deterministic, so that it may be hashed and signed."""
-    given = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    given = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}  # a number stays one
     given = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in given.items()}
     places = [[name, array.dtype.str, list(array.shape)] for name, array in given.items()]
     header = orjson.dumps({"document": dict(document), "arrays": places}, option=orjson.OPT_SORT_KEYS)
