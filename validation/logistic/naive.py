@@ -55,12 +55,13 @@ def saddlepoint(null: Null, dosage: Array) -> float:
     step = 2.0 if not (dosage == 1).any() else 1.0
     side = np.sign(found.score)
     far = s - step * np.ceil(2 * s / step - 1e-7)  # the first value of the lattice at or beyond −s
-    near_tail, far_tail = (_log_tail(side * a, mu, cutoff, step) for cutoff in (s - step / 2, far + step / 2))
+    near_tail = _log_tail(side * a, mu, s - step / 2, step, upper=True)
+    far_tail = _log_tail(side * a, mu, far + step / 2, step, upper=False)
     return float(-min(0.0, np.logaddexp(near_tail, far_tail)) / np.log(10))
 
 
-def _log_tail(a: Array, mu: Array, cutoff: float, step: float) -> float:
-    """log P(S ≥ cutoff) for a cutoff above 0, log P(S ≤ cutoff) below."""
+def _log_tail(a: Array, mu: Array, cutoff: float, step: float, *, upper: bool) -> float:
+    """log P(S ≥ cutoff), or log P(S ≤ cutoff)."""
 
     def slope(t: float) -> float:
         return float(a @ (special.expit(special.logit(mu) + t * a) - mu)) - cutoff
@@ -75,7 +76,7 @@ def _log_tail(a: Array, mu: Array, cutoff: float, step: float) -> float:
     w = np.sign(t) * np.sqrt(2 * (t * cutoff - k0))
     u = 2 / step * np.sinh(step * t / 2) * np.sqrt(k2)
     r = w + np.log(u / w) / w
-    return float(stats.norm.logsf(r) if cutoff > 0 else stats.norm.logcdf(r))
+    return float(stats.norm.logsf(r) if upper else stats.norm.logcdf(r))
 
 
 def permutation_p(dosage: Array, y: Array) -> float:
