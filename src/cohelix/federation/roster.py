@@ -132,15 +132,9 @@ def shared_secret(session: bytes, session_key: str, member: str) -> bytes:
         `weak-session-key`: no key, or one of the few that give everybody the same secret.
     """
     try:
-        if not re.fullmatch(r"[A-Za-z0-9_-]{43}", session_key):
-            raise ValueError("not 32 bytes")
-        raw = base64.urlsafe_b64decode(session_key + "=")
-        if _text(raw) != session_key or int.from_bytes(raw, "little") >= _X25519_PRIME:
-            raise ValueError("not the one way to write this key")  # else two names could share a key unseen
-        other = X25519PublicKey.from_public_bytes(raw)
-        return X25519PrivateKey.from_private_bytes(session).exchange(other)
+        return X25519PrivateKey.from_private_bytes(session).exchange(_session_key(session_key, member))
     except ValueError as error:
-        raise Deviation("weak-session-key", f"the session key of {member} is not one", member) from error
+        raise Deviation("weak-session-key", f"the session key of {member} gives everybody the same secret", member) from error
 
 
 def accept(
@@ -233,7 +227,7 @@ def check_roster(
         Of the hub: `foreign-run`, `foreign-plan`, `foreign-coordinator`, `weaker-mode`, `missing-acceptance`,
         `changed-acceptance`, `doubled-node`, `doubled-node-key`, `doubled-session-key`, `forged-acceptance`,
         `substituted-key`, `too-few-contributors`, `too-few-known-contributors`, `wrong-aggregators`,
-        `unknown-aggregator` or `unwilling-aggregator`.
+        `unknown-aggregator` or `unwilling-aggregator`; of a member: `weak-session-key`.
     """
     _check_run(roster.run, roster.plan_hash, own.run, own.plan_hash, HUB)
     if roster.coordinator != coordinator:
@@ -245,6 +239,7 @@ def check_roster(
     for one in roster.acceptances:
         _check_run(one.run, one.plan_hash, own.run, own.plan_hash, HUB)
         _check_signed(one)
+        _session_key(one.session_key, one.node)
         known = peers.get(one.node)
         if known is not None and known.key != one.node_key:
             raise Deviation("substituted-key", f"{one.node} has another key on this node's own list", HUB)
@@ -347,6 +342,14 @@ def _check_run(run: str, plan_hash: str, own_run: str, own_plan: str, member: st
 def _check_signed(one: Acceptance) -> None:
     if not document_holds(one.node_key, _ACCEPTANCE, one.content(), one.signature):
         raise Deviation("forged-acceptance", f"the signature of the acceptance of {one.node} does not hold", HUB)
+
+
+def _session_key(text: str, member: str) -> X25519PublicKey:
+    """A session's public key, in the one way to write it: else two names could share a key unseen."""
+    raw = base64.urlsafe_b64decode(text + "=") if re.fullmatch(r"[A-Za-z0-9_-]{43}", text) else b""
+    if len(raw) != 32 or _text(raw) != text or int.from_bytes(raw, "little") >= _X25519_PRIME:
+        raise Deviation("weak-session-key", f"the session key of {member} is not one", member)
+    return X25519PublicKey.from_public_bytes(raw)
 
 
 def _check_own(roster: Roster, own: Acceptance) -> None:
