@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,14 @@ from cohelix import hub, node
 from cohelix.bank.load import LoadRequest, load
 from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
+from cohelix.federation.joining import join, write_pinned
+from cohelix.federation.registry import Registry
 from cohelix.federation.signing import load_identity
 from cohelix.node.settings import PeerSettings, set_peer
 from cohelix.testing.cohorts import TRAIT, SimulatedCohort, part_of, simulate_cohort, write_vcf
 from cohelix.testing.processes import Processes, Server, free_port
 from cohelix.wire.dataset import Disclosure
+from cohelix.wire.federation import JoinRequest
 
 DATASET: Final = "sim"
 REGION: Final = "22:20000001-20090000"
@@ -103,12 +107,10 @@ def analysis_federation(
             _make_member(made, name, slice(start, start + people), disclosure, analysis)
             start += people
         _introduce(made)
-        made.serve("hub")
+        with ThreadPoolExecutor(len(ports)) as starting:
+            list(starting.map(made.serve, ports))
         for name in members:
-            made.serve(name)
-            token = made.processes.run("invite", "hub", "invite", str(folder / "hub"), "--member", name).strip()
-            address = f"http://127.0.0.1:{ports[name]}"
-            made.processes.run(f"join-{name}", "node", "join", str(folder / name), token, "--url", address)
+            _join(made, name)
         yield made
 
 
@@ -142,3 +144,17 @@ def _introduce(made: AnalysisFederation) -> None:
         for other, key in keys.items():
             if other != name:
                 set_peer(made.folder / name, PeerSettings(id=other, key=key, aggregator=True))
+
+
+def _join(made: AnalysisFederation, name: str) -> None:
+    identity, hub_identity = load_identity(made.folder / name), load_identity(made.folder / "hub")
+    token = Registry(made.folder / "hub").invite(name, hub_url=made.url, hub_key=hub_identity.public)
+    request = JoinRequest(
+        token=token.secret,
+        node=name,
+        name=f"Bank of {name}",
+        country="FI",
+        url=f"http://127.0.0.1:{made.ports[name]}",
+        key=identity.public,
+    )
+    write_pinned(made.folder / name, join(identity, token, request))
