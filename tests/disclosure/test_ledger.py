@@ -88,6 +88,30 @@ def test_cases_tell_of_controls(ledger: Ledger) -> None:
     assert not ledger.book(_analysis("run-2", cohort, "asthma", cases=BitMap(range(41))), POLICY).accepts
 
 
+def test_traits_of_two_cohorts_that_differ_by_ten_people_tell_of_none_of_the_ten(ledger: Ledger) -> None:
+    """Sums weighted by nine traits over both cohorts are ten equations about the ten people: three of them are too many."""
+    random = np.random.default_rng(6)
+    columns = random.normal(size=(9, 300))
+    entries = [
+        Entry("p", "analysis", {"cohort": BitMap(range(n))}, f"run-{n}-{trait}", columns=[columns[trait, :n]])
+        for n in (300, 290)
+        for trait in range(9)
+    ]
+    verdicts = [ledger.book(entry, POLICY) for entry in entries]
+    assert all(verdict.accepts for verdict in verdicts[:11])
+    assert [verdict.rule for verdict in verdicts[11:]] == ["ledger"] * 7
+
+
+def test_a_trait_that_was_mended_for_one_person_is_not_told_again(tmp_path: Path, ledger: Ledger) -> None:
+    people, values = BitMap(range(100)), np.random.default_rng(7).normal(size=100)
+    assert ledger.book(Entry("p", "analysis", {"cohort": people}, "run-1", columns=[values]), POLICY).accepts
+    mended = values.copy()
+    mended[17] += 0.5
+    entry = Entry("p", "analysis", {"cohort": people}, "run-2", columns=[mended])
+    assert Ledger(_engine(tmp_path), KEY).book(entry, POLICY).rule == "ledger"
+    assert ledger.book(Entry("p", "analysis", {"cohort": people}, "run-3", columns=[values]), POLICY).accepts
+
+
 def test_a_projects_traits_of_one_cohort_are_charged_for_good(ledger: Ledger) -> None:
     people = BitMap(range(100))
     assert ledger.book(_analysis("run-1", people, "a", "b", "c"), POLICY).accepts

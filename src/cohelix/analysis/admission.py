@@ -117,11 +117,13 @@ def _entry(study: StudyPeople, ledger: Ledger, guarded: BoolArray, filled: Seque
     for column, values in zip(named, filled, strict=True):
         for level, who in _levels(values[guarded]):
             sets[f"{column.name} {level}"] = BitMap(numbers[guarded][who].astype(np.uint32))
+    order = np.argsort(numbers[guarded])
     return Entry(
         study.plan.project,
         "analysis",
         sets,
         run,
+        columns=[values[guarded][order] for values in filled],
         public=public,
         traits=charged_traits(study.plan),
         releases={str(name): words for name, words in study.releases.items()},

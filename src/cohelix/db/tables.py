@@ -68,13 +68,14 @@ LEDGER_ENTRIES = sa.Table(
     sa.Column("at", sa.String(40), nullable=False),
 )
 
-# The independent sets of a scope: of a project people, of a project's cohort the members of runs.
-LEDGER_SETS = sa.Table(
-    "ledger_sets",
+# The independent rows of a scope: a project's sets of people; its sums over people, with weights; members of its runs.
+LEDGER_ROWS = sa.Table(
+    "ledger_rows",
     METADATA,
     sa.Column("scope", sa.String(200), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("members", sa.LargeBinary, nullable=False),  # Roaring bitmap
+    sa.Column("people", sa.LargeBinary, nullable=False),  # Roaring bitmap
+    sa.Column("weights", sa.LargeBinary),  # (people,) uint32; none where all are 1
 )
 
 LEDGER_PROOFS = sa.Table(
@@ -82,7 +83,7 @@ LEDGER_PROOFS = sa.Table(
     METADATA,
     sa.Column("scope", sa.String(200), primary_key=True),
     sa.Column("floor", sa.Integer, nullable=False),
-    sa.Column("witnesses", sa.LargeBinary, nullable=False),  # (floor, sets) uint32
+    sa.Column("witnesses", sa.LargeBinary, nullable=False),  # (floor, rows) uint32
 )
 
 LEDGER_TRAITS = sa.Table(

@@ -20,7 +20,7 @@ import numpy as np
 import sqlalchemy as sql
 from pyroaring import BitMap
 
-from cohelix.core.arrays import IntArray
+from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import Conflict, Damaged
 from cohelix.db import serialised
@@ -29,12 +29,13 @@ from cohelix.db.tables import (
     LEDGER_NAMES,
     LEDGER_PROOFS,
     LEDGER_REFUSALS,
-    LEDGER_SETS,
+    LEDGER_ROWS,
     LEDGER_TRAITS,
 )
 from cohelix.disclosure.analysis import AnalysisPolicy, RuleName, Verdict, refused_by
-from cohelix.disclosure.combinations import Combinations
+from cohelix.disclosure.combinations import Combinations, Row
 
+SUMS_FLOOR: Final = 3  # DataSHIELD's third of a parameter for each person, read for every combination and whom it is about
 MEMBERS_MIN: Final = 3  # no combination of a project's runs is about fewer members than a sum may be opened of
 _KEY_FILE: Final = "ledger.key"
 _NAME = np.dtype([("digest", "<u8"), ("person", "<u4")])
@@ -55,6 +56,8 @@ class Entry:
         controls, and the levels of every covariate or trait that has few values.
     question
         The run. Of a count nothing: it is named by its sets.
+    columns
+        Covariates and traits, each (people of the cohort, ascending) float64: sums over the cohort are told with these weights.
     public
         People of whom everybody is told anyway: each row of the frequencies of the datasets' releases.
     traits
@@ -67,6 +70,7 @@ class Entry:
     kind: str
     sets: Mapping[str, BitMap]
     question: str = ""
+    columns: Sequence[FloatArray] = ()
     public: Sequence[BitMap] = ()
     traits: Sequence[str] = ()
     releases: Mapping[str, str] = field(default_factory=dict)
@@ -120,9 +124,10 @@ class Ledger:
     def book(self, entry: Entry, policy: AnalysisPolicy) -> Verdict:
         """Book what is about to be told, or refuse it; durable when it returns.
 
-        Refuses by `ledger` where a combination of what the project has been told, with this, would be about 1…k − 1 people, or
-        it would have been told about too many sets; by `refusals` after too many such refusals, each of which tells a little;
-        by `traits` where it would have asked too many traits of one cohort. What was booked before is accepted.
+        Refuses by `ledger` where a combination of the sets that the project has been told about, with these, would be about
+        1…k − 1 people, where one of weighted sums would be about one or two, or where the sets would be too many; by
+        `refusals` after too many such refusals, each of which tells a little; by `traits` where it would have asked too many
+        traits of one cohort. What was booked before is accepted.
         """
         return self._decide(entry, policy, book=True)
 
@@ -141,9 +146,9 @@ class Ledger:
             sets = _found(connection, LEDGER_ENTRIES.c.sets, project, question)
             if not sets:
                 raise Conflict("the ledger has no entry of this run")
-            scope = f"{project}/{next(iter(sets.values()))}"
+            scope = f"{project}/members/{next(iter(sets.values()))}"
             numbers = BitMap(int.from_bytes(hashlib.blake2b(one.encode(), digest_size=4).digest()) for one in members)
-            admission = self._combinations(connection, scope, MEMBERS_MIN).admit(numbers)
+            admission = self._combinations(connection, scope, MEMBERS_MIN).admit(Row(numbers))
             if len(numbers) < MEMBERS_MIN or admission.standing == "refused":
                 return refused_by("participants")
             self._keep(connection, scope, admission.after)
@@ -164,49 +169,54 @@ class Ledger:
                 raise Conflict("this run was booked with other people: their data have changed since")
             if before is not None:
                 return accepted
-            rule, after = self._refusal(connection, entry, policy, told)
+            rule, sets, sums = self._refusal(connection, entry, policy, told)
             if rule == "ledger" and _found(connection, LEDGER_REFUSALS.c.question, entry.project, digest) is None:
                 connection.execute(sql.insert(LEDGER_REFUSALS).values(project=entry.project, question=digest))
             if rule is not None:
                 return refused_by(rule)
             if not book:
                 return accepted
-            self._keep(connection, f"{entry.project}/", after)
+            self._keep(connection, _sets_of(entry.project), sets)
+            self._keep(connection, _sums_of(entry.project), sums)
             self._charge(connection, entry, told)
             row = {"project": entry.project, "question": question, "kind": entry.kind, "sets": told}
             row |= {"releases": dict(entry.releases), "at": self._clock.now().isoformat(timespec="milliseconds")}
             connection.execute(sql.insert(LEDGER_ENTRIES).values(**row))
-        self._known[f"{entry.project}/"] = (len(after.sets), after)
+        self._known[_sets_of(entry.project)] = (len(sets.rows), sets)
+        self._known[_sums_of(entry.project)] = (len(sums.rows), sums)
         return accepted
 
     def _refusal(
         self, connection: sql.Connection, entry: Entry, policy: AnalysisPolicy, told: Mapping[str, str]
-    ) -> tuple[RuleName | None, Combinations]:
-        """The rule that refuses, if any, and what the project would have been told after this entry."""
-        now = after = self._combinations(connection, f"{entry.project}/", policy.difference_min)
-        for people in entry.public:
-            admission = after.admit(people)
-            after = admission.after
-            if admission.standing == "refused":
-                return "ledger", now
-        n_public = len(after.sets)
-        for people in entry.sets.values():
-            admission = after.admit(people)
-            after = admission.after
-            if admission.standing != "known" and self._refusals(connection, entry.project) >= policy.refusals_max:
-                return "refusals", now
-            if admission.standing == "refused":
-                return "ledger", now
-        everybody = BitMap.union(*after.sets) if after.sets else BitMap()
-        if len(after.sets) > n_public and len(after.sets) > policy.sets_share_max * len(everybody):
-            return "ledger", now
-        if entry.traits:
-            cohort, n_people = next(iter(told.values())), len(next(iter(entry.sets.values())))
-            asked = self._asked(connection, entry.project, cohort)
-            wanted = asked | {_text_digest(name) for name in entry.traits}
-            if len(wanted) > len(asked) and len(wanted) > policy.traits_share_max * n_people:
-                return "traits", now
-        return None, after
+    ) -> tuple[RuleName | None, Combinations, Combinations]:
+        """The rule that refuses, if any; the sets and the sums that the project would have been told after this entry."""
+        sets = now = self._combinations(connection, _sets_of(entry.project), policy.difference_min)
+        sums = before = self._combinations(connection, _sums_of(entry.project), SUMS_FLOOR)
+        rows = [Row(people) for people in (*entry.public, *entry.sets.values())]
+        for number, row in enumerate(rows):
+            standing, sets = sets.admit(row)
+            public = number < len(entry.public)
+            if standing != "known" and not public and self._refusals(connection, entry.project) >= policy.refusals_max:
+                return "refusals", now, before
+            if standing == "refused":
+                return "ledger", now, before
+        everybody = BitMap.union(*(row.people for row in sets.rows)) if sets.rows else BitMap()
+        if len(sets.rows) > len(now.rows) and len(sets.rows) > len(entry.public) + policy.sets_share_max * len(everybody):
+            return "ledger", now, before
+        if entry.traits and self._too_many_traits(connection, entry, policy, next(iter(told.values()))):
+            return "traits", now, before
+        cohort = next(iter(entry.sets.values()))
+        for row in (*rows, *(Row.weighted(cohort, values) for values in entry.columns)):
+            standing, sums = sums.admit(row)
+            if standing == "refused":
+                return "ledger", now, before
+        return None, sets, sums
+
+    def _too_many_traits(self, connection: sql.Connection, entry: Entry, policy: AnalysisPolicy, cohort: str) -> bool:
+        asked = self._asked(connection, entry.project, cohort)
+        wanted = asked | {_text_digest(name) for name in entry.traits}
+        n_people = len(next(iter(entry.sets.values())))
+        return len(wanted) > len(asked) and len(wanted) > policy.traits_share_max * n_people
 
     def _charge(self, connection: sql.Connection, entry: Entry, told: Mapping[str, str]) -> None:
         if not entry.traits:
@@ -222,51 +232,46 @@ class Ledger:
         return set(connection.execute(wanted).scalars())
 
     def _refusals(self, connection: sql.Connection, project: str) -> int:
-        count = sql.select(sql.func.count()).select_from(LEDGER_REFUSALS).where(LEDGER_REFUSALS.c.project == project)
-        return int(connection.execute(count).scalar_one())
+        return _count(connection, LEDGER_REFUSALS.c.project, project)
 
     def _combinations(self, connection: sql.Connection, scope: str, floor: int) -> Combinations:
         """What was told in a scope, with its proof; made anew where a floor has been raised."""
-        count = (
-            connection.execute(
-                sql.select(sql.func.count()).select_from(LEDGER_SETS).where(LEDGER_SETS.c.scope == scope)
-            ).scalar()
-            or 0
-        )
+        count = _count(connection, LEDGER_ROWS.c.scope, scope)
         known = self._known.get(scope)
         if known is not None and known[0] == count and known[1].floor == floor:
             return known[1]
-        blobs = connection.execute(
-            sql.select(LEDGER_SETS.c.members).where(LEDGER_SETS.c.scope == scope).order_by(LEDGER_SETS.c.number)
-        )
-        sets = [BitMap.deserialize(blob) for blob in blobs.scalars()]
+        kept = sql.select(LEDGER_ROWS.c.people, LEDGER_ROWS.c.weights).where(LEDGER_ROWS.c.scope == scope)
+        rows = [_row(*one) for one in connection.execute(kept.order_by(LEDGER_ROWS.c.number))]
         proof = connection.execute(
             sql.select(LEDGER_PROOFS.c.witnesses, LEDGER_PROOFS.c.floor).where(LEDGER_PROOFS.c.scope == scope)
         ).first()
         found: Combinations | None = Combinations.empty(floor)
         if proof is not None and proof.floor == floor:
-            witnesses = np.frombuffer(proof.witnesses, np.uint32).astype(np.int64).reshape(floor, len(sets))
-            found = Combinations.kept(sets, witnesses)
+            witnesses = np.frombuffer(proof.witnesses, np.uint32).astype(np.int64).reshape(floor, len(rows))
+            found = Combinations.kept(rows, witnesses)
             if found is None:
-                raise Damaged("the ledger's sets and their proof do not fit together")
-        elif sets:
-            found = Combinations.proved(sets, floor) or Combinations.closed(sets, floor)
+                raise Damaged("the ledger's rows and their proof do not fit together")
+        elif rows:
+            found = Combinations.proved(rows, floor) or Combinations.closed(rows, floor)
         assert found is not None
         self._known[scope] = (count, found)
         return found
 
     def _keep(self, connection: sql.Connection, scope: str, after: Combinations) -> None:
         """Write down what is new in a scope."""
-        count = (
-            connection.execute(
-                sql.select(sql.func.count()).select_from(LEDGER_SETS).where(LEDGER_SETS.c.scope == scope)
-            ).scalar()
-            or 0
-        )
-        if len(after.sets) == count:
+        count = _count(connection, LEDGER_ROWS.c.scope, scope)
+        if len(after.rows) == count:
             return
-        rows = [{"scope": scope, "number": at, "members": after.sets[at].serialize()} for at in range(count, len(after.sets))]
-        connection.execute(sql.insert(LEDGER_SETS), rows)
+        rows = [
+            {
+                "scope": scope,
+                "number": at,
+                "people": row.people.serialize(),
+                "weights": None if row.weights is None else row.weights.tobytes(),
+            }
+            for at, row in enumerate(after.rows[count:], count)
+        ]
+        connection.execute(sql.insert(LEDGER_ROWS), rows)
         connection.execute(sql.delete(LEDGER_PROOFS).where(LEDGER_PROOFS.c.scope == scope))
         proof = {"scope": scope, "witnesses": after.witnesses.astype(np.uint32).tobytes(), "floor": after.floor}
         connection.execute(sql.insert(LEDGER_PROOFS).values(**proof))
@@ -322,6 +327,23 @@ def _found(connection: sql.Connection, column: sql.Column[Any], project: str, qu
     """A column of the row of this project and question, None if there is no such row."""
     keys = column.table.c
     return connection.execute(sql.select(column).where(keys.project == project, keys.question == question)).scalar()
+
+
+def _count(connection: sql.Connection, column: sql.Column[Any], value: str) -> int:
+    """How many rows of its table have this value in a column."""
+    return int(connection.execute(sql.select(sql.func.count()).where(column == value)).scalar_one())
+
+
+def _row(people: bytes, weights: bytes | None) -> Row:
+    return Row(BitMap.deserialize(people), None if weights is None else np.frombuffer(weights, np.uint32))
+
+
+def _sets_of(project: str) -> str:
+    return f"{project}/"
+
+
+def _sums_of(project: str) -> str:
+    return f"{project}/sums"
 
 
 def _set_digest(people: BitMap) -> str:

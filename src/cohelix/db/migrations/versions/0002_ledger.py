@@ -23,10 +23,11 @@ def upgrade() -> None:
         sa.Column("at", sa.String(40), nullable=False),
     )
     op.create_table(
-        "ledger_sets",
+        "ledger_rows",
         sa.Column("scope", sa.String(200), primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("members", sa.LargeBinary, nullable=False),
+        sa.Column("people", sa.LargeBinary, nullable=False),
+        sa.Column("weights", sa.LargeBinary),
     )
     op.create_table(
         "ledger_proofs",
@@ -54,5 +55,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take them back."""
-    for name in ("ledger_names", "ledger_refusals", "ledger_traits", "ledger_proofs", "ledger_sets", "ledger_entries"):
+    for name in ("ledger_names", "ledger_refusals", "ledger_traits", "ledger_proofs", "ledger_rows", "ledger_entries"):
         op.drop_table(name)
