@@ -36,7 +36,10 @@ def unpack_ask(body: bytes) -> tuple[Ask, bool]:
 
 def statistics_document(statistics: Sequence[Statistic]) -> list[list[Any]]:
     """Statistics as JSON; None for a bound that is not given."""
-    return [[one.name, list(one.shape), one.bound if math.isfinite(one.bound) else None, one.integer] for one in statistics]
+    return [
+        [one.name, [int(size) for size in one.shape], float(one.bound) if math.isfinite(one.bound) else None, bool(one.integer)]
+        for one in statistics
+    ]
 
 
 def read_statistics(document: Any) -> tuple[Statistic, ...]:
