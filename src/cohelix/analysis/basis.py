@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,6 +27,7 @@ _CONDITION_MAX = 1e3  # of X'X; beyond it a second pass of Cholesky-QR is made
 _DEPENDENT = 1e-12  # smallest eigenvalue of the correlations, relative to the largest
 _KEPT = 8  # of what a node's steps derive
 _CACHES = threading.Lock()
+_DIGESTS: dict[int, tuple[weakref.ref[AnyArray], bytes]] = {}  # by identity, of arrays that are alive
 _Derived = TypeVar("_Derived")
 
 
@@ -143,11 +145,8 @@ def derived(
     data: LocalData, subject: str, broadcast: Mapping[str, AnyArray], names: Iterable[str], make: Callable[[], _Derived]
 ) -> _Derived:
     """What `make()` derives from a node's data and the broadcast arrays `names`; the newest few are kept for the next block."""
-    digest = hashlib.sha256()
-    for name in names:
-        array = np.ascontiguousarray(broadcast[name])
-        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
-    key = f"{subject} {digest.hexdigest()}"
+    digests = b"".join(name.encode() + b" " + _digest(broadcast[name]) for name in names)
+    key = f"{subject} {hashlib.sha256(digests).hexdigest()}"
     with _CACHES:
         found: _Derived | None = data.cache.get(key)
     if found is None:
@@ -157,6 +156,19 @@ def derived(
                 data.cache.pop(next(iter(data.cache)))
             data.cache[key] = found
     return found
+
+
+def _digest(array: AnyArray) -> bytes:
+    """SHA-256 of an array; one that cannot change and comes again with the next block is not read again."""
+    known = _DIGESTS.get(id(array))
+    if known is not None and known[0]() is array:
+        return known[1]
+    described = f"{array.dtype} {array.shape} ".encode()
+    digest = hashlib.sha256(described + np.ascontiguousarray(array).tobytes()).digest()
+    if not array.flags.writeable:
+        number = id(array)
+        _DIGESTS[number] = (weakref.ref(array, lambda _: _DIGESTS.pop(number, None)), digest)
+    return digest
 
 
 @local_step("covariate-totals")
