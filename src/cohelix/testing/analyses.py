@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +83,7 @@ def analysis_federation(
     seed: int = 4,
     analysis: str = "",
     hub_settings: str = "",
+    dialling_out: Collection[str] = (),
 ) -> Iterator[AnalysisFederation]:
     """A hub and members of so many people each; all of them aggregate, and each knows all others.
 
@@ -92,26 +93,42 @@ def analysis_federation(
         Lines of each member's `[analysis]` table.
     hub_settings
         Further lines of `hub.toml`.
+    dialling_out
+        Members that the hub does not dial: they fetch their questions.
     """
+    made = make_folders(folder, members, variants=variants, disclosure=disclosure, seed=seed, analysis=analysis)
+    with made.processes:
+        with (folder / "hub" / "hub.toml").open("a", encoding="utf-8") as file:
+            file.write(hub_settings)
+        with ThreadPoolExecutor(len(made.ports)) as starting:
+            list(starting.map(made.serve, made.ports))
+        for name in members:
+            _join(made, name, dials_out=name in dialling_out)
+        yield made
+
+
+def make_folders(
+    folder: Path,
+    members: Mapping[str, int],
+    *,
+    variants: int = 600,
+    disclosure: Disclosure = "open",
+    seed: int = 4,
+    analysis: str = "",
+) -> AnalysisFederation:
+    """The folders of a federation for analyses; nobody serves yet, and nobody has joined."""
     region = region_1based("22", 20_000_001, 20_090_000)
     cohort = simulate_cohort(members, variants, seed=seed, region=region, assembly=Assembly.GRCH37)
     covariate = np.random.default_rng(seed).standard_normal(len(cohort.samples))
     ports = {name: free_port() for name in ("hub", *members)}
     made = AnalysisFederation(folder, Processes(folder / "logs"), cohort, covariate, dict(members), ports)
-    with made.processes:
-        hub.make_hub(folder / "hub", url=made.url, name="Test federation")
-        with (folder / "hub" / "hub.toml").open("a", encoding="utf-8") as file:
-            file.write(hub_settings)
-        start = 0
-        for name, people in members.items():
-            _make_member(made, name, slice(start, start + people), disclosure, analysis)
-            start += people
-        _introduce(made)
-        with ThreadPoolExecutor(len(ports)) as starting:
-            list(starting.map(made.serve, ports))
-        for name in members:
-            _join(made, name)
-        yield made
+    hub.make_hub(folder / "hub", url=made.url, name="Test federation")
+    start = 0
+    for name, people in members.items():
+        _make_member(made, name, slice(start, start + people), disclosure, analysis)
+        start += people
+    _introduce(made)
+    return made
 
 
 def _make_member(made: AnalysisFederation, name: str, people: slice, disclosure: Disclosure, analysis: str) -> None:
@@ -146,7 +163,7 @@ def _introduce(made: AnalysisFederation) -> None:
                 set_peer(made.folder / name, PeerSettings(id=other, key=key, aggregator=True))
 
 
-def _join(made: AnalysisFederation, name: str) -> None:
+def _join(made: AnalysisFederation, name: str, *, dials_out: bool) -> None:
     identity, hub_identity = load_identity(made.folder / name), load_identity(made.folder / "hub")
     token = Registry(made.folder / "hub").invite(name, hub_url=made.url, hub_key=hub_identity.public)
     request = JoinRequest(
@@ -154,7 +171,8 @@ def _join(made: AnalysisFederation, name: str) -> None:
         node=name,
         name=f"Bank of {name}",
         country="FI",
-        url=f"http://127.0.0.1:{made.ports[name]}",
+        url="" if dials_out else f"http://127.0.0.1:{made.ports[name]}",
         key=identity.public,
+        dials_out=dials_out,
     )
     write_pinned(made.folder / name, join(identity, token, request))
