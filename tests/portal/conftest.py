@@ -21,12 +21,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from cohelix import web
+from cohelix.core.errors import NotFound
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Arrival
 from cohelix.portal.pages import routes
+from cohelix.wire.analysis import Run
 from cohelix.wire.federation import JoinRequest, Member
 
 COUNTS = {  # of 22-50313359-G-A on GRCh37: copies, called alleles, homozygotes of men and women
@@ -35,6 +37,27 @@ COUNTS = {  # of 22-50313359-G-A on GRCh37: copies, called alleles, homozygotes 
     "IT": ("TSI", "Italy", (24, 88, 2), (22, 94, 4)),
     "CEU": ("CEU", "Utah residents of northern and western European ancestry", (21, 88, 2), (24, 90, 3)),
 }
+
+
+class Board:
+    """Runs that a test writes down, as the hub tells of them."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.summaries: dict[str, dict[str, Any]] = {}
+
+    async def get(self, run: str) -> Run:
+        if run not in self.runs:
+            raise NotFound(f"there is no run {run}")
+        return self.runs[run]
+
+    async def newest(self, limit: int) -> tuple[Run, ...]:
+        return tuple(self.runs.values())[:limit]
+
+    async def summary(self, run: str) -> bytes:
+        return json.dumps(self.summaries[run]).encode()
+
+
 OPEN_NOTE = "These donors agreed to open release of their genomes."
 
 
@@ -268,7 +291,9 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
         app = FastAPI()
         web.install(app, service="hub")
         app.state.registry = registry
-        app.router.routes.extend(routes(Federation(registry, stage, deadline_seconds=deadline_seconds)))
+        federation = Federation(registry, stage, deadline_seconds=deadline_seconds)
+        app.state.board = Board()
+        app.router.routes.extend(routes(federation, app.state.board, app.state.board.summary))
         return app
 
     return make

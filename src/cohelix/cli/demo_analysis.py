@@ -81,7 +81,7 @@ def gwas(federation: DemoFederation) -> Detail:
         if abs(lead["beta"] - SLOPE) > SLOPE_TOLERANCE:
             raise CohelixError(f"slope {lead['beta']} where {SLOPE} was published")
         detail |= {"published": SLOPE, "published p": P_VALUE}
-    return {**detail, "picture": str(picture), "page": f"{federation.hub.url}/en/analyses/{run}"}
+    return {**detail, "picture": str(picture), "page": f"{federation.hub.url}/analyses/{run}"}
 
 
 ANALYSIS_JOURNEYS: Final[tuple[tuple[str, Callable[[DemoFederation], Detail]], ...]] = (("trust", trust), ("gwas", gwas))

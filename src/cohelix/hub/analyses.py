@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Header, Query
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from cohelix.core.errors import NotFound
+from cohelix.core.genome import Region, parse_region
 from cohelix.federation.runs import Runs
 from cohelix.wire.analysis import ENDED, PlanCheck, Run, RunsAnswer
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import parse_plan
 
+if TYPE_CHECKING:  # plots and tables are loaded when the first is asked for
+    from cohelix.analysis.summary import Summary
+
+PictureKind = Literal["manhattan", "qq", "region"]
+TABLE = "results.parquet"
 _PREFIX = "/api/v1/analyses"
 _STREAM = "text/event-stream"
 _LOOK_SECONDS = 0.5
@@ -26,6 +35,7 @@ _KINDS = {
     ".json": "application/json",
     ".html": "text/html",
 }
+_Trait = Annotated[str | None, Query(max_length=200, description="One of several traits")]
 _Plan = Annotated[dict[str, Any], Body(description="A plan, as docs/reference/plan.md describes it")]
 
 
@@ -68,7 +78,48 @@ def analyses_router(runs: Runs) -> APIRouter:
         kind = _KINDS.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=kind, filename=path.name)
 
+    @router.get("/{run}/summary", summary="A released table from afar: bins, quantiles, inflation, loci")
+    async def summary(run: str, trait: _Trait = None) -> Response:
+        folder = (await runs.file(run, TABLE)).parent
+        return Response(await asyncio.to_thread(_summary_text, folder, trait), media_type="application/json")
+
+    @router.get("/{run}/pictures/{kind}.{suffix}", summary="A plot of a released table, as PNG or SVG", response_class=Response)
+    async def plotted(
+        run: str, kind: PictureKind, suffix: Literal["png", "svg"], trait: _Trait = None, region: str | None = None
+    ) -> Response:
+        folder = (await runs.file(run, TABLE)).parent
+        place = None if region is None else parse_region(region)
+        content = await asyncio.to_thread(_picture, folder, kind, trait, place, suffix)
+        return Response(content, media_type="image/svg+xml" if suffix == "svg" else "image/png")
+
     return router
+
+
+async def released_summary(runs: Runs, run: str) -> bytes:
+    """The JSON summary of a released run's table, for pages."""
+    folder = (await runs.file(run, TABLE)).parent
+    return await asyncio.to_thread(_summary_text, folder, None)
+
+
+@lru_cache(maxsize=32)  # a released table does not change
+def _summary(folder: Path, trait: str | None) -> Summary:
+    from cohelix.analysis.summary import summarise
+
+    found = summarise(folder, trait=trait)
+    if trait is not None and not found.lines:
+        raise NotFound(f"the table has no line of trait {trait[:80]!r}")
+    return found
+
+
+def _summary_text(folder: Path, trait: str | None) -> bytes:
+    return orjson.dumps(_summary(folder, trait).document())
+
+
+@lru_cache(maxsize=128)
+def _picture(folder: Path, kind: PictureKind, trait: str | None, region: Region | None, suffix: str) -> bytes:
+    from cohelix.analysis.pictures import picture
+
+    return picture(folder, _summary(folder, trait), kind, trait=trait, region=region, svg=suffix == "svg")
 
 
 async def _events(runs: Runs, run: str, after: int) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -20,7 +21,7 @@ from cohelix.federation.routes import BROUGHT_BYTES_MAX, hub_router, polling_rou
 from cohelix.federation.runs import Runs
 from cohelix.federation.signing import load_identity
 from cohelix.federation.transport import PATH, HttpTransport
-from cohelix.hub.analyses import analyses_router
+from cohelix.hub.analyses import analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.network import network_router
 from cohelix.hub.services import services_router
@@ -65,5 +66,7 @@ def create_app(folder: Path) -> FastAPI:
     app.include_router(analyses_router(runs))
     app.include_router(network_router(federation, settings))
     app.include_router(services_router(federation, settings))
-    app.router.routes.extend(pages.routes(federation))  # last: it takes every address that is left
+    app.router.routes.extend(
+        pages.routes(federation, runs, partial(released_summary, runs))
+    )  # last: it takes every address that is left
     return app

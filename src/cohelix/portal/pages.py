@@ -26,6 +26,7 @@ from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.questions import Federation
+from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.assets import asset, asset_path
 from cohelix.portal.figures import decimal, grouped, milliseconds, sentence
 from cohelix.portal.roll import Called, Roll
@@ -58,13 +59,14 @@ _HEADERS = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute]:
+def routes(federation: Federation, runs: RunBoard, summary: Summarise, clock: Clock | None = None) -> list[BaseRoute]:
     """The portal of a hub, to be mounted after all other routes.
 
     The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
     """
     Thread(target=_read_genes, name="read genes", daemon=True).start()  # the first reader should not wait for it
     pages = _Pages(federation, Roll(federation, clock or SystemClock()))
+    analyses = AnalysisPages(runs, summary, _page)
     return [
         _route("/", pages.home),
         _route("/search", pages.search),
@@ -73,6 +75,8 @@ def routes(federation: Federation, clock: Clock | None = None) -> list[BaseRoute
         _route("/gene/{symbol}", pages.gene),
         _route("/datasets", pages.datasets),
         _route("/datasets/{dataset}", pages.dataset),
+        _route("/analyses", analyses.board),
+        _route("/analyses/{run}", analyses.one),
         _route("/about", pages.about),
         _route("/static/{digest}/{name}", asset),
         _route("/{path:path}", _nothing_here),
@@ -316,7 +320,11 @@ def _route(template: str, handler: Handler) -> Route:
 
 def _page(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
     html = _TEMPLATES.get_template(template).render(
-        path=request.url.path, typed=request.query_params.get("q", ""), code=int(status), **values
+        path=request.url.path,
+        typed=request.query_params.get("q", ""),
+        code=int(status),
+        hub_url=_hub_url(request),
+        **values,
     )
     return HTMLResponse(html, status, headers=_HEADERS)
 

@@ -1,0 +1,94 @@
+"""Pages of analyses: every state in words, nothing of a result before its release, and what a released one found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from cohelix.portal.analyses import STATE_WORDS
+from cohelix.wire.analysis import Run, RunState
+
+TOP = {
+    "chromosome": "22", "position": 50313359, "effect_allele": "A", "other_allele": "G", "trait": "ENSG00000184164.10",
+    "beta": -1.14337, "standard_error": 0.07, "effect_allele_frequency": 0.22, "neg_log10_p": 44.12, "n": 358,
+}  # fmt: skip
+SUMMARY = {
+    "lines": 3421,
+    "tested": 3421,
+    "lambda": 1.02,
+    "contigs": {},
+    "cells": {},
+    "top": [TOP],
+    "loci": [TOP],
+    "quantiles": [],
+}
+
+
+def _run(state: RunState, **more: Any) -> Run:
+    plan = {
+        "project": "demo", "method": "linear", "assembly": "GRCh37", "datasets": ["FI:a", "GB:a", "IT:a"],
+        "trait": {"measurement": "ENSG00000184164.10"}, "traits": [],
+    }  # fmt: skip
+    nodes = [
+        {"node": node, "contributor": True, "aggregator": True, "status": "done", "blocks": 3} for node in ("FI", "GB", "IT")
+    ]
+    given = {
+        "id": "abc12345",
+        "state": state,
+        "plan": plan,
+        "planHash": "f" * 64,
+        "nodes": nodes,
+        "proposedAt": "2026-01-01T00:00:00Z",
+        "deadline": "2026-01-02T00:00:00Z",
+    }
+    return Run.model_validate({**given, **more})
+
+
+@pytest.fixture
+def site(make_app: Callable[..., FastAPI], stage: Any) -> tuple[FastAPI, TestClient]:
+    app = make_app(stage)
+    return app, TestClient(app)
+
+
+@pytest.mark.parametrize("state", get_args(RunState))
+def test_every_state_is_said_in_words(site: tuple[FastAPI, TestClient], state: RunState) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"] = _run(
+        state, reason="a member\u2019s own words" if state in ("refused", "aborted") else None, files=["results.parquet"]
+    )
+    app.state.board.summaries["abc12345"] = SUMMARY
+    page = client.get("/analyses/abc12345", headers={"accept": "text/html"})
+    assert page.status_code == 200
+    assert STATE_WORDS[state] in page.text
+    assert ("results.parquet" in page.text) == (state == "released")
+    assert ("22-50313359-G-A" in page.text) == (state == "released")
+    assert ('http-equiv="refresh"' in page.text) == (state in ("proposed", "checking", "open", "frozen", "running", "combined"))
+    if state in ("refused", "aborted"):
+        assert "own words" in page.text
+    assert STATE_WORDS[state] in client.get("/analyses").text
+
+
+def test_names_from_a_plan_are_text_and_no_markup(site: tuple[FastAPI, TestClient]) -> None:
+    app, client = site
+    run = _run("held")
+    plan = {**run.plan, "project": "<script>alert(1)</script>", "trait": {"measurement": "<img src=x>"}}
+    app.state.board.runs["abc12345"] = run.model_copy(update={"plan": plan})
+    for page in ("/analyses", "/analyses/abc12345"):
+        text = client.get(page).text
+        assert "<script>alert" not in text
+        assert "<img src=x>" not in text
+
+
+@pytest.mark.parametrize("name", ["nothing", "..%2f..%2fetc", "a" * 50])
+def test_an_analysis_that_is_not_there(site: tuple[FastAPI, TestClient], name: str) -> None:
+    answer = site[1].get(f"/analyses/{name}", headers={"accept": "text/html"})
+    assert answer.status_code == httpx.codes.NOT_FOUND
+
+
+def test_no_analysis_yet(site: tuple[FastAPI, TestClient]) -> None:
+    assert "No analysis yet" in site[1].get("/analyses").text
