@@ -18,7 +18,6 @@ import numpy as np
 from pyroaring import BitMap
 
 from cohelix.bank.expression import evaluate
-from cohelix.bank.manifest import MANIFEST_FILE
 from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, open_version, read_pointer
 from cohelix.bank.version import OpenVersion
@@ -27,7 +26,6 @@ from cohelix.core.errors import BadQuestion, Damaged, NotFound, NotSupported
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.genotypes.quality import survey
-from cohelix.genotypes.sections import sha256_of
 from cohelix.phenotypes.model import SexCode
 from cohelix.phenotypes.store import index_of
 from cohelix.phenotypes.terms import mask_of
@@ -107,7 +105,7 @@ class StudyPeople:
     def fingerprint(self) -> str:
         """Lower-case hexadecimal SHA-256 over what the people and genotypes are read from: versions, releases, checksums."""
         parts = [
-            [part.dataset, part.version.manifest.version, part.version.manifest.release, _manifest_sum(part.version)]
+            [part.dataset, part.version.manifest.model_dump(mode="json")]  # with the checksum of every file
             for part in self.parts
         ]
         return hashlib.sha256(canonical([self.node, *parts])).hexdigest()
@@ -333,7 +331,3 @@ def _call_rates(version: OpenVersion) -> FloatArray:
     known = version.call_sets.person < version.call_sets.n_registered
     sex[known] = version.people.sex[version.call_sets.person[known]]
     return survey(version.store, sex, maf_min=0.5, call_rate_min=1.0).people.call_rate
-
-
-def _manifest_sum(version: OpenVersion) -> str:
-    return sha256_of(version.folder / MANIFEST_FILE)
