@@ -23,6 +23,7 @@ from benchmarks import (
     lookups,
     national_node,
     people_filters,
+    secure_sum,
 )
 from benchmarks.measure import Row
 from benchmarks.scale import FULL, SMALL, Scale
@@ -63,6 +64,7 @@ def run(scale: Scale) -> list[Row]:
     note(lambda: lookups.run(scale))
     note(lambda: people_filters.run(scale))
     note(lambda: national_node.run(scale))
+    note(lambda: secure_sum.run(scale))
     return rows
 
 

@@ -28,6 +28,7 @@ from cohelix.federation.roster import (
     check_acceptance,
     check_frozen,
     check_roster,
+    same_roster,
     session_public,
     sign_as,
     sign_roster,
@@ -385,6 +386,17 @@ def _contributor_moved_to_a_smaller_roster(world: World) -> object:
 
 
 # Sealing: a dishonest hub asks a contributor, or a contributor is dishonest.
+
+
+@deed("foreign-roster")
+def _block_asked_before_a_roster_was_checked(world: World) -> object:
+    return same_roster(None, world.parties.roster.digest())
+
+
+@deed("foreign-roster")
+def _block_asked_for_another_roster(world: World) -> object:
+    other = world.parties.make([*world.parties.acceptances.values(), world.stranger("S0")])
+    return same_roster(world.parties.frozen, other.digest())
 
 
 @deed("no-contributor")

@@ -332,6 +332,13 @@ def check_frozen(
     return found
 
 
+def same_roster(frozen: FrozenRoster | None, roster_hash: str) -> FrozenRoster:
+    """The roster that this member holds, if a question is of that one; `foreign-roster` where it is not, or none is held."""
+    if frozen is None or frozen.roster.digest() != roster_hash:
+        raise Deviation("foreign-roster", "this member computes and adds up for the roster that it has checked", HUB)
+    return frozen
+
+
 def _check_run(run: str, plan_hash: str, own_run: str, own_plan: str, member: str) -> None:
     if run != own_run:
         raise Deviation("foreign-run", "the message belongs to another run", member)

@@ -44,6 +44,7 @@ from cohelix.federation.roster import (
     accept,
     check_frozen,
     new_session,
+    same_roster,
     sign_roster,
 )
 from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, check_first_sum, opening_of, seal
@@ -418,9 +419,7 @@ class RunDoors:
     def _stepping(self, message: wire.AskStep, arrays: Arrays) -> StepTask | None:
         """The task that answers a step, once it is clear that it may be answered; None where the ask must be told again."""
         run = self._contributing(message.run)
-        frozen = run.frozen()
-        if frozen is None or frozen.roster.digest() != message.roster:
-            raise Deviation("foreign-roster", "this node computes for the roster that it has checked", HUB)
+        frozen = same_roster(run.frozen(), message.roster)
         try:
             told = read_ask(run.path, message.ask)
         except Damaged:
@@ -487,9 +486,7 @@ class RunDoors:
 
     def _added(self, message: wire.AskAggregate, arrays: Arrays) -> tuple[wire.AggregateAnswer, Arrays]:
         run = self._taking_part(message.run)
-        frozen = run.frozen()
-        if frozen is None or frozen.roster.digest() != message.roster:
-            raise Deviation("foreign-roster", "this member adds up for the roster that it has signed", HUB)
+        frozen = same_roster(run.frozen(), message.roster)
         if self._node not in frozen.roster.receivers():
             raise Deviation("wrong-aggregators", "this member is not an aggregator of the roster", HUB)
         earlier = self._runs.signed(message.run, "partial", message.ask, message.block)
