@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cohelix.analysis import steps
+from cohelix.analysis import linear, steps
 from cohelix.core.errors import NotPermitted
 from validation.linear import naive
 from validation.linear.experiment import Lines, People, compare, run_pooled, run_split
@@ -163,3 +163,12 @@ def test_null_models_that_cannot_be_fitted_are_refused(change: str, words: str) 
         people.traits[:, 1] = people.covariates[:, 0] * 1e-8 + 5
     with pytest.raises(NotPermitted, match=words):
         run_split(people, nodes_of(people, 3, 1))
+
+
+def test_a_table_that_is_too_large_is_made_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    people = simulated(4)
+    node = nodes_of(people, 3, 4)
+    whole, _ = run_split(people, node, missing="complete-case")
+    monkeypatch.setattr(linear, "_TABLE_NUMBERS", 1)
+    pieces, _ = run_split(people, node, missing="complete-case")
+    assert all(np.array_equal(whole[name], pieces[name], equal_nan=name != "status") for name in whole)

@@ -7,7 +7,7 @@ After ranks of residuals p is 1. Several traits share one pass over the genotype
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from cohelix.stats.tails import neg_log10_p_t
 from cohelix.wire.plan import Plan
 
 _PIECE_NUMBERS = 1 << 21  # of a piece of variants that is solved at a time: 16 MiB
+_TABLE_NUMBERS = 1 << 24  # of a node's table of products: 128 MiB
 
 
 def linear(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
@@ -145,22 +146,30 @@ def _scan_step(
 def _observed_step(
     data: LocalData, broadcast: Mapping[str, AnyArray], rows: IntArray | None, _more: Mapping[str, AnyArray]
 ) -> Sums:
-    def make() -> tuple[FloatArray, int, int]:
-        basis, residuals = local_design(data, broadcast)
-        joined = np.ascontiguousarray(np.column_stack(list(_observed_parts(basis, residuals))))
-        return joined, basis.shape[1], residuals.shape[1]
-
-    table, p, traits = derived(data, "linear observed", broadcast, sorted(broadcast), make)
     if rows is None:
         raise ShapeMismatch("a scan is over variants")
-    sums = data.genotypes.missing_products(rows, table)
-    qq, qr, rr = np.split(sums, [p * (p + 1) // 2, p * (p + 1) // 2 + p * traits], axis=1)
-    return {"missing_qq": qq, "missing_qr": qr.reshape(-1, p, traits), "missing_rr": rr}
+    table = _table(data, broadcast)
+    p, traits = (width for _, width in table.parts)
+    basis, residuals = table.values[:, :p], table.values[:, p:]
+    told = sorted(broadcast)
 
+    def squares() -> FloatArray:
+        first, second = np.triu_indices(p)
+        return np.ascontiguousarray(np.column_stack([basis[:, first] * basis[:, second], residuals**2]))
 
-def _observed_parts(basis: FloatArray, residuals: FloatArray) -> Iterator[FloatArray]:
-    """Products of a person's row of Q and r: q·q' above the diagonal, q·r and r²."""
-    first, second = np.triu_indices(basis.shape[1])
-    yield basis[:, first] * basis[:, second]
-    yield (basis[:, :, None] * residuals[:, None, :]).reshape(len(basis), -1)
-    yield residuals**2
+    def crossed(some: slice) -> FloatArray:
+        return (basis[:, :, None] * residuals[:, None, some]).reshape(data.n, -1)
+
+    both = data.genotypes.missing_products(rows, derived(data, "linear squares", broadcast, told, squares))
+    # Basis times traits, for everybody: kept if it is small, else made anew for a few traits at a time.
+    few = max(1, _TABLE_NUMBERS // max(1, data.n * p))
+    if traits <= few:
+        whole = derived(data, "linear crossed", broadcast, told, lambda: crossed(slice(None)))
+        qr = data.genotypes.missing_products(rows, whole).reshape(-1, p, traits)
+    else:
+        qr = np.empty((len(rows), p, traits))
+        for start in range(0, traits, few):
+            some = slice(start, min(traits, start + few))
+            sums = data.genotypes.missing_products(rows, crossed(some))
+            qr[:, :, some] = sums.reshape(len(rows), p, -1)
+    return {"missing_qq": both[:, : p * (p + 1) // 2], "missing_qr": qr, "missing_rr": both[:, p * (p + 1) // 2 :]}
