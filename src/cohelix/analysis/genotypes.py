@@ -15,8 +15,6 @@ from cohelix.genotypes import GenotypePart, Totals
 class StoreGenotypes:
     """`Genotypes` over parts that together hold everybody once, numbered 0…n_people − 1. Safe for many threads.
 
-    Tables that it is given must not change afterwards: they are kept, rearranged, for the next block.
-
     Raises
     ------
     ShapeMismatch
@@ -30,24 +28,31 @@ class StoreGenotypes:
         if len({part.n_variants for part in parts}) > 1:
             raise ShapeMismatch("the parts have lists of variants of different lengths")
         self._parts, self._n_people = tuple(parts), n_people
-        self._no_squares = np.empty((n_people, 0))
 
     def products(self, rows: IntArray, table: FloatArray, squares: FloatArray | None = None) -> Products:
-        second = self._no_squares if squares is None else squares
+        table = self._table(table)
+        second = np.empty((self._n_people, 0)) if squares is None else self._table(squares)
         totals = Totals(len(rows), table.shape[1], second.shape[1])
         for part in self._parts:
             part.add_products(rows, table, second, totals)
-        n0, n1, n2 = totals.counts[:, :3].T.copy()
+        n1, n2, gone = totals.counts.T.copy()
+        n0 = self._n_people - n1 - n2 - gone
         return Products(n0, n1, n2, totals.products, totals.squares, totals.missing, totals.missing_squares)
 
     def missing_products(self, rows: IntArray, table: FloatArray) -> FloatArray:
-        missing: FloatArray = np.zeros((len(rows), table.shape[1]))
+        table = self._table(table)
+        totals = Totals(len(rows), table.shape[1])
         for part in self._parts:
-            part.add_missing(rows, table, missing)
-        return missing
+            part.add_missing(rows, table, totals)
+        return totals.missing
 
     def dosages(self, rows: IntArray) -> FloatArray:
         dosages: FloatArray = np.empty((len(rows), self._n_people))
         for part in self._parts:
             part.fill_dosages(rows, dosages)
         return dosages
+
+    def _table(self, table: FloatArray) -> FloatArray:
+        if table.ndim != 2 or len(table) != self._n_people:
+            raise ShapeMismatch(f"a table of shape {table.shape} has no row for each of {self._n_people} people")
+        return np.ascontiguousarray(table, np.float64)

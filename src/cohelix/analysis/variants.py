@@ -15,7 +15,7 @@ import pyarrow.ipc
 
 from cohelix.core.arrays import BoolArray, UintArray
 from cohelix.core.errors import BadQuestion, Damaged
-from cohelix.core.genome import contig_order
+from cohelix.core.genome import HAPLOID_CONTIGS, contig_order
 from cohelix.core.variant import VariantKey
 from cohelix.wire.packed import pack, unpack
 
@@ -23,7 +23,6 @@ STRETCH_VARIANTS = 100_000  # of one message
 _SCHEMA = pa.schema(
     [("contig", pa.string()), ("position", pa.uint32()), ("ref", pa.large_string()), ("alt", pa.large_string())]
 )
-_HAPLOID = ("X", "Y", "MT")
 
 
 class Names(NamedTuple):
@@ -98,7 +97,9 @@ class VariantList:
 
     def haploid(self) -> BoolArray:
         """(variants,) bool: rows of X, Y and MT."""
-        return np.asarray(pc.is_in(self._table["contig"], pa.array(_HAPLOID)).to_numpy(zero_copy_only=False), np.bool_)
+        return np.asarray(
+            pc.is_in(self._table["contig"], pa.array(sorted(HAPLOID_CONTIGS))).to_numpy(zero_copy_only=False), np.bool_
+        )
 
 
 def stretch(contig: Sequence[str], position: UintArray, ref: Sequence[str], alt: Sequence[str]) -> pa.Table:

@@ -17,11 +17,11 @@ from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, published
 from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
 from cohelix.bank.rows import ALL, counts_document
-from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
+from cohelix.bank.version import OpenVersion
 from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged, NotFound
-from cohelix.core.genome import Assembly, Region
+from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AN, tell_parts

@@ -24,7 +24,6 @@ from cohelix.phenotypes.store import read_people_store
 
 LISTED_FILE = "listed.npy"
 NO_ALT = frozenset({".", *REFERENCE_BLOCKS})  # rows that name no variant
-HAPLOID_CONTIGS = frozenset({"X", "Y", "MT"})
 _BLOCK_ROWS = 16_384
 
 # Where males have two copies of X and of Y: 0-based, half-open (Genome Reference Consortium, PAR#1 and PAR#2 on X).

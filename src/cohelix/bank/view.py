@@ -24,10 +24,10 @@ from cohelix.bank.entries import Entries, EntryKind
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
 from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.rows import Layout
-from cohelix.bank.version import HAPLOID_CONTIGS, OpenVersion
+from cohelix.bank.version import OpenVersion
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import NotSupported
-from cohelix.core.genome import Assembly, Region, contig_order
+from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region, contig_order
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
 from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies, tell_given_frequencies

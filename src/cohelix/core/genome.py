@@ -38,6 +38,7 @@ class Region(NamedTuple):
 
 
 PRIMARY_CONTIGS: tuple[str, ...] = (*map(str, range(1, 23)), "X", "Y", "MT")
+HAPLOID_CONTIGS = frozenset({"X", "Y", "MT"})  # where somebody has one copy
 _PRIMARY_RANK = {name: rank for rank, name in enumerate(PRIMARY_CONTIGS)}
 _ASSEMBLY_NAMES = {
     "grch37": Assembly.GRCH37,
