@@ -172,3 +172,16 @@ def test_a_table_that_is_too_large_is_made_in_pieces(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(linear, "_TABLE_NUMBERS", 1)
     pieces, _ = run_split(people, node, missing="complete-case")
     assert all(np.array_equal(whole[name], pieces[name], equal_nan=name != "status") for name in whole)
+
+
+def test_traits_and_covariates_of_any_unit() -> None:
+    people = simulated(6, variants=10)
+    node = nodes_of(people, 4, 6)
+    expected, _ = run_pooled(people)
+    scale = np.array([1e-12, 1e12, 1e6])
+    other = People(people.dosages, people.traits * scale, people.covariates * [1e-11, 1, 1e9, 1e-3])
+    found, _ = run_split(other, node)
+    found["beta"], found["standard_error"] = (found[name] / scale[found["trait"]] for name in ("beta", "standard_error"))
+    difference = compare(found, expected)
+    assert difference.others == 0
+    assert difference.beta <= BETA and difference.standard_error <= BETA and difference.neg_log10_p <= LOG_P

@@ -224,7 +224,7 @@ def test_values_without_bound_and_missing_values(tmp_path: Path) -> None:
     node = make_node(tmp_path / "a", ["1", "NA", *["2"] * 30])
     study = open_study(node, "FI", plan)
     assert study.n == 31 and study.left_out == {"a trait or covariate is not known": 1}
-    node = make_node(tmp_path / "b", ["2e9", *["2"] * 31])
+    node = make_node(tmp_path / "b", ["2e15", *["2"] * 31])
     with pytest.raises(BadQuestion, match="beyond ±1e"):
         open_study(node, "FI", plan)
     few_calls = open_study(

@@ -11,10 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cohelix.analysis.basis import VALUE_MAX as BOUND
 from cohelix.core.errors import BadFile, BadQuestion
 from cohelix.core.genome import Region
-from cohelix.wire.plan import VALUE_MAX, canonical, parse_plan, plan_hash, plan_schema, read_plan
+from cohelix.wire.plan import canonical, parse_plan, plan_hash, plan_schema, read_plan
 
 EXAMPLE = """\
 project: demo
@@ -179,7 +178,3 @@ def test_the_published_schema_is_current() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "plan.schema.json"
     assert json.loads(page.read_text()) == plan_schema(), "make it anew: python scripts/plan_schema.py"
     jsonschema.Draft202012Validator.check_schema(plan_schema())
-
-
-def test_values_have_the_bound_of_the_sums() -> None:
-    assert VALUE_MAX == BOUND

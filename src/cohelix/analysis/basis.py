@@ -20,8 +20,8 @@ from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
+from cohelix.wire.plan import VALUE_MAX
 
-VALUE_MAX = 1e9  # no covariate or trait of a plan may be larger: bounds of the first sums rest on it
 CONSTANT = 1e-14  # a mean deviation of less than this, relative to the mean, is rounding
 _CONDITION_MAX = 1e3  # of X'X; beyond it a second pass of Cholesky-QR is made
 _DEPENDENT = 1e-12  # smallest eigenvalue of the correlations, relative to the largest

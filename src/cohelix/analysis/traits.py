@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cohelix.analysis import ranks
-from cohelix.analysis.basis import VALUE_MAX, Basis, derived, fit_basis, intercept_basis, local_basis, mean_deviation, slack
+from cohelix.analysis.basis import Basis, derived, fit_basis, intercept_basis, local_basis, mean_deviation, slack
 from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
-from cohelix.wire.plan import Transformation
+from cohelix.wire.plan import VALUE_MAX, Transformation
 
 _DETERMINED = 1e-10  # least share of a trait's variance that covariates must leave over
 _QUANTILE_MAX = 8.0  # no normal quantile of a rank is larger, of up to 10^15 people

@@ -26,7 +26,7 @@ Missing = Literal["mean", "complete-case"]
 
 TRAITS_MAX, COVARIATES_MAX, DATASETS_MAX, VARIANTS_MAX, LOCI_MAX = 2_000, 200, 1_000, 100_000, 100
 COMPONENTS_MAX = 50
-VALUE_MAX = 1e9  # no covariate or trait may be larger: the bounds of the sums rest on it
+VALUE_MAX = 1e15  # no covariate or trait may be larger: the bounds of the sums rest on it; enough for cells per litre
 BYTES_MAX = 4 << 20  # of a plan's file
 CONTIG_END = 2**31 - 1  # of a region that is a whole contig
 _DEPTH_MAX = 40
