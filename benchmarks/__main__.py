@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import (
+    association,
     cohort_counts,
     data,
     frequency_tables,
@@ -60,6 +61,7 @@ def run(scale: Scale) -> list[Row]:
         note(lambda: load_and_export.disk(files, loaded))
         note(lambda: load_and_export.sparse_missing(scale, store))
         note(lambda: load_and_export.load(scale, files, scratch))
+        note(lambda: association.linear(scale, files, scratch))
     note(lambda: cohort_counts.everything(scale))
     note(lambda: lookups.run(scale))
     note(lambda: people_filters.run(scale))
