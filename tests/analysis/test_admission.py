@@ -116,6 +116,21 @@ def test_a_cohort_that_differs_by_a_few_from_an_earlier_one_is_refused(ask: Call
     assert ask(**(cases | {"case": few, "control": {"not": few}})).rule == "ledger"
 
 
+def test_a_check_counts_as_a_count_and_opens_no_run(ask: Callable[..., Verdict]) -> None:
+    assert ask(cohort={"population": "AAA"}).accepts
+    nearly = {"all": [{"population": "AAA"}, _measured("one", below=0.5)]}
+    assert [ask(cohort=nearly, run=run).rule for run in (None, "run-1")] == ["ledger", "ledger"]
+    assert ask(cohort={"population": "AAA"}, run="run-2").accepts
+
+
+def test_minima_cannot_be_probed_for_long(ask: Callable[..., Verdict]) -> None:
+    policy = AnalysisPolicy(projects=("liver",), refusals_max=2)
+    tall = [ask(policy=policy, cohort=_measured("height", above=bound)).rule for bound in (184.0, 185.0, 185.0, 186.0)]
+    assert tall == ["people", "people", "refusals", "refusals"]
+    assert ask(policy=policy, run="run-1", cohort=_measured("smoker", above=0.5)).rule == "refusals"
+    assert ask(policy=policy, run="run-2").accepts, "sums over everybody are public"
+
+
 def test_columns_that_are_one_person_are_refused(ask: Callable[..., Verdict]) -> None:
     assert ask(covariates=[_measured("one")]).rule == "dominance"
     assert ask(trait=_measured("nearly"), covariates=[_measured("height")]).rule == "dominance"

@@ -7,6 +7,7 @@ the others alone, and the ledger books sets of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,9 +16,11 @@ from pyroaring import BitMap
 from cohelix.bank.study import StudyPart, StudyPeople, covariate_columns, trait_columns
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.disclosure import PEOPLE_FLOOR, AnalysisFacts, AnalysisPolicy, Verdict, charged_traits, decide_analysis
+from cohelix.disclosure.analysis import RuleName
 from cohelix.disclosure.ledger import Entry, Ledger
 from cohelix.stats.dominance import dominance
 
+TELLING: Final[tuple[RuleName, ...]] = ("people", "cases", "controls", "dominance")  # refusals that tell of a few people
 LEVELS_MAX: Final = 3  # of a column with so few values, its sum and its sum of squares tell how many people have each
 
 
@@ -38,8 +41,8 @@ def admit(
     study
         Whom the plan means here, of frozen versions.
     run
-        The run that is opened: it is booked, durably, before this returns. None to ask only; then a refusal by the ledger is
-        booked, for it is an answer.
+        The run that is opened: it is booked, durably, before this returns. None to ask only; then the cohort is booked as one
+        whose people were counted, for the answer tells about how many they are.
     plain
         Whether figures would go without a secure sum.
     covariates, traits
@@ -49,35 +52,44 @@ def admit(
     -------
     The verdict; `policy` is `open` where every dataset of the plan at this node is open, and then nothing is booked.
     """
-    plan = study.plan
-    guarded = _guarded(study)
+    if study.open_data:
+        return decide_analysis(_facts(study, np.zeros(study.n, np.bool_), 0.0, plain), policy)
+    plan, guarded = study.plan, _guarded(study)
     if covariates is None:
         covariates = np.empty((study.n, len(covariate_columns(plan, ()))))
         study.fill_covariates(covariates, ())
     if traits is None:
         traits = np.empty((study.n, len(trait_columns(plan))))
         study.fill_traits(traits)
-    counted = _counted(study, guarded)
-    ranked = plan.transformation in ("rank", "residual-rank")
-    facts = AnalysisFacts(
+    verdict = decide_analysis(_facts(study, guarded, dominance(covariates[guarded], traits[guarded]), plain), policy)
+    if verdict.rule not in ("", *TELLING):
+        return verdict
+    entry = _entry(study, ledger, guarded, [*covariates.T, *traits.T], run or "")
+    if not verdict.accepts:
+        return ledger.refuse(entry, policy, verdict)
+    if run is not None:
+        return ledger.book(entry, policy)
+    verdict = ledger.check(entry, policy)
+    counted = replace(entry, kind="count", sets={"cohort": entry.sets["cohort"]}, columns=(), traits=())
+    return ledger.book(counted, policy) if verdict.accepts else verdict
+
+
+def _facts(study: StudyPeople, guarded: BoolArray, dominant: float, plain: bool) -> AnalysisFacts:
+    plan, counted = study.plan, _counted(study, guarded)
+    return AnalysisFacts(
         project=plan.project,
         all_open=study.open_data,
         people=counted["cohort"],
         cases=counted.get("cases"),
         controls=counted.get("controls"),
         traits=len(charged_traits(plan)),
-        dominance=0.0 if study.open_data else _dominance(covariates, traits, guarded),
-        rank_cell=plan.rank_cell if ranked else None,
+        dominance=dominant,
+        rank_cell=plan.rank_cell if plan.transformation in ("rank", "residual-rank") else None,
         ranks_within_node=plan.transformation == "residual-rank-within-node",
         node_level=plan.release.node_level,
         loci=len(plan.release.loci),
         plain=plain,
     )
-    verdict = decide_analysis(facts, policy)
-    if not verdict.accepts or study.open_data:
-        return verdict
-    entry = _entry(study, ledger, guarded, [*covariates.T, *traits.T], run or "")
-    return ledger.check(entry, policy) if run is None else ledger.book(entry, policy)
 
 
 def _guarded(study: StudyPeople) -> BoolArray:
@@ -93,12 +105,6 @@ def _counted(study: StudyPeople, guarded: BoolArray) -> dict[str, int]:
         cases = np.concatenate([np.zeros(0, np.bool_), *(part.case for part in study.parts if part.case is not None)])
         found |= {"cases": int((cases & guarded).sum()), "controls": int((~cases & guarded).sum())}
     return found
-
-
-def _dominance(covariates: FloatArray, traits: FloatArray, guarded: BoolArray) -> float:
-    if guarded.all():
-        return dominance(covariates, traits)
-    return dominance(covariates[guarded], traits[guarded])
 
 
 def _entry(study: StudyPeople, ledger: Ledger, guarded: BoolArray, filled: Sequence[FloatArray], run: str) -> Entry:

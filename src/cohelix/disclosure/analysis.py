@@ -50,8 +50,8 @@ SENTENCES: Final[dict[RuleName, str]] = {
     "ranks-within-node": "This node does not rank its people alone.",
     "node-level": "This node does not release estimates of its own for this plan.",
     "ledger": "Together with what the project has asked before, the answer would tell of a few people.",
-    "refusals": "The ledger has refused the project too often: only what it has asked before is answered, until the operator "
-    "of the node allows the project again.",
+    "refusals": "The project has been refused too often: only what it has asked before is answered, until the operator of "
+    "the node allows it again.",
     "participants": "Together with an earlier run of the project, the answer would tell of one or two members alone.",
 }
 ProjectName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]  # as in a plan
@@ -92,8 +92,8 @@ class AnalysisPolicy(BaseModel):
     difference_min
         k of the ledger: no combination of what a project has been told is about fewer people than this.
     refusals_max
-        After how many refusals by the ledger a project is told nothing new until the operator allows it again: a refusal tells
-        that some difference is of 1…k − 1 people.
+        After how many refusals by the ledger, or because a cohort is too small or a column is one person's, a project is told
+        nothing new until the operator allows it again: such a refusal tells a little of a few people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

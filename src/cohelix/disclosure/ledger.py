@@ -154,6 +154,14 @@ class Ledger:
             self._keep(connection, scope, admission.after)
         return Verdict(True, "", "", "guarded")
 
+    def refuse(self, entry: Entry, policy: AnalysisPolicy, verdict: Verdict) -> Verdict:
+        """Book that another rule refuses, where that tells of a few people; `refusals` once it has been so too often."""
+        with self._turn(entry.project) as connection:
+            if self._refusals(connection, entry.project) >= policy.refusals_max:
+                return refused_by("refusals")
+            self._note_refusal(connection, entry)
+        return verdict
+
     def forgive(self, project: str) -> None:
         """Forget a project's refusals, as when the operator allows it again; what it was told stays booked."""
         with self._turn(project) as connection:
@@ -161,8 +169,7 @@ class Ledger:
 
     def _decide(self, entry: Entry, policy: AnalysisPolicy, *, book: bool) -> Verdict:
         told = {name: _set_digest(people) for name, people in entry.sets.items()}
-        digest = _text_digest("/".join(told.values()))
-        question, accepted = entry.question or f"{entry.kind}/{digest}", Verdict(True, "", "", "guarded")
+        question, accepted = entry.question or f"{entry.kind}/{_sets_digest(entry)}", Verdict(True, "", "", "guarded")
         with self._turn(entry.project) as connection:
             before = _found(connection, LEDGER_ENTRIES.c.sets, entry.project, question)
             if before is not None and before != told:
@@ -170,8 +177,8 @@ class Ledger:
             if before is not None:
                 return accepted
             rule, sets, sums = self._refusal(connection, entry, policy, told)
-            if rule == "ledger" and _found(connection, LEDGER_REFUSALS.c.question, entry.project, digest) is None:
-                connection.execute(sql.insert(LEDGER_REFUSALS).values(project=entry.project, question=digest))
+            if rule == "ledger":
+                self._note_refusal(connection, entry)
             if rule is not None:
                 return refused_by(rule)
             if not book:
@@ -230,6 +237,11 @@ class Ledger:
     def _asked(self, connection: sql.Connection, project: str, cohort: str) -> set[str]:
         wanted = sql.select(LEDGER_TRAITS.c.trait).where(LEDGER_TRAITS.c.project == project, LEDGER_TRAITS.c.cohort == cohort)
         return set(connection.execute(wanted).scalars())
+
+    def _note_refusal(self, connection: sql.Connection, entry: Entry) -> None:
+        digest = _sets_digest(entry)
+        if _found(connection, LEDGER_REFUSALS.c.question, entry.project, digest) is None:
+            connection.execute(sql.insert(LEDGER_REFUSALS).values(project=entry.project, question=digest))
 
     def _refusals(self, connection: sql.Connection, project: str) -> int:
         return _count(connection, LEDGER_REFUSALS.c.project, project)
@@ -348,6 +360,10 @@ def _sums_of(project: str) -> str:
 
 def _set_digest(people: BitMap) -> str:
     return hashlib.sha256(np.frombuffer(people.to_array(), np.uint32).tobytes()).hexdigest()
+
+
+def _sets_digest(entry: Entry) -> str:
+    return _text_digest("/".join(_set_digest(people) for people in entry.sets.values()))
 
 
 def _text_digest(text: str) -> str:
