@@ -146,10 +146,11 @@ def review(
     if (release or refuse is not None) and not by:
         raise BadUsage("say who reviews: --by ROLE")
     store = open_runs(folder)
-    stored = store.get(run)
+    stored, verdicts = store.get(run), verdicts_of(folder, run)
     if release or refuse is not None:
-        stored = write_down(store, run, role=str(by), release=release, reason=refuse)
-    said, verdicts, needed = store.reviews(run), verdicts_of(folder, run), reviewers_needed(stored)
+        failed = [one["file"] for one in verdicts if one["verdict"] == "fail"]
+        stored = write_down(store, run, role=str(by), release=release, reason=refuse, failed=failed)
+    said, needed = store.reviews(run), reviewers_needed(stored)
     store.close()
     if as_json:
         document: dict[str, Any] = {

@@ -27,7 +27,7 @@ from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.run_store import RunStore, Stagehands, StoredRun, SumStore, time_text
 from cohelix.federation.signing import Identity
 from cohelix.federation.transport import Transport
-from cohelix.wire.analysis import AskCheck, CheckAnswer, PlanCheck, Review, Run, RunEvent, RunNode, Summing
+from cohelix.wire.analysis import AskCheck, CheckAnswer, NodeStatus, PlanCheck, Review, Run, RunEvent, RunNode, Summing
 from cohelix.wire.federation import Member
 from cohelix.wire.packed import pack, unpack
 from cohelix.wire.plan import Plan, plan_hash
@@ -249,7 +249,8 @@ def tell(run: StoredRun) -> Run:
             node=name,
             contributor=name in contributors if contributors else bool(one.get("contributor")),
             aggregator=name in roster.get("aggregators", ()),
-            status=one["status"],
+            status=_status(run, one["status"], name in contributors),
+            blocks=details.get("blocks", {}).get(name, 0),
             reason=one.get("reason"),
         )
         for name, one in sorted(details.get("nodes", {}).items())
@@ -273,6 +274,15 @@ def tell(run: StoredRun) -> Run:
     )
 
 
+def _status(run: StoredRun, status: NodeStatus, contributor: bool) -> NodeStatus:
+    """How a node stands in a run: those that accepted compute while it runs."""
+    if not contributor or status != "accepted":
+        return status
+    if "outcome" in run.details:
+        return "done"
+    return "computing" if run.state == "running" else status
+
+
 def all_open(run: StoredRun) -> bool:
     """Whether all datasets of a run are known to be open; then one reviewer suffices."""
     terms, contributors = run.details.get("terms", {}), run.details.get("contributors", ())
@@ -284,11 +294,18 @@ def reviewers_needed(run: StoredRun) -> int:
     return 1 if all_open(run) else 2
 
 
-def review(store: RunStore, run: str, *, role: str, release: bool, reason: str | None) -> StoredRun:
+def review(store: RunStore, run: str, *, role: str, release: bool, reason: str | None, failed: Sequence[str] = ()) -> StoredRun:
     """Write down what a reviewer says of a held run.
+
+    Parameters
+    ----------
+    failed
+        Files that the automatic check found unfit for release.
 
     Raises
     ------
+    NotPermitted
+        If a file that failed the automatic check would be released.
     BadQuestion
         If a refusal has no reason.
     Conflict
@@ -296,6 +313,8 @@ def review(store: RunStore, run: str, *, role: str, release: bool, reason: str |
     """
     if not release and not reason:
         raise BadQuestion("a refusal needs its reason")
+    if release and failed:
+        raise NotPermitted(f"the automatic check failed {', '.join(failed)}: this run can only be refused")
     word = Review(role=role, decision="release" if release else "refuse", reason=reason, at=store.now())
     return store.review(run, word, needed=reviewers_needed(store.get(run)))
 

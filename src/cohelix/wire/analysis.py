@@ -18,6 +18,7 @@ RunState = Literal[
     "proposed", "checking", "open", "frozen", "running", "combined", "held", "released", "refused", "aborted", "cancelled"
 ]
 ENDED: frozenset[RunState] = frozenset({"released", "refused", "aborted", "cancelled"})
+NodeStatus = Literal["asked", "accepted", "refused", "absent", "computing", "done"]
 Summing = Literal["shares", "masks", "plain"]
 """How sums are kept secret: shares to three aggregators, pairwise masks under one coordinator, or not (open data only)."""
 Signed = dict[str, Any]
@@ -216,7 +217,7 @@ class RunNode(Wire):
     node: str
     contributor: bool = False
     aggregator: bool = False
-    status: Literal["asked", "accepted", "refused", "absent", "computing", "done"] = "asked"
+    status: NodeStatus = "asked"
     reason: str | None = None
     blocks: int = 0
 
