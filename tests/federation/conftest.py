@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cohelix.federation.signing import Identity, create_identity
+from cohelix.testing.processes import free_port
 from cohelix.wire.federation import Member
 
 
@@ -84,3 +87,27 @@ def raw_server() -> Callable[[Behaviour], object]:
             await asyncio.gather(*running, return_exceptions=True)
 
     return serve
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Dask scheduler on loopback with two worker processes."""
+    folder = tmp_path_factory.mktemp("dask")
+    with ExitStack() as stack:
+
+        def start(*words: str) -> None:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]],
+                cwd=folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+        port = free_port()
+        start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", "--no-jupyter")
+        address = f"tcp://127.0.0.1:{port}"
+        for _ in range(2):
+            start("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny", "--host", "127.0.0.1")
+        yield address

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import orjson
+import structlog
 import threadpoolctl
 
 import cohelix.analysis.methods  # noqa: F401  (registers the steps)
 from cohelix.analysis.data import LocalData
 from cohelix.analysis.local import local_data
 from cohelix.analysis.steps import KEPT_STEPS, Ask, Sums, compute_part
-from cohelix.core.errors import BadUsage, Damaged, Unreachable
+from cohelix.core.errors import BadUsage, Damaged, ShapeMismatch, Unreachable
 from cohelix.federation.asking import ask_digest, block_ask, unpack_ask
 from cohelix.wire.packed import pack, unpack
 
@@ -39,6 +40,7 @@ LOCAL, ASKS, OWN_FILE = "local", "asks", "own.json"  # in a run's folder
 _OPENED_MAX = 4  # of runs' data that one process keeps open
 _TRIES = 3  # of a task whose worker was killed
 _Found = TypeVar("_Found")
+_log = structlog.get_logger("cohelix.federation")
 
 
 class StepTask(NamedTuple):
@@ -89,7 +91,13 @@ def compute_task(task: StepTask) -> bytes:
     kept = (*task.kept, task.ask) if ask.step in KEPT_STEPS else task.kept
     data = _opened(task.node_folder, task.run_folder, kept)
     rows = None if ask.rows is None else range(len(ask.rows))
-    return pack({}, compute_part(data, ask, rows))
+    try:
+        return pack({}, compute_part(data, ask, rows))
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
+        # What was told with the ask is not what the step takes, which no method of ours would send. The error's own words
+        # stay here: they may name a figure.
+        _log.exception("step failed", step=ask.step)
+        raise ShapeMismatch(f"{ask.step} cannot be computed from what was told with it ({type(error).__name__})") from None
 
 
 def unpack_part(packed: bytes) -> Sums:

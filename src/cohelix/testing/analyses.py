@@ -143,15 +143,20 @@ def _make_member(made: AnalysisFederation, name: str, people: slice, disclosure:
     rows = zip(own.samples, own.sexes, own.populations, own.trait.tolist(), made.covariate[people].tolist(), strict=True)
     lines = [f"{sample}\t{sex}\t{population}\t{trait!r}\t{other!r}" for sample, sex, population, trait, other in rows]
     table.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    load_again(made, name, disclosure)
+
+
+def load_again(made: AnalysisFederation, name: str, disclosure: Disclosure = "open") -> None:
+    """Publish a new version of a member's dataset, from the same files."""
     request = LoadRequest(
         dataset=DatasetId(DATASET),
-        genotypes=(genotypes,),
-        assembly=own.assembly,
-        individuals=table,
+        genotypes=(made.folder / f"{name}.vcf.gz",),
+        assembly=made.cohort.assembly,
+        individuals=made.folder / f"{name}.tsv",
         disclosure=disclosure,
         simulated=True,
     )
-    load(place, request)
+    load(made.folder / name, request)
 
 
 def _introduce(made: AnalysisFederation) -> None:

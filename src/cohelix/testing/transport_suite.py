@@ -73,8 +73,8 @@ class TransportSuite(ABC):
             assert arrival.status == "faulty" and "larger" in (arrival.reason or ""), arrival
             assert not arrival.body
 
-        for more in (1, 1024 * 1024):
-            self.run(lambda _question, _body, more=more: (200, b"x" * (ANSWER_BYTES_MAX + more)), asked)
+        self.run(lambda _question, _body: (200, b"x" * (ANSWER_BYTES_MAX + 1)), asked)
+        self.run(lambda _question, _body: (200, b"x" * (ANSWER_BYTES_MAX + 1024 * 1024)), asked)
 
     def test_another_key_is_faulty(self) -> None:
         async def asked(transport: Transport, member: Member) -> None:
