@@ -13,6 +13,8 @@ group_counts      (groups, 6)           int64    an, ac, het, hom, hemi, missing
 dosages           (variants, samples)   float    copies of ALT, 0 to 2; NaN where missing or half-called
 alleles           (variants, samples, 2) int8    0 not this ALT, 1 this ALT, -1 not called, -2 no second allele
 phased            (variants, samples)   bool     whether the two alleles are on named haplotypes
+products          (variants, columns)   float64  sum of dosage times a column of numbers, over people with a call
+missing_products  (variants, columns)   float64  sum of a column of numbers over people without a call
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from cohelix.core.errors import ShapeMismatch
 from cohelix.core.genome import HAPLOID_CONTIGS
 from cohelix.genotypes import product_kernels
 from cohelix.genotypes.hybrid_store import HybridStore, Shard
-from cohelix.genotypes.kernels import ROW_LOW
+from cohelix.genotypes.kernels import ROW_LOW, dosages_float64
 from cohelix.genotypes.model import Cohort
 from cohelix.genotypes.store import GenotypeStore
 
@@ -108,11 +108,14 @@ class GenotypePart:
         rows = self._rows[variants]
         dosages = np.zeros((len(rows), len(self.people)))
         dosages[rows == NOT_ASSESSED] = np.nan
-        dosages[rows >= 0] = self._store.dosages(rows[rows >= 0], self._samples, "float64")
+        of_code = np.array([0, 1, 2, np.nan])
         for shard, local, places in self._known(rows):
+            found = np.empty((len(local), len(self.people)))
+            dosages_float64(shard.buffer, shard.toc, local, self._samples, False, of_code, found)
             if self._haploid_two and shard.record.contig in HAPLOID_CONTIGS:
-                for row, place in zip(local.tolist(), places.tolist(), strict=True):
-                    dosages[place, shard.haploid(row)[self._samples] & (dosages[place] == 1)] = 2
+                for row, of_row in zip(local.tolist(), found, strict=True):
+                    of_row[shard.haploid(row)[self._samples] & (of_row == 1)] = 2
+            dosages[places] = found
         out[:, self.people] = dosages
 
     def _known(self, rows: IntArray) -> list[tuple[Shard, IntArray, IntArray]]:
