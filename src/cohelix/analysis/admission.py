@@ -6,7 +6,7 @@ the others alone, and the ledger books sets of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,10 +15,20 @@ from pyroaring import BitMap
 
 from cohelix.bank.study import StudyPart, StudyPeople, covariate_columns, trait_columns
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
-from cohelix.disclosure import PEOPLE_FLOOR, AnalysisFacts, AnalysisPolicy, Verdict, charged_traits, decide_analysis
+from cohelix.disclosure import (
+    PEOPLE_FLOOR,
+    AnalysisFacts,
+    AnalysisPolicy,
+    Verdict,
+    charged_traits,
+    decide_analysis,
+    refused_by,
+    tell_count,
+)
 from cohelix.disclosure.analysis import RuleName
 from cohelix.disclosure.ledger import Entry, Ledger
 from cohelix.stats.dominance import dominance
+from cohelix.wire.frequency import DatasetStatus
 
 TELLING: Final[tuple[RuleName, ...]] = ("people", "cases", "controls", "dominance")  # refusals that tell of a few people
 LEVELS_MAX: Final = 3  # of a column with so few values, its sum and its sum of squares tell how many people have each
@@ -74,6 +84,33 @@ def admit(
     return ledger.book(counted, policy) if verdict.accepts else verdict
 
 
+def count(
+    study: StudyPeople, policy: AnalysisPolicy, ledger: Callable[[], Ledger]
+) -> tuple[DatasetStatus, str | None, int | None]:
+    """How many people a project is told that its cohort has: status, reason, number; booked before it is told.
+
+    Of data that are not open the number is rounded down to tens, and told where neither the cohort nor the rest are few.
+    """
+    if study.open_data:
+        return "answered", None, study.n
+    if study.plan.project not in policy.projects:
+        return "refused", refused_by("project").sentence, None
+    guarded = _guarded(study)
+    n_guarded = int(guarded.sum())
+    everybody = sum(
+        int(part.version.call_sets.counted.sum()) for part in study.parts if part.version.manifest.disclosure != "open"
+    )
+    told = tell_count(n_guarded, everybody, floor=PEOPLE_FLOOR, asked=n_guarded < everybody)
+    entry = replace(_entry(study, ledger(), guarded, [], ""), kind="count")
+    if told is None:
+        few = ledger().refuse(entry, policy, refused_by("people"))
+        return "below_floor" if few.rule == "people" else "refused", few.sentence, None
+    verdict = ledger().book(entry, policy)
+    if not verdict.accepts:
+        return "refused", verdict.sentence, None
+    return "answered", None, told + study.n - n_guarded
+
+
 def _facts(study: StudyPeople, guarded: BoolArray, dominant: float, plain: bool) -> AnalysisFacts:
     plan, counted = study.plan, _counted(study, guarded)
     return AnalysisFacts(
@@ -119,7 +156,7 @@ def _entry(study: StudyPeople, ledger: Ledger, guarded: BoolArray, filled: Seque
         at += part.n
     everybody = BitMap(numbers[guarded].astype(np.uint32))
     sets = {name: people & everybody for name, people in study.sets(numbers).items()}
-    named = (*covariate_columns(study.plan, ()), *trait_columns(study.plan))
+    named = (*covariate_columns(study.plan, ()), *trait_columns(study.plan)) if filled else ()
     for column, values in zip(named, filled, strict=True):
         for level, who in _levels(values[guarded]):
             sets[f"{column.name} {level}"] = BitMap(numbers[guarded][who].astype(np.uint32))

@@ -33,6 +33,9 @@ def count(
     datasets: Annotated[
         list[str] | None, typer.Option("--dataset", metavar="NODE:DATASET", help="Only this dataset; may be given again.")
     ] = None,
+    project: Annotated[
+        str, typer.Option("--project", metavar="P", help="Ask for a project that floored datasets allow: any expression.")
+    ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 unless every member answered.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for the hub.")] = 30.0,
@@ -43,7 +46,7 @@ def count(
 
     read_expression(expression)  # a slip of the pen is told before anybody is asked
     with connect(hub, timeout_seconds=timeout) as client:
-        answer = client.cohort_count(expression, datasets=datasets or ())
+        answer = client.cohort_count(expression, datasets=datasets or (), project=project)
     if as_json:
         typer.echo(answer.model_dump_json())
     else:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cohelix.core.errors import BadInput, BadQuestion
+from cohelix.core.errors import BadInput, BadQuestion, Damaged, NotFound, NotSupported
 from cohelix.core.ids import DatasetId
 from cohelix.federation.answers import check_datasets, check_node, check_text
 from cohelix.wire.cohorts import AskCohortCount, DatasetCount, NodeCohortCount, PooledPeople
 from cohelix.wire.expression import read_expression
 from cohelix.wire.federation import Member
+from cohelix.wire.frequency import DatasetStatus
+from cohelix.wire.plan import parse_plan
 
 if TYPE_CHECKING:  # the hub uses this module too, and needs no bank
     from cohelix.bank import Bank
+    from cohelix.disclosure import AnalysisPolicy
+    from cohelix.disclosure.ledger import Ledger
 
 _COUNT_MAX = 2**53  # beyond it JSON numbers are not exact
 
@@ -32,6 +37,35 @@ def count_at_node(bank: Bank, question: AskCohortCount) -> NodeCohortCount:
         ),
         count=whole.count,
     )
+
+
+def count_for_project(
+    folder: Path, node: str, question: AskCohortCount, policy: AnalysisPolicy, ledger: Callable[[], Ledger]
+) -> NodeCohortCount:
+    """A node's answer to a project: people whom an analysis would have, booked in the ledger before they are told."""
+    from cohelix.analysis.admission import count
+    from cohelix.bank.publish import all_datasets
+    from cohelix.bank.study import open_study
+
+    prefix = f"{node}:"
+    named = [name for name in question.datasets if name.startswith(prefix)]
+    if not question.datasets:
+        named = [prefix + name for name in all_datasets(folder)]
+    asked = {"project": question.project, "method": "counts", "cohort": question.expression}
+
+    def told(datasets: list[str]) -> tuple[DatasetStatus, str | None, int | None]:
+        try:
+            return count(open_study(folder, node, parse_plan({**asked, "datasets": datasets})), policy, ledger)
+        except (NotFound, NotSupported, Damaged, BadQuestion) as error:
+            return "not_assessed", error.detail, None
+
+    answers = {name: told([name]) for name in named}
+    answered = [name for name, (status, _, _) in answers.items() if status == "answered"]
+    whole = told(answered)[2] if len(answered) > 1 else next((answers[name][2] for name in answered), None)
+    datasets = [
+        DatasetCount(id=name, status=status, reason=reason, count=number) for name, (status, reason, number) in answers.items()
+    ]
+    return NodeCohortCount(node=node, datasets=tuple(datasets), count=whole)
 
 
 def checked_count(member: Member, answer: NodeCohortCount) -> NodeCohortCount:

@@ -109,10 +109,12 @@ class Federation:
                 self._registry.declare(one.member.id, tuple(record.id for record in one.answer.datasets))
         return DatasetsAnswer(nodes=tuple(_datasets_answer(one.member, one.road, one.answer) for one in asked))
 
-    async def cohort_count(self, expression: Expression, datasets: Sequence[str] = ()) -> CohortCountAnswer:
+    async def cohort_count(
+        self, expression: Expression, datasets: Sequence[str] = (), *, project: str = ""
+    ) -> CohortCountAnswer:
         """How many people an expression means at every member, by id, and in all; of some datasets, or of all."""
         check_dataset_names(datasets)
-        message = AskCohortCount(expression=document_of(expression), datasets=tuple(datasets))
+        message = AskCohortCount(expression=document_of(expression), datasets=tuple(datasets), project=project)
         asked_of = {name.partition(":")[0] for name in datasets}
         members = [member for member in self.active() if not datasets or member.id in asked_of]
         unknown = sorted(asked_of - {member.id for member in members})

@@ -46,7 +46,7 @@ from cohelix.federation.signing import (
     public_key,
 )
 from cohelix.federation.transport import ANSWER_BYTES_MAX, PATH, RUN_BYTES_MAX, checked_address, too_large
-from cohelix.wire.cohorts import AskCohortCount
+from cohelix.wire.cohorts import AskCohortCount, NodeCohortCount
 from cohelix.wire.federation import (
     AskBeacon,
     AskDatasets,
@@ -79,6 +79,7 @@ def open_doors(
     country: str = "",
     may_overlap: bool = False,
     beacon: BeaconDoor | None = None,
+    project_count: Callable[[AskCohortCount], NodeCohortCount] | None = None,
 ) -> None:
     """Let a node answer what the federation asks everyone: frequencies, regions, datasets, Beacon.
 
@@ -89,6 +90,8 @@ def open_doors(
     beacon
         Answers one question to the node's own Beacon: path after `/beacon/v2/`, GET parameters, POST body; gives
         HTTP status and document.
+    project_count
+        Answers how many people an expression means where a project asks, by its ledger.
     """
 
     async def frequency(question: AskFrequency) -> Wire:
@@ -113,6 +116,8 @@ def open_doors(
     door.open("datasets", json_answering(AskDatasets, datasets))
 
     async def cohort_count(question: AskCohortCount) -> Wire:
+        if question.project and project_count is not None:
+            return await anyio.to_thread.run_sync(project_count, question)
         return await anyio.to_thread.run_sync(lambda: count_at_node(_fresh(bank), question))
 
     door.open("beacon", json_answering(AskBeacon, ask_beacon))

@@ -32,6 +32,7 @@ from cohelix.core.errors import BadQuestion, CohelixError, Conflict, Damaged, De
 from cohelix.disclosure import AnalysisPolicy, PooledFacts, Verdict, decide_pooled
 from cohelix.disclosure.ledger import Ledger
 from cohelix.federation.asking import ask_digest, block_digest, unpack_ask
+from cohelix.federation.cohorts import count_for_project
 from cohelix.federation.door import Answering, Content, Door, check_protocol
 from cohelix.federation.node_runs import NodeRuns, RunFolder, RunRecord, write_private
 from cohelix.federation.roster import (
@@ -51,6 +52,7 @@ from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, che
 from cohelix.federation.worker import StepTask, Workers, read_ask, unpack_part
 from cohelix.stats.secret_sharing import Layout
 from cohelix.wire import analysis as wire
+from cohelix.wire.cohorts import AskCohortCount, NodeCohortCount
 from cohelix.wire.federation import Message
 from cohelix.wire.frequency import Wire
 from cohelix.wire.packed import MEDIA_TYPE, pack, unpack
@@ -122,6 +124,10 @@ class RunDoors:
             ("analysis-end", self._packed(wire.AskEnd, self._end, None)),
         ):
             self._door.open(question, answering)
+
+    def project_count(self, question: AskCohortCount) -> NodeCohortCount:
+        """How many people an expression means, to a project: its ledger is the one of its analyses."""
+        return count_for_project(self._folder, self._node, question, self._stance().policy, self._ledger)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -73,7 +73,7 @@ def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
 
     @router.post("/cohorts/count", response_model=CohortCountAnswer, summary="How many people an expression means")
     async def count(question: CohortQuestion) -> Response:
-        return _json(await federation.cohort_count(question.expression, question.datasets))
+        return _json(await federation.cohort_count(question.expression, question.datasets, project=question.project))
 
     @router.get("/cohorts/count", response_model=CohortCountAnswer, summary="The same, of an expression as text")
     async def count_text(expression: _Expression, datasets: _Datasets = ()) -> Response:

@@ -87,6 +87,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         country=settings.country,
         may_overlap=settings.may_overlap,
         beacon=beacon.door,
+        project_count=runs.project_count,
     )
     runs.open()
     app.include_router(node_router(door))

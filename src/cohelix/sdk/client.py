@@ -251,7 +251,9 @@ class Client:
         """Every member's datasets."""
         return self._ask(Datasets, "/api/v1/datasets", {})
 
-    def cohort_count(self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = ()) -> CohortCount:
+    def cohort_count(
+        self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = (), project: str = ""
+    ) -> CohortCount:
         """How many people an expression means, at every member and in all.
 
         Parameters
@@ -260,8 +262,10 @@ class Client:
             As text (`sex=female and not disease=OMIM:1`) or as a document (`{"all": […]}`).
         datasets
             Ids as NODE:DATASET; none for all.
+        project
+            Whose ledgers the count enters; floored datasets then take any expression, of projects that they allow.
         """
-        question = {"expression": expression, "datasets": list(datasets)}
+        question = {"expression": expression, "datasets": list(datasets), "project": project}
         return read_answer(CohortCount, self._send("POST", "/api/v1/cohorts/count", {"json": question}))
 
     def members(self) -> Members:
@@ -342,7 +346,9 @@ class AsyncClient:
         """As `Client.datasets`."""
         return await self._ask(Datasets, "/api/v1/datasets", {})
 
-    async def cohort_count(self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = ()) -> CohortCount:
+    async def cohort_count(
+        self, expression: str | Mapping[str, Any], *, datasets: Sequence[str] = (), project: str = ""
+    ) -> CohortCount:
         """How many people an expression means, at every member and in all.
 
         Parameters
@@ -351,8 +357,10 @@ class AsyncClient:
             As text (`sex=female and not disease=OMIM:1`) or as a document (`{"all": […]}`).
         datasets
             Ids as NODE:DATASET; none for all.
+        project
+            Whose ledgers the count enters; floored datasets then take any expression, of projects that they allow.
         """
-        question = {"expression": expression, "datasets": list(datasets)}
+        question = {"expression": expression, "datasets": list(datasets), "project": project}
         return read_answer(CohortCount, await self._send("POST", "/api/v1/cohorts/count", {"json": question}))
 
     async def members(self) -> Members:

@@ -14,11 +14,13 @@ from cohelix.wire.frequency import DatasetStatus, Wire
 class AskCohortCount(Message):
     """Hub to node: `POST /federation/v1/cohort-count`, answered with a `NodeCohortCount`.
 
-    `expression` is the document of an expression; `datasets` are federation ids, none for all of the node's.
+    `expression` is the document of an expression; `datasets` are federation ids, none for all of the node's. With a
+    `project` the ledgers of its nodes decide over floored datasets, and any expression may be asked.
     """
 
     expression: dict[str, Any]
     datasets: tuple[str, ...] = Field(default=(), max_length=1_000)
+    project: str = Field(default="", max_length=64)
 
 
 class DatasetCount(Wire):
@@ -46,12 +48,14 @@ class NodeCohortLine(Road):
 
 
 class CohortQuestion(Wire):
-    """What `POST /api/v1/cohorts/count` takes: an expression, as a document or as text, and datasets (none for all)."""
+    """What `POST /api/v1/cohorts/count` takes: an expression, as a document or as text, datasets (none for all), and a project
+    if the count is to enter its ledgers."""
 
     model_config = Wire.model_config | {"extra": "forbid"}
 
     expression: ExpressionField
     datasets: tuple[str, ...] = Field(default=(), max_length=1_000)
+    project: str = Field(default="", max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._ -]*)?$")
 
 
 class PooledPeople(Wire):
