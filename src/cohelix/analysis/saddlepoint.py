@@ -6,13 +6,14 @@ found in the same rounds: the two tails' saddlepoints, and Firth's estimate of t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from cohelix.analysis.basis import slack
+from cohelix.analysis.basis import derived, slack
 from cohelix.analysis.case_control import Null, Tested, local_whitened
 from cohelix.analysis.data import Genotypes, LocalData
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
@@ -27,6 +28,7 @@ from cohelix.stats.saddlepoint import (
     cutoffs,
     firth_gain,
     firth_score,
+    list_carriers,
     log_tail,
 )
 
@@ -40,6 +42,7 @@ _BOUND = slack(1) / 2
 _MOMENTS_COVARIATES = 32
 # The fifth-order term of people without a copy is below this, over 120, in the logarithm of p.
 _FIFTH_ORDER = 1e-4
+_LISTED_MOST = 2_000_000  # carriers kept for the next rounds: 32 MB
 _CARRIERS_SHARE = 0.25  # of all people; with more it is as fast to go through everybody
 _ODD_SIGNS = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
 
@@ -218,14 +221,40 @@ def _dosages(genotypes: Genotypes, rows: IntArray, turned: IntArray) -> FloatArr
     return dosages
 
 
-def _carriers(genotypes: Genotypes, rows: IntArray, mean: FloatArray, turned: IntArray) -> Carriers:
-    """Carriers of the rarer allele, which is REF where `turned`, and people without a call."""
-    dosages = _dosages(genotypes, rows, turned)
-    where, people = np.nonzero(dosages)
-    copies = dosages[where, people]
-    copies = np.where(np.isnan(copies), mean[where], copies)
-    starts = np.searchsorted(where, np.arange(len(rows) + 1))
-    return Carriers(starts.astype(np.int64), people.astype(np.int64), copies)
+class _Listed:
+    """Carriers of variants that a node was asked for, kept for the next rounds: oldest go first. Safe for many threads."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, tuple[IntArray, FloatArray]] = {}
+        self._entries = 0
+        self._lock = threading.Lock()
+
+    def carriers(self, genotypes: Genotypes, rows: IntArray, mean: FloatArray, turned: IntArray) -> Carriers:
+        """Carriers of the rarer allele, which is REF where `turned`, and people without a call as the mean."""
+        keys = (2 * rows + turned).tolist()
+        with self._lock:
+            known = {key: self._rows[key] for key in keys if key in self._rows}
+        new = np.flatnonzero([key not in known for key in keys])
+        if len(new):
+            listed = list_carriers(_dosages(genotypes, rows[new], turned[new]))
+            for number, place in enumerate(new.tolist()):
+                cut = slice(listed.starts[number], listed.starts[number + 1])
+                known[keys[place]] = listed.people[cut], listed.copies[cut]
+            self._keep({keys[place]: known[keys[place]] for place in new.tolist()})
+        found = [known[key] for key in keys]
+        starts = np.concatenate([[0], np.cumsum([len(people) for people, _ in found])]).astype(np.int64)
+        people, copies = (np.concatenate([one[part] for one in found]) for part in (0, 1))
+        return Carriers(starts, people, np.where(np.isnan(copies), np.repeat(mean, np.diff(starts)), copies))
+
+    def _keep(self, rows: Mapping[int, tuple[IntArray, FloatArray]]) -> None:
+        with self._lock:
+            for key, (people, copies) in rows.items():
+                if key not in self._rows:
+                    self._rows[key] = people.copy(), copies.copy()
+                    self._entries += len(people)
+            while self._entries > _LISTED_MOST:
+                oldest = next(iter(self._rows))
+                self._entries -= len(self._rows.pop(oldest)[0])
 
 
 @local_step("case-control-carriers")
@@ -234,9 +263,10 @@ def _local_carriers(
 ) -> Sums:
     assert rows is not None
     people = local_whitened(data, broadcast)
+    listed = derived(data, "carriers", {}, (), _Listed)
     out = np.zeros((*more["points"].shape, CUMULANTS))
     for cut in _pieces(len(rows), data.n):
-        carriers = _carriers(data.genotypes, rows[cut], more["mean"][cut], more["turned"][cut])
+        carriers = listed.carriers(data.genotypes, rows[cut], more["mean"][cut], more["turned"][cut])
         out[cut] = carrier_cumulants(carriers, more["slope"][cut], people.z, people.mu, more["points"][cut])
     return {"cumulants": _scaled(out, more)}
 

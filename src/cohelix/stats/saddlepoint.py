@@ -126,6 +126,32 @@ class Carriers(NamedTuple):
     copies: FloatArray
 
 
+@njit(types.int64(_matrix, types.int64[::1], types.int64[::1], types.float64[::1]), nogil=True, cache=True)
+def _list(dosages, starts, people, copies):
+    at = 0
+    for row in range(dosages.shape[0]):
+        for person in range(dosages.shape[1]):
+            if dosages[row, person] != 0.0:  # NaN is not 0
+                if at < people.size:
+                    people[at] = person
+                    copies[at] = dosages[row, person]
+                at += 1
+        starts[row + 1] = at
+    return at
+
+
+def list_carriers(dosages: FloatArray) -> Carriers:
+    """Who is not 0 in (variants, people) dosages; a missing call is listed as NaN."""
+    starts = np.zeros(len(dosages) + 1, np.int64)
+    room = dosages.size // 16
+    while True:
+        people, copies = np.empty(room, np.int64), np.empty(room)
+        found = _list(dosages, starts, people, copies)
+        if found <= room:
+            return Carriers(starts, people[:found], copies[:found])
+        room = found
+
+
 def carrier_cumulants(carriers: Carriers, slope: FloatArray, z: FloatArray, mu: FloatArray, t: FloatArray) -> FloatArray:
     """What carriers add to the cumulants that everybody would have without a copy (`bare_cumulants`).
 
