@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from cohelix.bank.criteria import filtering_terms, people_meeting
+from cohelix.bank.expression import evaluate
 from cohelix.bank.questions import Criterion
 from cohelix.phenotypes import read_people
 from cohelix.phenotypes.ontology import Ontologies
 from cohelix.phenotypes.ontology_files import add_ontology
 from cohelix.phenotypes.store import read_people_store, write_people
+from cohelix.wire.expression import read_expression
 
 SHARED = Path(os.environ.get("COHELIX_SHARED", Path(__file__).parents[2] / ".." / "shared")) / "data"
 PACKETS, HPO = SHARED / "phenopackets" / "phenopackets.ndjson.gz", SHARED / "ontologies" / "hp.obo.xz"
@@ -121,3 +123,22 @@ def test_excluded_is_never_present(people, counts, code):
     disease = max((item for item in counts.items() if item[0][0] == "disease"), key=lambda item: len(item[1]))
     both = people_meeting(people, [Criterion("phenotype", "=", code), Criterion("disease", "=", disease[0][1])])
     assert set(both.nonzero()[0].tolist()) == present & disease[1]
+
+
+def test_expressions_mean_whom_the_packets_mean(people, counts):
+    """any, all and not over real patients: sets of the naive count, joined as sets."""
+    seizure, eye = counts["phenotype", "HP:0001250"], counts["phenotype", "HP:0000478"]
+    (_, code), with_disease = max((item for item in counts.items() if item[0][0] == "disease"), key=lambda item: len(item[1]))
+    everybody = set(range(len(people)))
+    males = set((people.sex == 1).nonzero()[0].tolist())
+    females = set((people.sex == 2).nonzero()[0].tolist())
+    assert seizure - eye and eye - seizure and males and everybody - males - females
+    for text, expected in (
+        ("HP:0001250 or phenotype=HP:0000478", seizure | eye),
+        ("phenotype=HP:0001250 and not HP:0000478", seizure - eye),
+        (f"not ({code} or HP:0001250)", everybody - with_disease - seizure),
+        (f"sex=male and not (disease={code} and HP:0001250)", males - (with_disease & seizure)),
+        (f"not sex=male and disease={code}", females & with_disease),  # of unknown sex is neither
+        ("phenotype=HP:0001250 only", counts["direct phenotype", "HP:0001250"]),
+    ):
+        assert set(evaluate(read_expression(text), people).yes) == expected, text
