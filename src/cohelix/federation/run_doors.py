@@ -557,15 +557,18 @@ class RunDoors:
             try:
                 found, arrays = await answer(message, packed.arrays)
             except (_Refused, *_REFUSALS) as error:
-                if refusing is None:
+                if refusing is not None:
+                    found, arrays = refusing.model_validate({"refusal": _refusal(error)}), {}
+                elif isinstance(error, _Refused):
+                    raise NotPermitted(error.refusal.reason) from None
+                else:
                     raise
-                found, arrays = refusing.model_validate({"refusal": _refusal(error)}), {}
             return Content(await self._thread(pack, found.model_dump(mode="json"), arrays), MEDIA_TYPE)
 
         return answering
 
 
-class _Refused(NotPermitted):
+class _Refused(Exception):
     """A refusal by a rule, in its own words."""
 
     def __init__(self, refusal: wire.Refusal) -> None:
@@ -573,7 +576,7 @@ class _Refused(NotPermitted):
         self.refusal = refusal
 
 
-def _refusal(error: CohelixError) -> wire.Refusal:
+def _refusal(error: CohelixError | _Refused) -> wire.Refusal:
     if isinstance(error, _Refused):
         return error.refusal
     rule = error.name if isinstance(error, Deviation) else error.slug
