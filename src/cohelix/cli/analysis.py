@@ -1,4 +1,4 @@
-"""`cohelix analysis check|run|status|result|cancel`: plans, runs and released results; and the hub's `runs` and `review`."""
+"""`cohelix analysis check|run|status|result|cancel`: plans, runs and results; and the hub's `runs`, `review` and `verify`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     analysis_app.command("cancel")(cancel)
     hub_app.command("runs")(runs)
     hub_app.command("review")(review)
+    hub_app.command("verify")(verify)
 
 
 def check(plan: _Plan, *, hub: _Hub, as_json: _Json = False) -> None:
@@ -168,6 +169,40 @@ def review(
         typer.echo(f"{word.role}: {word.decision}" + (f": {word.reason}" if word.reason else ""))
     if stored.state == "held":
         typer.echo(f"{sum(word.decision == 'release' for word in said)} of {needed} reviewers have agreed")
+
+
+def verify(folder: _HubFolder, run: _RunId, *, as_json: _Json = False) -> None:
+    """Compute an analysis again from the partial sums that its aggregators signed, and name who departed from the method.
+
+    Asks nobody; works beside a hub that serves. Exit status 1 where something does not follow.
+    """
+    from cohelix.federation.verification import verify_run
+    from cohelix.hub.settings import RUNS_FOLDER, open_runs, open_sums
+
+    store = open_runs(folder)
+    stored = store.get(run)
+    store.close()
+    sums = open_sums(folder, run)
+    verdict = verify_run(stored, sums, folder / RUNS_FOLDER / run)
+    blocks = len(sums.blocks())
+    if as_json:
+        document = {
+            "run": run,
+            "ok": not verdict.findings,
+            "blocks": blocks,
+            "result": verdict.result,
+            "findings": [one._asdict() for one in verdict.findings],
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    elif not verdict.findings:
+        compared = "the table follows from them" if verdict.result is not None else "the method stops over them, as the run did"
+        typer.echo(f"analysis {run}: {blocks} opened blocks are as signed and as the method asks; {compared}")
+    else:
+        for one in verdict.findings:
+            where = f"ask {one.ask}, block {one.block}: " if one.ask >= 0 else ""
+            typer.echo(f"{one.name} ({one.member or 'two are possible'}): {where}{one.detail}")
+    if verdict.findings:
+        raise typer.Exit(1)
 
 
 def _say(event: Event) -> None:

@@ -16,22 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from cohelix.analysis.data import Study
 from cohelix.analysis.drawing import Estimate
-from cohelix.analysis.files import TABLE, TableWriter
-from cohelix.analysis.local import study_of
-from cohelix.analysis.meta import node_estimates
-from cohelix.analysis.methods import count_people, run_method
+from cohelix.analysis.files import TABLE
 from cohelix.analysis.record import Participant, RunRecord
 from cohelix.analysis.release import RELEASED, finish_results
-from cohelix.analysis.results import Outcome
+from cohelix.analysis.results import Sink
 from cohelix.analysis.steps import AnyArray
 from cohelix.analysis.variants import STRETCH_VARIANTS, VariantList, pack_stretch, unpack_stretch
 from cohelix.core.clock import Clock
 from cohelix.core.errors import BadInput, Deviation, NotPermitted
-from cohelix.core.variant import parse_variant
 from cohelix.federation.conversation import Conversation, RunStopped, deviated, refused, together
 from cohelix.federation.roster import (
     AGGREGATORS,
@@ -39,7 +33,6 @@ from cohelix.federation.roster import (
     HUB,
     Acceptance,
     FrozenRoster,
-    Roster,
     RosterSignature,
     check_acceptance,
     check_signatures,
@@ -47,6 +40,7 @@ from cohelix.federation.roster import (
     sign_as,
 )
 from cohelix.federation.run_store import Stagehands, StoredRun
+from cohelix.federation.run_table import VARIANTS, Computed, SettledRun
 from cohelix.federation.signing import sign_document
 from cohelix.federation.summer import Progress, SecureSummer
 from cohelix.wire.analysis import (
@@ -67,7 +61,6 @@ from cohelix.wire.analysis import (
 from cohelix.wire.federation import Member
 from cohelix.wire.plan import Plan, canonical, parse_plan
 
-VARIANTS = "variants.arrow"
 SUMMING: Mapping[str, str] = {
     "shares": "additive shares to three aggregators",
     "masks": "pairwise masks under one coordinator",
@@ -119,6 +112,10 @@ class RunDriver:
         self._notes: set[asyncio.Task[None]] = set()
         self._settling = asyncio.Lock()
         self.progress = RunProgress()
+
+    @property
+    def _settled(self) -> SettledRun:
+        return SettledRun(self._run)
 
     @property
     def folder(self) -> Path:
@@ -219,7 +216,10 @@ class RunDriver:
         except (ValueError, Deviation) as error:
             await self._status(member.id, "absent", f"its acceptance was not accepted: {getattr(error, 'detail', 'not one')}")
             return None
-        await self._status(member.id, "accepted", None, contributor=acceptance.contributor, aggregator=acceptance.aggregator)
+        words = f"{answer.refusal.reason} ({answer.refusal.rule})" if answer.refusal is not None else None
+        status = "refused" if member.id in self._plan.nodes and not acceptance.contributor else "accepted"
+        roles = {"contributor": acceptance.contributor, "aggregator": acceptance.aggregator}
+        await self._status(member.id, status, words, **roles)
         return acceptance, answer.terms
 
     def _chosen_aggregators(self, accepted: Sequence[tuple[Acceptance, Terms]], contributors: Sequence[str]) -> tuple[str, ...]:
@@ -237,7 +237,7 @@ class RunDriver:
 
     async def _freeze(self) -> RunState:
         """Have the roster signed by all who add up, then accepted by everybody in it."""
-        roster = self._roster()
+        roster = self._settled.roster
         if roster.mode == "shares":
             unsigned = AskRoster(run=self._run.id, roster=roster.model_dump(mode="json"))
             signatures = await together(self._sign(self._member(name), unsigned) for name in roster.aggregators)
@@ -270,7 +270,7 @@ class RunDriver:
 
     async def _list_variants(self) -> RunState:
         """The run's list of variants: the plan's own, or all that the contributors may name; then everybody gets it."""
-        contributors = [self._member(one.node) for one in self._roster().contributors()]
+        contributors = [self._member(one.node) for one in self._settled.roster.contributors()]
         path = self.folder / VARIANTS
         if "variants_digest" not in self._run.details:
             keys = self._plan.variants.keys
@@ -329,7 +329,7 @@ class RunDriver:
         """Count the people, run the method, write the table."""
         if "outcome" in self._run.details and (self.folder / TABLE).is_file():
             return "combined"
-        frozen, variants = self._frozen(), await asyncio.to_thread(VariantList.open, self.folder / VARIANTS)
+        frozen, variants = self._settled.frozen, await asyncio.to_thread(VariantList.open, self.folder / VARIANTS)
         summer = SecureSummer(
             self._conversation,
             frozen,
@@ -339,10 +339,14 @@ class RunDriver:
             done=self._block_done,
             computed=self._block_computed,
         )
-        study = self._study(variants)
+        study = self._settled.study(variants)
         await self._settle(covariates=list(study.covariates))
         pool = ThreadPoolExecutor(1, thread_name_prefix=f"run-{self._run.id}")
-        computing = asyncio.get_running_loop().run_in_executor(pool, self._method, study, summer, variants)
+
+        def compute() -> Computed:
+            return self._settled.compute(summer, variants, self.folder, watched=lambda sink: self._watched(sink, len(variants)))
+
+        computing = asyncio.get_running_loop().run_in_executor(pool, compute)
         reporting = asyncio.create_task(self._report())
         try:
             people, outcome, estimates = await asyncio.shield(computing)
@@ -367,45 +371,8 @@ class RunDriver:
         )
         return "combined"
 
-    def _method(
-        self, study: Study, summer: SecureSummer, variants: VariantList
-    ) -> tuple[int, Outcome, dict[str, list[list[Any]]]]:
-        """In the method's own thread."""
-        people = count_people(study, summer)
-        metadata = {"cohelix.run": self._run.id, "cohelix.plan": self._run.plan_hash}
-        writer = TableWriter(self.folder, variants, study.traits, metadata=metadata)
-        try:
-            outcome = run_method(self._plan, study, summer, _Watched(writer, len(variants), self.progress, self._stage.clock))
-            estimates = self._node_estimates(study, summer, variants)
-            writer.close()
-        finally:
-            writer.abandon()
-        return people, outcome, estimates
-
-    def _node_estimates(self, study: Study, summer: SecureSummer, variants: VariantList) -> dict[str, list[list[Any]]]:
-        """By locus: node, effect and standard error of the first trait; nothing unless every contributor's policy agrees."""
-        contributors = [one.node for one in self._frozen().roster.contributors()]
-        wish, terms = self._plan.release, self._run.details["terms"]
-        if not wish.node_level or not all(Terms.model_validate(terms[name]).node_level for name in contributors):
-            return {}
-        wanted = VariantList.of([parse_variant(text) for text in wish.loci])
-        rows = _rows_of(wanted, variants)
-        if not rows:
-            return {}
-        found = node_estimates(study, summer, rows)
-        names = variants.names(rows)
-        loci = [
-            f"{contig}-{position + 1}-{ref}-{alt}"
-            for contig, position, ref, alt in zip(names.contig, names.position.tolist(), names.ref, names.alt, strict=True)
-        ]
-        return {
-            locus: [
-                [node, float(found.beta[place, at, 0]), float(found.standard_error[place, at, 0])]
-                for place, node in enumerate(contributors)
-                if np.isfinite(found.beta[place, at, 0])
-            ]
-            for at, locus in enumerate(loci)
-        }
+    def _watched(self, sink: Sink, variants: int) -> Sink:
+        return _Watched(sink, variants, self.progress, self._stage.clock)
 
     async def _finish(self) -> RunState:
         record = self._record()
@@ -423,7 +390,7 @@ class RunDriver:
         return {"algorithm": "Ed25519", "kind": _MANIFEST, "key": identity.public, "value": value}
 
     def _record(self) -> RunRecord:
-        details, roster = self._run.details, self._roster()
+        details, roster = self._run.details, self._settled.roster
         terms = {name: Terms.model_validate(one) for name, one in details["terms"].items()}
         contributors = roster.contributors()
         traits = self._plan.trait_names
@@ -441,7 +408,7 @@ class RunDriver:
             variants_digest=details["variants_digest"],
             left_out=details["outcome"]["left_out"],
             open_data=self.open_data,
-            mac_floor=self._mac_floor(),
+            mac_floor=self._settled.mac_floor(),
             started=self._run.proposed_at,
             ended=self._stage.store.now(),
         )
@@ -456,28 +423,6 @@ class RunDriver:
     def _summing(self) -> Summing:
         found: Summing = self._run.details.get("summing", "shares")
         return found
-
-    def _study(self, variants: VariantList) -> Study:
-        contributors = [one.node for one in self._roster().contributors()]
-        terms = [Terms.model_validate(self._run.details["terms"][name]) for name in contributors]
-        return study_of(
-            self._plan,
-            variants,
-            contributors,
-            people_max=sum(one.people_bound for one in terms),
-            mac_floor=self._mac_floor(),
-        )
-
-    def _mac_floor(self) -> int:
-        terms = self._run.details["terms"]
-        return max(Terms.model_validate(terms[name]).mac_floor for name in self._run.details["contributors"])
-
-    def _roster(self) -> Roster:
-        return Roster.model_validate(self._run.details["roster"])
-
-    def _frozen(self) -> FrozenRoster:
-        signatures = tuple(RosterSignature.model_validate(one) for one in self._run.details["signatures"])
-        return FrozenRoster(roster=self._roster(), signatures=signatures)
 
     def _member(self, name: str) -> Member:
         member = self._members.get(name)
@@ -537,19 +482,13 @@ class RunDriver:
 class _Watched:
     """A `Sink` that tells how far the table is."""
 
-    def __init__(self, writer: TableWriter, variants: int, progress: RunProgress, clock: Clock) -> None:
-        self._writer, self._variants, self._progress, self._clock = writer, variants, progress, clock
+    def __init__(self, sink: Sink, variants: int, progress: RunProgress, clock: Clock) -> None:
+        self._sink, self._variants, self._progress, self._clock = sink, variants, progress, clock
         progress.scan_began = clock.monotonic()
 
     def write(self, rows: AnyArray, columns: Mapping[str, AnyArray]) -> None:
-        self._writer.write(rows, columns)
+        self._sink.write(rows, columns)
         if len(rows):
             progress = self._progress
             done = progress.fraction = (int(rows[-1]) + 1) / self._variants
             progress.seconds_left = (self._clock.monotonic() - (progress.scan_began or 0.0)) * (1 - done) / done
-
-
-def _rows_of(wanted: VariantList, variants: VariantList) -> list[int]:
-    """Numbers of some variants in the list, ascending; those that are not in it are left out."""
-    named, held = (pl.DataFrame(pl.from_arrow(one.table())) for one in (wanted, variants))
-    return sorted(held.with_row_index("row").join(named, on=named.columns, how="semi")["row"].to_list())

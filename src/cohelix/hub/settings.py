@@ -18,7 +18,9 @@ from cohelix.federation.signing import create_identity
 from cohelix.federation.transport import checked_address, is_private
 
 if TYPE_CHECKING:
-    from cohelix.federation.run_store import RunStore
+    from sqlalchemy.engine import Engine
+
+    from cohelix.federation.run_store import RunStore, SumStore
 
 _FILE = "hub.toml"
 DATABASE_FILE = "hub.sqlite"
@@ -124,10 +126,22 @@ def read_settings(folder: Path) -> HubSettings:
 
 def open_runs(folder: Path) -> RunStore:
     """The runs of a hub's folder, beside a hub that may be serving."""
-    from cohelix.db import open_database
     from cohelix.federation.run_store import RunStore
 
-    return RunStore(open_database(read_settings(folder).database or folder / DATABASE_FILE))
+    return RunStore(_database(folder))
+
+
+def open_sums(folder: Path, run: str) -> SumStore:
+    """The opened sums of a run of a hub's folder."""
+    from cohelix.federation.run_store import SumStore
+
+    return SumStore(_database(folder), folder / RUNS_FOLDER / run, run)
+
+
+def _database(folder: Path) -> Engine:
+    from cohelix.db import open_database
+
+    return open_database(read_settings(folder).database or folder / DATABASE_FILE)
 
 
 def verdicts_of(folder: Path, run: str) -> list[dict[str, Any]]:
