@@ -15,9 +15,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import (
+    analysis_workers,
     association,
     cohort_counts,
     data,
+    federated,
     frequency_tables,
     http_lookup,
     load_and_export,
@@ -62,6 +64,8 @@ def run(scale: Scale) -> list[Row]:
         note(lambda: load_and_export.sparse_missing(scale, store))
         note(lambda: load_and_export.load(scale, files, scratch))
         note(lambda: association.linear(scale, files, scratch))
+        note(lambda: analysis_workers.run(scale, loaded.node, scratch))
+        note(lambda: federated.run(scale, files, scratch))
     note(lambda: cohort_counts.everything(scale))
     note(lambda: lookups.run(scale))
     note(lambda: people_filters.run(scale))

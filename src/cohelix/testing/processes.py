@@ -16,7 +16,8 @@ from typing import IO, Final, NamedTuple, Self
 
 from cohelix.core.errors import BadUsage, CohelixError
 
-READY_SECONDS: Final = 60.0
+WORKERS_VARIABLE: Final = "COHELIX_ANALYSIS_WORKERS"
+READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 8.0
 _READY = re.compile(r"ready (https?://\S+)")
 _LOG_LINES = 12
@@ -105,6 +106,7 @@ class Processes:
                 stderr=log,
                 text=True,
                 start_new_session=True,
+                env={WORKERS_VARIABLE: "1", **os.environ},  # several members share this machine's cores
             )
             self._running.append(process)
             return process
