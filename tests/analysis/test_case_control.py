@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from cohelix.analysis.basis import fit_basis
 from cohelix.analysis.case_control import fit_null
@@ -37,6 +39,13 @@ def _people(seed: int, *, n: int = 400, variants: int = 40, cases: float = 0.3, 
     covariates = rng.normal(size=(n, 2)) * [1.0, 1e4] + [0.0, 1e6]
     dosages = with_gaps(copies, seed=seed, share=gaps)
     return People(dosages, simulate(dosages, covariates, seed=seed, cases=cases)[:, None], covariates)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Matrices are small here: threads would only wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
