@@ -13,9 +13,11 @@ from cohelix.analysis.files import TABLE
 from cohelix.analysis.steps import Summer
 from cohelix.analysis.variants import VariantList
 from cohelix.core.errors import Conflict
+from cohelix.federation.roster import HUB
 from cohelix.federation.run_store import StoredRun
 from cohelix.federation.run_table import VARIANTS, SettledRun
-from cohelix.federation.transcript import Openings, Verdict, verify_transcript
+from cohelix.federation.transcript import Finding, Openings, Verdict, verify_transcript
+from cohelix.wire.plan import plan_hash
 
 _LINES = 65_536  # of a table, at a time
 
@@ -36,6 +38,9 @@ def verify_run(run: StoredRun, openings: Openings, folder: Path) -> Verdict:
     if "signatures" not in run.details or not (folder / VARIANTS).is_file():
         raise Conflict(f"the run is {run.state}, and nothing was summed in it: there is nothing to check")
     settled, variants = SettledRun(run), VariantList.open(folder / VARIANTS)
+    if settled.roster.plan_hash != plan_hash(settled.plan):
+        words = "the plan that the hub tells is not the one that contributors accepted"
+        return Verdict((Finding("foreign-plan", HUB, -1, -1, words),), None)
     claimed = table_digest(folder / TABLE) if (folder / TABLE).is_file() else None
     with tempfile.TemporaryDirectory(prefix="cohelix-verify-") as scratch:
 

@@ -54,6 +54,7 @@ class Parties:
     aggregators: Sequence[str] = ("FI", "GB", "IT")
     mode: Mode = "shares"
     run: str = RUN
+    plan_hash: str = PLAN_HASH
     identities: dict[str, Identity] = field(init=False)
     sessions: dict[str, bytes] = field(init=False)
     acceptances: dict[str, Acceptance] = field(init=False)
@@ -76,7 +77,7 @@ class Parties:
         """The member's own word."""
         return accept(
             self.run,
-            PLAN_HASH,
+            self.plan_hash,
             node=name,
             frozen=f"fingerprint {name}",
             session=self.sessions[name],
@@ -89,7 +90,7 @@ class Parties:
         """The roster of these acceptances, or of all."""
         return make_roster(
             self.run,
-            PLAN_HASH,
+            self.plan_hash,
             self.acceptances.values() if acceptances is None else acceptances,
             aggregators=self.aggregators,
             coordinator=self.identities[HUB].public,
