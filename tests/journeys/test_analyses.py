@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from cohelix.core.errors import Conflict, NotPermitted
-from cohelix.sdk import Client, connect
-from cohelix.sdk.analyses import Analysis, Event, Result
+from cohelix.sdk import connect
+from cohelix.sdk.analyses import Analysis, Event
 from cohelix.testing.analyses import AnalysisFederation, analysis_federation
 from validation.processes import inside, said
 
@@ -25,7 +25,9 @@ MEMBERS = {"FI": 60, "GB": 70, "IT": 60, "CEU": 50}
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisFederation]:
     """Four members of open, simulated data."""
-    with analysis_federation(tmp_path_factory.mktemp("analyses"), MEMBERS, variants=400) as made:
+    with analysis_federation(
+        tmp_path_factory.mktemp("analyses"), MEMBERS, variants=400, hub_settings="run_open_seconds = 10.0\n"
+    ) as made:
         yield made
 
 
@@ -60,44 +62,28 @@ def test_a_plan_is_checked_run_reviewed_and_fetched(federation: AnalysisFederati
     _agrees(federation, pl.read_parquet(tmp_path / "out" / "results.parquet"))
 
 
-def test_a_hub_that_is_killed_in_the_middle_goes_on(federation: AnalysisFederation, tmp_path: Path) -> None:
-    def at_work(event: Event) -> bool:
-        return event.event == "progress" and event.document["blocksDone"] > 3
+def test_a_hub_and_a_node_that_are_killed_in_the_middle_go_on(federation: AnalysisFederation, tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def say(event: Event) -> None:
+        if not done.is_set() and event.event == "progress" and event.document["blocksDone"] > 3:
+            done.set()
+            for name in ("hub", "GB"):
+                federation.kill(name)
+            for name in ("hub", "GB"):
+                federation.serve(name)
 
     with connect(federation.url) as client:
-        run = _interrupted(client, federation, at_work, lambda: _restart(federation, "hub"))
-        assert run.state == "held", run.reason
-        asks = [one for one in _events(client, run.id) if one.event == "state"]
-        assert [one.document["state"] for one in asks][-3:] == ["running", "combined", "held"]
-        result = _released(client, federation, run, tmp_path / "out")
+        run = client.analyses.run(federation.plan(), say=say)
+        assert done.is_set() and isinstance(run, Analysis) and run.state == "held", run
+        states: list[str] = []
+        client.analyses.wait(run.id, say=lambda event: states.append(str(event.document.get("state"))))
+        assert [one for one in states if one != "None"][-3:] == ["running", "combined", "held"]
+        with inside():
+            assert said("hub", "review", federation.folder / "hub", run.id, "--by", "officer", "--release").status == 0
+        result = client.analyses.result(run.id, tmp_path / "out")
+    assert "<table>" in result._repr_html_()
     _agrees(federation, result.to_polars())
-
-
-def test_a_node_that_is_killed_in_the_middle_is_waited_for(federation: AnalysisFederation, tmp_path: Path) -> None:
-    def at_work(event: Event) -> bool:
-        return event.event == "progress" and event.document["blocksDone"] > 3
-
-    with connect(federation.url) as client:
-        run = _interrupted(client, federation, at_work, lambda: _restart(federation, "GB"))
-        assert run.state == "held", run.reason
-        result = _released(client, federation, run, tmp_path / "out")
-    _agrees(federation, result.to_polars())
-
-
-def test_a_member_that_is_away_before_freezing_is_left_out(federation: AnalysisFederation) -> None:
-    federation.kill("CEU")
-    try:
-        with connect(federation.url) as client:
-            run = client.analyses.run(federation.plan())
-            assert isinstance(run, Analysis) and run.state == "held", run
-            assert run.people == 190
-            assert {one.node for one in run.nodes if one.contributor} == {"FI", "GB", "IT"}
-            (absent,) = [one for one in run.nodes if one.status == "absent"]
-            assert absent.node == "CEU" and absent.reason
-            whole = client.analyses.run(federation.plan(options={"all_nodes": True}))
-            assert isinstance(whole, Analysis) and whole.state == "refused" and "CEU" in str(whole.reason)
-    finally:
-        federation.serve("CEU")
 
 
 def test_fewer_than_three_are_refused(federation: AnalysisFederation) -> None:
@@ -122,39 +108,17 @@ def test_a_run_is_cancelled(federation: AnalysisFederation) -> None:
         assert begun.id in {one.id for one in client.analyses.list().runs}
 
 
-def _interrupted(
-    client: Client, federation: AnalysisFederation, when: Callable[[Event], bool], interrupt: Callable[[], None]
-) -> Analysis:
-    """Run the usual plan, interrupted once when an event comes; the run as it ended."""
-    done = threading.Event()
-
-    def say(event: Event) -> None:
-        if not done.is_set() and when(event):
-            done.set()
-            interrupt()
-
-    found = client.analyses.run(federation.plan(), say=say)
-    assert done.is_set() and isinstance(found, Analysis)
-    return found
-
-
-def _restart(federation: AnalysisFederation, name: str) -> None:
-    federation.kill(name)
-    federation.serve(name)
-
-
-def _events(client: Client, run: str) -> list[Event]:
-    found: list[Event] = []
-    client.analyses.wait(run, say=found.append)
-    return found
-
-
-def _released(client: Client, federation: AnalysisFederation, run: Analysis, out: Path) -> Result:
-    with inside():
-        assert said("hub", "review", federation.folder / "hub", run.id, "--by", "officer", "--release").status == 0
-    result: Result = client.analyses.result(run.id, out)
-    assert "<table>" in result._repr_html_()
-    return result
+def test_a_member_that_is_away_before_freezing_is_left_out(federation: AnalysisFederation) -> None:
+    federation.kill("CEU")
+    with connect(federation.url) as client:
+        run = client.analyses.run(federation.plan())
+        assert isinstance(run, Analysis) and run.state == "held", run
+        assert run.people == 190
+        assert {one.node for one in run.nodes if one.contributor} == {"FI", "GB", "IT"}
+        (absent,) = [one for one in run.nodes if one.status == "absent"]
+        assert absent.node == "CEU" and absent.reason
+        whole = client.analyses.run(federation.plan(options={"all_nodes": True}))
+        assert isinstance(whole, Analysis) and whole.state == "refused" and "CEU" in str(whole.reason)
 
 
 def _agrees(federation: AnalysisFederation, table: pl.DataFrame) -> None:

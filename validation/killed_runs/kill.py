@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from cohelix.sdk.analyses import Analysis, Event
 from cohelix.testing.analyses import AnalysisFederation
 from validation.processes import done, inside
 
-MEMBERS = {"FI": 60, "GB": 70, "IT": 60, "CEU": 50}  # FI, GB and IT add up, too
+MEMBERS = {"FI": 60, "GB": 70, "IT": 60, "CEU": 50}  # CEU, FI and GB add up, too
+DIALLING_OUT = ("CEU",)
+DEADLINE_VARIABLE = "COHELIX_HUB_RUN_DEADLINE_SECONDS"
 
 
 @dataclass(frozen=True)
@@ -54,22 +58,40 @@ def disturbed(
             killed.append((name, round(wait, 2)))
             federation.serve(name)
 
-    began = threading.Event()
-    disturbing = threading.Thread(target=disturb)
-
-    def say(event: Event) -> None:
-        if event.event == "state" and event.document["state"] == "open" and not began.is_set():
-            began.set()
-            disturbing.start()
-
     with connect(federation.url) as client:
-        found = client.analyses.run(federation.plan(options={"all_nodes": True}), say=say)
+        begun = client.analyses.propose(federation.plan(options={"all_nodes": True}))
+        disturbing = threading.Thread(target=disturb)
+        disturbing.start()
+        found = client.analyses.wait(begun.id)
         stop.set()
-        if began.is_set():
-            disturbing.join()
-        assert isinstance(found, Analysis)
+        disturbing.join()
         exact = found.state == "held" and _table(client, federation, found, folder).equals(expected)
     return Ended(tuple(killed), found.state, found.reason, found.people, exact)
+
+
+def lost_for_good(federation: AnalysisFederation, name: str) -> tuple[Analysis, float]:
+    """A run whose contributor is killed while it computes and does not come back; and how many seconds the run took."""
+
+    def say(event: Event) -> None:
+        if event.event == "state" and event.document["state"] == "running":
+            federation.kill(name)
+
+    start = time.monotonic()
+    with connect(federation.url) as client:
+        found = client.analyses.run(federation.plan(options={"all_nodes": True}), say=say)
+    taken = time.monotonic() - start
+    federation.serve(name)
+    assert isinstance(found, Analysis)
+    return found, taken
+
+
+def restart_hub(federation: AnalysisFederation, *, deadline_seconds: float | None) -> None:
+    """Start the hub again, with another deadline of runs; None for the usual one."""
+    federation.kill("hub")
+    os.environ.pop(DEADLINE_VARIABLE, None)
+    if deadline_seconds is not None:
+        os.environ[DEADLINE_VARIABLE] = str(deadline_seconds)
+    federation.serve("hub")
 
 
 def _table(client: Client, federation: AnalysisFederation, run: Analysis, folder: Path) -> pl.DataFrame:

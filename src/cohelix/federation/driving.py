@@ -68,6 +68,7 @@ SUMMING: Mapping[str, str] = {
 }
 _MANIFEST = "cohelix-manifest-1"
 _END_SECONDS = 20.0
+_GRACE_SECONDS = 3.0
 _REPORT_SECONDS = 1.0
 
 
@@ -140,7 +141,8 @@ class RunDriver:
             "combined": self._finish,
         }
         try:
-            async with asyncio.timeout(max(0.0, self._conversation.seconds_left())):
+            # Whoever waits for a member at the deadline names it; the grace is for that.
+            async with asyncio.timeout(max(0.0, self._conversation.seconds_left()) + _GRACE_SECONDS):
                 while self._run.state in stages:
                     following = await stages[self._run.state]()
                     self._run = await self._move(following)
