@@ -210,7 +210,10 @@ def test_plans_that_make_no_sense_are_refused_with_a_reason(people: People) -> N
     telling = People(people.dosages, y, np.column_stack([people.covariates, y[:, 0] + 0.1 * people.covariates[:, 0]]))
     assert "tell cases from controls without error" in _refusal(telling)
     assert "missing: mean" in _refusal(people, missing="complete-case")
-    assert "logistic knows firth" in _refusal(people, options={"frith": "full"})
+    assert "logistic knows case_counts, firth" in _refusal(people, options={"frith": "full"})
+    assert "firth knows case_counts" in _refusal(people, "firth", options={"spa_z": 2, "summing": "plain"})
+    assert "logistic knows" in _refusal(people, options={"firth": True})
+    assert "logistic knows" in _refusal(people, options={"spa_z": -1})
     assert "firth knows case_counts" in _refusal(people, "firth", options={"spa_z": 2})
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.special import expit
 
 from cohelix.analysis import results
@@ -21,11 +22,12 @@ from cohelix.analysis.results import Sink
 from cohelix.analysis.scan import Column, Counts, Scan, Scanned, Table, scan, scan_part
 from cohelix.analysis.steps import BLOCK_VARIANTS, AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
-from cohelix.core.errors import NotPermitted
+from cohelix.core.errors import BadQuestion, NotPermitted
 from cohelix.stats.logistic import ETA_MAX, log_likelihood, score_statistics
 from cohelix.stats.regression import COLLINEAR
 from cohelix.wire.plan import Plan
 
+_RUN_OPTIONS = frozenset({"components", "summing", "all_nodes"})  # of any method; `federation.runs` reads them
 STRETCH_VARIANTS = 16 * BLOCK_VARIANTS  # scanned, then corrected, then written; a hub's memory holds one stretch
 _STRETCH_NUMBERS = 1 << 23  # of all traits' slopes in a stretch: 64 MiB
 _ITERATIONS_MAX = 30
@@ -259,6 +261,31 @@ class Tested:
     def step(self) -> FloatArray:
         """(variants,) distance of neighbouring values of the score: 2 where every carrier has two copies."""
         return np.where(self.counts.n1 == 0, 2.0, 1.0)
+
+
+class CaseControlOptions(BaseModel):
+    """What a plan may set under `options` for any method that compares cases with controls.
+
+    Attributes
+    ----------
+    case_counts
+        Whether the genotypes of cases are counted, too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    case_counts: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """The method's options of a plan, those of the run left aside; `BadQuestion` where it sets others."""
+        given: dict[str, Any] = {name: value for name, value in plan.options.items() if name not in _RUN_OPTIONS}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place, names = ".".join(str(part) for part in first["loc"]), ", ".join(cls.model_fields)
+            raise BadQuestion(f"options.{place}: {first['msg'].lower()}; {plan.method} knows {names}") from None
 
 
 def begin(plan: Plan, study: Study, summer: Summer) -> list[Null]:

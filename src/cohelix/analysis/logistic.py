@@ -8,12 +8,12 @@ the effect is Firth's. Each line says which it is.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from cohelix.analysis.case_control import Null, Tested, begin, stretches, tested, write_lines
+from cohelix.analysis.case_control import CaseControlOptions, Null, Tested, begin, stretches, tested, write_lines
 from cohelix.analysis.data import Study
 from cohelix.analysis.filters import VariantFilters
 from cohelix.analysis.firth import fit_variants
@@ -21,7 +21,7 @@ from cohelix.analysis.results import Outcome, Sink
 from cohelix.analysis.saddlepoint import Moments, correct, fit_moments
 from cohelix.analysis.steps import AnyArray, Summer
 from cohelix.core.arrays import BoolArray
-from cohelix.core.errors import BadQuestion, NotPermitted
+from cohelix.core.errors import NotPermitted
 from cohelix.stats.tails import neg_log10_p_normal
 from cohelix.wire.plan import Plan
 
@@ -31,8 +31,8 @@ _LN10 = np.log(10.0)
 _WIDEST = "U24"  # of the texts in columns
 
 
-class LogisticOptions(BaseModel):
-    """What a plan may set under `options` for `logistic`.
+class LogisticOptions(CaseControlOptions):
+    """What a plan may set under `options` for `logistic` besides.
 
     Attributes
     ----------
@@ -43,28 +43,11 @@ class LogisticOptions(BaseModel):
         Standard deviations of the score from which on p-values and effects are corrected.
     lattice
         Whether the saddlepoint is corrected for the steps in which a score of allele copies moves.
-    case_counts
-        Whether the genotypes of cases are counted, too.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     firth: Literal["approximate", "full", "none"] = "approximate"
     spa_z: float = Field(default=2.0, ge=0.0, le=10.0)
     lattice: bool = True
-    case_counts: bool = False
-
-    @classmethod
-    def of(cls, plan: Plan) -> LogisticOptions:
-        """The options of a plan; `BadQuestion` where it sets others."""
-        given: dict[str, Any] = {name: value for name, value in plan.options.items() if name != "components"}
-        try:
-            return cls(**given)
-        except ValidationError as error:
-            first = error.errors()[0]
-            names = ", ".join(cls.model_fields)
-            place = ".".join(str(part) for part in first["loc"])
-            raise BadQuestion(f"options.{place}: {first['msg'].lower()}; logistic knows {names}") from None
 
 
 def logistic(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:

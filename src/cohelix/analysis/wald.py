@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from cohelix.analysis import results
-from cohelix.analysis.case_control import Null, Tested, begin, stretches, tested, write_lines
+from cohelix.analysis.case_control import CaseControlOptions, Null, Tested, begin, stretches, tested, write_lines
 from cohelix.analysis.data import Study
 from cohelix.analysis.filters import VariantFilters
 from cohelix.analysis.firth import fit_variants
 from cohelix.analysis.results import Outcome, Sink
 from cohelix.analysis.steps import AnyArray, Summer
-from cohelix.core.errors import BadQuestion
 from cohelix.stats.tails import neg_log10_p_chi2, neg_log10_p_normal
 from cohelix.wire.plan import Plan
 
@@ -37,14 +36,11 @@ def firth(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
 
 
 def _every_variant(plan: Plan, study: Study, summer: Summer, sink: Sink, *, penalised: bool) -> Outcome:
-    unknown = sorted(set(plan.options) - {"components", "case_counts"})
-    if unknown:
-        raise BadQuestion(f"options.{unknown[0]} is not known; {plan.method} knows case_counts")
+    options = CaseControlOptions.of(plan)
     nulls = begin(plan, study, summer)
     filters = VariantFilters(plan.variants, study.haploid, study.mac_floor)
-    counting = bool(plan.options.get("case_counts", False))
     for rows in stretches(study.n_variants, nulls):
-        found = tested(summer, nulls, rows, filters, case_counts=counting)
+        found = tested(summer, nulls, rows, filters, case_counts=options.case_counts)
         lines = [
             _lines(summer, null, one, penalised, plan.missing == "complete-case")
             for null, one in zip(nulls, found, strict=True)
