@@ -429,6 +429,12 @@ def test_a_run_is_over_at_its_deadline_and_its_files_go_later(whole: AnalysisFed
     assert refusal(hub.open("FI")) == "not-permitted"
 
 
+@pytest.mark.parametrize("deadline", ["soon", "2026-11-23T00:00:00", "2999-01-01T00:00:00+00:00", ""])
+def test_a_deadline_that_is_none_or_too_far_is_refused(hub: Hub, deadline: str) -> None:
+    hub.deadline = deadline
+    assert refusal(hub.open("FI")) == "bad-question"
+
+
 def test_the_policy_refuses_and_an_aggregator_still_adds_up(tmp_path: Path) -> None:
     made = make_folders(tmp_path, {"FI": 30}, variants=20, disclosure="floored")
     key = load_identity(made.folder / "hub").public

@@ -295,9 +295,9 @@ class NodeRuns:
             elif self._clock.now() > datetime.fromisoformat(row.deadline) + _AFTER_DEADLINE:
                 self.end(path.name, "expired")
 
-    def any_running(self) -> bool:
-        """Whether a run is under way here."""
-        return any((path / _RECORD).exists() for path in self._folder.glob("*"))
+    def count_running(self) -> int:
+        """How many runs are under way here."""
+        return sum((path / _RECORD).exists() for path in self._folder.glob("*"))
 
     def _delete(self, path: Path) -> None:
         (path / _SESSION).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,7 @@ from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, AnyArray
 from cohelix.analysis.variants import VariantList, pack_stretch, unpack_stretch
 from cohelix.bank.publish import DATASETS, read_pointer
 from cohelix.bank.study import StudyPeople, open_study, trait_columns
+from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, CohelixError, Conflict, Damaged, Deviation, NotFound, NotPermitted, ShapeMismatch
 from cohelix.disclosure import AnalysisPolicy, PooledFacts, Verdict, decide_pooled
 from cohelix.disclosure.ledger import Ledger
@@ -66,6 +68,8 @@ _log = structlog.get_logger("cohelix.federation")
 ROWS_MAX = 1 << 16  # of one block
 _THREADS = 8  # for checking, sealing, adding up; computing has its own workers
 _CLEAR_SECONDS = 600.0
+_RUNNING_MAX = 64  # runs at a time
+_RUN_DAYS_MAX = 31  # so long at most the key of a run and people's traits may be kept for it
 _REFUSALS = (NotPermitted, NotFound, BadQuestion, ShapeMismatch, Conflict)
 
 
@@ -103,9 +107,11 @@ class RunDoors:
         stance: Callable[[], Stance],
         ledger: Callable[[], Ledger],
         workers: Workers,
+        clock: Clock | None = None,
     ) -> None:
         self._folder, self._node, self._door, self._runs = folder, node, door, runs
         self._stance, self._ledger, self._workers = stance, ledger, workers
+        self._clock = clock or SystemClock()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._turns: dict[str, asyncio.Lock] = {}
         self._sealing: dict[tuple[str, int, int, str], asyncio.Task[tuple[wire.StepAnswer, Arrays]]] = {}
@@ -174,8 +180,11 @@ class RunDoors:
         plan = parse_plan(message.plan)
         if plan_hash(plan) != message.plan_hash:
             raise BadQuestion("the plan's hash is not that of the plan")
+        _check_deadline(message.deadline, self._clock)
         found = self._runs.find(message.run)
         if found is None:
+            if self._runs.count_running() >= _RUNNING_MAX:
+                raise Conflict("this node takes part in as many runs as it may at a time")
             found = self._decided(message, plan)
         elif found.record.plan_hash != message.plan_hash:
             raise Deviation("foreign-plan", "the run was opened with another plan", HUB)
@@ -516,7 +525,7 @@ class RunDoors:
     async def _end(self, message: wire.AskEnd, _arrays: Arrays) -> tuple[wire.EndAnswer, Arrays]:
         async with self._turn(message.run):
             await self._thread(self._runs.end, message.run, message.outcome)
-            if not await self._thread(self._runs.any_running):
+            if not await self._thread(self._runs.count_running):
                 await self._thread(self._workers.close)  # workers hold people's traits as long as they are open
         self._turns.pop(message.run, None)
         return wire.EndAnswer(run=message.run), {}
@@ -614,6 +623,15 @@ def _cost(study: StudyPeople) -> dict[str, object]:
     """What a plan would take here, roughly: seconds, and bytes sent."""
     cost = plan_cost(study)
     return {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
+
+
+def _check_deadline(text: str, clock: Clock) -> None:
+    try:
+        days = (datetime.fromisoformat(text) - clock.now()) / timedelta(days=1)
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        raise BadQuestion("the run's deadline is not a time") from None
+    if days > _RUN_DAYS_MAX:
+        raise BadQuestion(f"a run has at most {_RUN_DAYS_MAX} days")
 
 
 def _model(kind: type[_Answer], document: object) -> _Answer:

@@ -57,7 +57,7 @@ def create_app(folder: Path) -> FastAPI:
         await federation.close()
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    install(app, service="hub", large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX})
+    install(app, service="hub", large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX}, patient=(f"{PATH}/tasks",))
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ def install(
     ready: Callable[[], str | None] | None = None,
     figures: Callable[[], Mapping[str, float]] | None = None,
     large_bodies: Mapping[str, int] | None = None,
+    patient: Collection[str] = (),
 ) -> None:
     """Give an app what every server of the house has.
 
@@ -66,6 +67,8 @@ def install(
     large_bodies
         Most bytes of a request's body at addresses that begin in some way, where that is more than elsewhere: for doors
         that read a body only after they know its sender.
+    patient
+        Addresses whose requests wait for something to happen: they take nobody's place among those that are worked on.
     """
     configure_logs()
     meters = Meters(service)
@@ -89,7 +92,7 @@ def install(
     app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
     for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         app.add_route(path, answer, methods=["HEAD"], include_in_schema=False)  # what load balancers ask with
-    app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies)
+    app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies, patient=patient)
 
 
 def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | None = None, workers: int = 1) -> None:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import orjson
@@ -60,11 +60,22 @@ class Telemetry:
         Where requests are counted.
     large_bodies
         Most bytes of a request's body at addresses that begin in some way; `BODY_BYTES_MAX` elsewhere.
+    patient
+        Addresses whose requests wait for something to happen: they do not count among those that are worked on.
     """
 
-    def __init__(self, app: ASGIApp, *, service: str, meters: Meters, large_bodies: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        service: str,
+        meters: Meters,
+        large_bodies: Mapping[str, int] | None = None,
+        patient: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._large_bodies = tuple((large_bodies or {}).items())
+        self._patient = frozenset(patient)
         self._meters = meters
         self._log = structlog.get_logger().bind(service=service)
         self._running_max = _running_max()
@@ -79,10 +90,11 @@ class Telemetry:
         structlog.contextvars.bind_contextvars(request_id=identifier)
         exchange = _Exchange(identifier, scope, receive, send, self._bytes_max(scope["path"]))
         began = time.perf_counter()
-        self._running += 1
-        self._meters.running.inc()
+        counted = int(scope["path"] not in self._patient)
+        self._running += counted
+        self._meters.running.inc(counted)
         try:
-            if self._running > self._running_max and scope["path"] not in _QUIET_ROUTES:
+            if counted and self._running > self._running_max and scope["path"] not in _QUIET_ROUTES:
                 raise Overloaded(f"{self._running_max} questions are being answered; ask again in a second")
             await self._app(scope, exchange.receive, exchange.send)
         except (Overloaded, TooLarge) as error:
@@ -92,8 +104,8 @@ class Telemetry:
             await exchange.fail(scope, None)
         finally:
             seconds = time.perf_counter() - began
-            self._running -= 1
-            self._meters.running.dec()
+            self._running -= counted
+            self._meters.running.dec(counted)
             self._note(scope, exchange.status, seconds)
 
     def _bytes_max(self, path: str) -> int:
