@@ -16,7 +16,7 @@ from cohelix.disclosure import AnalysisPolicy
 from cohelix.disclosure.ledger import Entry, Ledger, ledger_key
 from cohelix.federation.signing import create_identity
 from cohelix.node import init_node, read_settings
-from cohelix.node.settings import database_of
+from cohelix.node.settings import PeerSettings, database_of, set_peer
 
 
 @pytest.fixture
@@ -79,3 +79,14 @@ def test_a_policy_that_is_too_lax_is_no_setting(folder: Path) -> None:
         file.write("[analysis]\npeople_min = 2\n")
     with pytest.raises(BadFile, match="people_min"):
         read_settings(folder)
+
+
+def test_the_role_of_an_aggregator_is_switched_on_and_off(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    init_node(folder, node="FI", name="Finland", country="FI")
+    set_peer(folder, PeerSettings(id="GB", key="A" * 43, aggregator=True))
+    for word, adds_up in (("--on", True), ("--off", False), ("--on", True)):
+        answer = CliRunner().invoke(app, ["node", "aggregate", str(folder), word, "--json"])
+        assert json.loads(answer.stdout) == {"node": "FI", "aggregator": adds_up}
+        assert read_settings(folder).aggregator is adds_up
+    assert [peer.id for peer in read_settings(folder).peers] == ["GB"]

@@ -31,13 +31,14 @@ class Analysed(NamedTuple):
 def trust(federation: DemoFederation) -> Detail:
     """Every node learns the others' keys from their operators, and with which three it shares what it sums."""
     from cohelix.federation.signing import load_identity
-    from cohelix.node.settings import PeerSettings, set_peer
+    from cohelix.node.settings import PeerSettings, set_aggregator, set_peer
 
     keys = {node: load_identity(folder).public for node, folder in federation.folders.items()}
     for node, folder in federation.folders.items():
         for other, key in keys.items():
-            if other != node or other in AGGREGATORS:
+            if other != node:
                 set_peer(folder, PeerSettings(id=other, key=key, aggregator=other in AGGREGATORS))
+        set_aggregator(folder, adds_up=node in AGGREGATORS)
     return {"aggregators": [node for node in AGGREGATORS if node in keys]}
 
 
@@ -50,12 +51,9 @@ def gwas(federation: DemoFederation) -> Detail:
     folder.mkdir()
     plan = folder / "plan.yaml"
     plan.write_text(json.dumps(_plan(federation, asked), indent=1), encoding="utf-8")
-    check = federation.ask_analysis("check", str(plan))
-    expect(
-        "nodes that would take part",
-        {one["node"]: one["takesPart"] for one in check["nodes"]},
-        dict.fromkeys(federation.servers, True),
-    )
+    check = federation.ask_analysis("check", str(plan), ended=(0, 3))
+    reasons = [f"{one['node']}: {one['refusal']['reason']}" for one in check["nodes"] if one["refusal"]]
+    expect("what stands against the plan", [check["reason"], *reasons], [None])
     held = federation.ask_analysis("run", str(plan), "--out", str(folder / "early"), ended=(3,))
     expect("the run's state before a review", held["state"], "held")
     run = held["id"]

@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `cohelix node`."""
     node_app.command("projects")(projects)
     node_app.command("peers")(peers)
+    node_app.command("aggregate")(aggregate)
     add_group(app, node_app)
 
 
@@ -78,6 +79,20 @@ def peers(
     if not as_json:
         typer.echo(f"this node is {own}: tell it to the operators who are to know it", err=True)
     _show([peer.model_dump() for peer in settings.peers], "the node knows no other member", as_json, own=own)
+
+
+def aggregate(
+    folder: _Folder,
+    *,
+    on: Annotated[bool, typer.Option("--on/--off", help="Whether this node adds up shares of others.")],
+    as_json: _Json = False,
+) -> None:
+    """Let this node add up other members' shares in secure sums, which tell it nothing; it may serve meanwhile."""
+    from cohelix.node.settings import set_aggregator
+
+    settings = set_aggregator(folder, adds_up=on)
+    words = f"{settings.id} {'adds up' if settings.aggregator else 'does not add up'} shares of other members"
+    typer.echo(json.dumps({"node": settings.id, "aggregator": settings.aggregator}) if as_json else words)
 
 
 def _check_peer_options(add: str | None, remove: str | None, aggregator: bool) -> None:

@@ -173,6 +173,13 @@ def set_peer(folder: Path, peer: PeerSettings | str) -> NodeSettings:
     return read_settings(folder)
 
 
+def set_aggregator(folder: Path, *, adds_up: bool) -> NodeSettings:
+    """Let the node add up other members' shares in secure sums, or no longer (rule 10 of the interface)."""
+    with _edited(folder) as document:
+        document["aggregator"] = adds_up
+    return read_settings(folder)
+
+
 @contextmanager
 def _edited(folder: Path) -> Iterator[tomlkit.TOMLDocument]:
     """`node.toml` to change, its comments kept; written whole, once what was written can be read as settings."""

@@ -103,7 +103,7 @@ def analysis_federation(
         with ThreadPoolExecutor(len(made.ports)) as starting:
             list(starting.map(made.serve, made.ports))
         for name in members:
-            _join(made, name, dials_out=name in dialling_out)
+            join_hub(made, name, dials_out=name in dialling_out)
         yield made
 
 
@@ -127,7 +127,7 @@ def make_folders(
     for name, people in members.items():
         _make_member(made, name, slice(start, start + people), disclosure, analysis)
         start += people
-    _introduce(made)
+    introduce(made)
     return made
 
 
@@ -159,7 +159,7 @@ def load_again(made: AnalysisFederation, name: str, disclosure: Disclosure = "op
     load(made.folder / name, request)
 
 
-def _introduce(made: AnalysisFederation) -> None:
+def introduce(made: AnalysisFederation) -> None:
     """Tell each member the others' keys, as their operators would."""
     keys = {name: load_identity(made.folder / name).public for name in made.members}
     for name in made.members:
@@ -168,7 +168,8 @@ def _introduce(made: AnalysisFederation) -> None:
                 set_peer(made.folder / name, PeerSettings(id=other, key=key, aggregator=True))
 
 
-def _join(made: AnalysisFederation, name: str, *, dials_out: bool) -> None:
+def join_hub(made: AnalysisFederation, name: str, *, dials_out: bool = False) -> None:
+    """Make a serving member known to the hub."""
     identity, hub_identity = load_identity(made.folder / name), load_identity(made.folder / "hub")
     token = Registry(made.folder / "hub").invite(name, hub_url=made.url, hub_key=hub_identity.public)
     request = JoinRequest(
