@@ -29,7 +29,8 @@ _NOTHING = 1e-10  # information of a direction about which people with a call sa
 _CHUNK_NUMBERS = 1 << 22  # of the informations of the variants that are fitted together: 32 MiB
 _WORSE = 1e-7  # a likelihood that falls by less has not fallen
 _LEAST_VARIANCE = 1e-7  # of the score, for each unit of Σ a²: with less, carriers have no chance to be either
-_RENEWED_COPIES = 100  # of the rarer allele: with fewer, h is renewed before each step
+# Expected copies of the rarer allele in the smaller group: with fewer, h is renewed before each step; else after some rounds.
+_RENEWED_COPIES, _RENEWED_ROUNDS = 30, 15
 _FREE, _RESTRICTED = range(2)
 
 
@@ -79,8 +80,9 @@ def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ra
     tested = tested.turned(turned, null)
     size = tested.length_squared(null)
     able = tested.variance > _LEAST_VARIANCE * size
-    renewed = penalised & (tested.minor_copies < _RENEWED_COPIES)
-    search = _Search(fits, q, able, renewed)
+    smaller = min(null.cases, null.n - null.cases) / null.n
+    renewed = penalised & (tested.minor_copies * smaller < _RENEWED_COPIES)
+    search = _Search(fits, q, able, renewed, lagging=penalised)
     scale = np.where(able, 1 / np.sqrt(np.where(able, tested.variance, 1.0)), 0.0)
     longest = max(float(np.sqrt((null.root**2).sum(axis=0)).max()), float((scale * np.sqrt(size)).max(initial=0.0)))
     for _ in range(_ROUNDS_MAX[penalised]):
@@ -127,11 +129,11 @@ def _statistics(null: Null, q: int, fits: int, longest: float) -> tuple[Statisti
 class _Search:
     """Newton's steps of many fits, halved where the likelihood falls."""
 
-    def __init__(self, fits: int, q: int, able: BoolArray, renewed: BoolArray) -> None:
+    def __init__(self, fits: int, q: int, able: BoolArray, renewed: BoolArray, *, lagging: bool) -> None:
         many = len(able)
         self._q = q
         self._stale = np.repeat(renewed[:, None], fits, axis=1)
-        self._renewed = renewed
+        self._renewed, self._lagging = renewed, lagging
         self.at = np.zeros((many, fits, q))
         self.open: BoolArray = np.repeat(able[:, None], fits, axis=1)
         self._found: BoolArray = np.zeros((many, fits), np.bool_)
@@ -173,7 +175,8 @@ class _Search:
         self._error[which[good], fit] = np.sqrt(inverse[good, -1, -1])
         self._best[which[good], fit] = worth[good]
         waiting = good & self._stale[which, fit]  # the same place once more, now that its information is known
-        self._stale[which, fit] = self._renewed[which] & ~waiting
+        slow = self._rounds[which, fit] >= _RENEWED_ROUNDS
+        self._stale[which, fit] = (self._renewed[which] | (slow & self._lagging)) & ~waiting
         move[waiting] = 0.0
         self._kept[which, fit], self._move[which, fit] = kept, move
         self._rounds[which, fit] += 1

@@ -41,7 +41,7 @@ _UPPER, _LOWER, _EFFECT = range(3)
 _BOUND = slack(1) / 2
 _MOMENTS_COVARIATES = 32
 # The fifth-order term of people without a copy is below this, over 120, in the logarithm of p.
-_FIFTH_ORDER = 1e-4
+_FIFTH_ORDER = 3e-5
 _LISTED_MOST = 2_000_000  # carriers kept for the next rounds: 32 MB
 _CARRIERS_SHARE = 0.25  # of all people; with more it is as fast to go through everybody
 _ODD_SIGNS = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
