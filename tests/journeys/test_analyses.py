@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ import pytest
 import yaml
 
 from cohelix.core.errors import Conflict, NotPermitted
-from cohelix.sdk import connect
-from cohelix.sdk.analyses import Analysis, Event
+from cohelix.sdk import AsyncClient, connect
+from cohelix.sdk.analyses import Analyses, Analysis, Check, Event
 from cohelix.testing.analyses import AnalysisFederation, analysis_federation
 from validation.processes import inside, said
 
@@ -96,6 +97,22 @@ def test_fewer_than_three_are_refused(federation: AnalysisFederation) -> None:
         assert "fewer than three" in str(run.reason)
         with pytest.raises(NotPermitted):
             client.analyses.result(run.id, "nowhere")
+
+
+def test_the_asynchronous_client_says_the_same(federation: AnalysisFederation, tmp_path: Path) -> None:
+    async def ask() -> tuple[Check, Analysis, Analyses]:
+        async with AsyncClient(federation.url) as client:
+            plan = federation.plan(datasets=["FI:sim", "GB:sim"])
+            run = await client.analyses.run(plan, tmp_path / "out")
+            assert isinstance(run, Analysis)
+            with pytest.raises(NotPermitted):
+                await client.analyses.result(run.id, tmp_path / "out")
+            with pytest.raises(Conflict):
+                await client.analyses.cancel(run.id)
+            return await client.analyses.check(plan), run, await client.analyses.list(1)
+
+    check, run, newest = asyncio.run(ask())
+    assert not check.possible and run.state == "refused" and newest.runs[0].id == run.id
 
 
 def test_a_run_is_cancelled(federation: AnalysisFederation) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -252,12 +253,14 @@ class AnalysesClient:
 
     def _events(self, run: str, after: int) -> Iterator[Event]:
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
+        reader = _EventReader()
         try:
             with self._http.stream("GET", f"{_PATH}/{_safe(run)}/events", headers=headers) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise problem_of(answer)
-                yield from read_events(answer.iter_lines())
+                for line in answer.iter_lines():
+                    yield from reader.take(line)
         except httpx.HTTPError as error:
             raise unreachable(self._url, error) from error
 
@@ -268,17 +271,120 @@ class AnalysesClient:
             raise unreachable(self._url, error) from error
 
 
-def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Server-sent events, line by line, with their numbers."""
-    fields: dict[str, str] = {}
-    for line in lines:
+class AsyncAnalysesClient:
+    """The same as `AnalysesClient`, for programs that use asyncio; `AsyncClient.analyses` is one."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+        self._http, self._url = http, url
+
+    async def check(self, plan: PlanLike) -> Check:
+        """As `AnalysesClient.check`."""
+        body = plan_of(plan).model_dump(mode="json")
+        return read_answer(Check, await self._send("POST", f"{_PATH}/check", json=body, timeout=_CHECK_SECONDS))
+
+    async def propose(self, plan: PlanLike) -> Analysis:
+        """As `AnalysesClient.propose`."""
+        return read_answer(Analysis, await self._send("POST", _PATH, json=plan_of(plan).model_dump(mode="json")))
+
+    async def run(
+        self, plan: PlanLike, out: str | Path | None = None, *, say: Callable[[Event], None] = lambda _event: None
+    ) -> Analysis | Result:
+        """As `AnalysesClient.run`."""
+        folder = None if out is None else checked_folder(out)
+        begun = await self.propose(plan)
+        found = await self.wait(begun.id, say=say)
+        if found.state == "released" and folder is not None:
+            return await self.result(found.id, folder)
+        return found
+
+    async def status(self, run: str) -> Analysis:
+        """As `AnalysesClient.status`."""
+        return read_answer(Analysis, await self._send("GET", f"{_PATH}/{_safe(run)}"))
+
+    async def list(self, limit: int = 100) -> Analyses:
+        """As `AnalysesClient.list`."""
+        return read_answer(Analyses, await self._send("GET", _PATH, params={"limit": limit}))
+
+    async def cancel(self, run: str) -> Analysis:
+        """As `AnalysesClient.cancel`."""
+        return read_answer(Analysis, await self._send("POST", f"{_PATH}/{_safe(run)}/cancel", timeout=_CHECK_SECONDS))
+
+    async def wait(self, run: str, *, say: Callable[[Event], None] = lambda _event: None) -> Analysis:
+        """As `AnalysesClient.wait`."""
+        last, away_since = 0, None
+        while True:
+            try:
+                async for event in self._events(run, last):
+                    last, away_since = event.number, None
+                    say(event)
+                found = await self.status(run)
+                if found.state in ENDED or found.state == "held":
+                    return found
+            except Unreachable:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > _AWAY_SECONDS:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def result(self, run: str, out: str | Path) -> Result:
+        """As `AnalysesClient.result`."""
+        found = await self.status(run)
+        if found.state != "released":
+            raise NotPermitted(found.caption())
+        folder = checked_folder(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in found.files:
+            target = folder / _safe(name)
+            part = target.with_name(f".{target.name}.part")
+            try:
+                async with self._http.stream("GET", f"{_PATH}/{_safe(run)}/files/{_safe(name)}") as answer:
+                    if answer.status_code != 200:
+                        await answer.aread()
+                        raise problem_of(answer)
+                    with part.open("wb") as file:
+                        async for piece in answer.aiter_bytes():
+                            file.write(piece)
+            except httpx.HTTPError as error:
+                part.unlink(missing_ok=True)
+                raise unreachable(self._url, error) from error
+            part.replace(target)
+        return Result(found, folder)
+
+    async def _events(self, run: str, after: int) -> AsyncIterator[Event]:
+        headers = {"accept": "text/event-stream", "last-event-id": str(after)}
+        reader = _EventReader()
+        try:
+            async with self._http.stream("GET", f"{_PATH}/{_safe(run)}/events", headers=headers) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise problem_of(answer)
+                async for line in answer.aiter_lines():
+                    for event in reader.take(line):
+                        yield event
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+
+    async def _send(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **rest)
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+
+
+class _EventReader:
+    """Server-sent events with their numbers, line by line."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, str] = {}
+
+    def take(self, line: str) -> Iterator[Event]:
         name, _, value = line.partition(":")
         if line and name:
-            fields[name] = fields.get(name, "") + value.strip()
+            self._fields[name] = self._fields.get(name, "") + value.strip()
         elif not line:
+            fields, self._fields = self._fields, {}
             with contextlib.suppress(ValueError, KeyError):
                 yield Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
-            fields = {}
 
 
 def plan_of(plan: PlanLike) -> Plan:

@@ -17,7 +17,7 @@ import httpx
 
 from cohelix import __version__
 from cohelix.core.errors import BadUsage
-from cohelix.sdk.analyses import AnalysesClient
+from cohelix.sdk.analyses import AnalysesClient, AsyncAnalysesClient
 from cohelix.sdk.answers import problem_of, read_answer, read_document, unreachable
 from cohelix.sdk.frames import Kind, Tabular
 from cohelix.wire.cohorts import CohortCountAnswer
@@ -294,6 +294,7 @@ class AsyncClient:
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.AsyncClient(**_settings(self.url, timeout_seconds))
+        self.analyses = AsyncAnalysesClient(self._http, self.url)
 
     async def __aenter__(self) -> AsyncClient:
         return self
