@@ -361,6 +361,7 @@ class RunDriver:
                 await asyncio.wait([computing], timeout=_END_SECONDS)
             pool.shutdown(wait=False)
         await self._settle(
+            blocks=dict(self.progress.by_node),
             people=people,
             estimates=estimates,
             outcome={

@@ -178,6 +178,8 @@ class Runs:
         unknown = [name for name in plan.nodes if name not in known]
         if unknown:
             raise BadQuestion(f"the federation has no member {', '.join(unknown)}: datasets are named NODE:DATASET")
+        if not isinstance(plan.options.get("all_nodes", False), bool):
+            raise BadQuestion("options.all_nodes is true or false")
         summing = plan.options.get("summing", "shares")
         for one in _SUMMING:
             if summing == one:
