@@ -43,6 +43,7 @@ _MOMENTS_COVARIATES = 32
 # The fifth-order term of people without a copy is below this, over 120, in the logarithm of p.
 _FIFTH_ORDER = 3e-5
 _LISTED_MOST = 2_000_000  # carriers kept for the next rounds: 32 MB
+_LISTED_ROW = 25  # a row takes as much memory as so many carriers, however few it has
 _CARRIERS_SHARE = 0.25  # of all people; with more it is as fast to go through everybody
 _ODD_SIGNS = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
 
@@ -251,10 +252,10 @@ class _Listed:
             for key, (people, copies) in rows.items():
                 if key not in self._rows:
                     self._rows[key] = people.copy(), copies.copy()
-                    self._entries += len(people)
+                    self._entries += len(people) + _LISTED_ROW
             while self._entries > _LISTED_MOST:
                 oldest = next(iter(self._rows))
-                self._entries -= len(self._rows.pop(oldest)[0])
+                self._entries -= len(self._rows.pop(oldest)[0]) + _LISTED_ROW
 
 
 @local_step("case-control-carriers")
