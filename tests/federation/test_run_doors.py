@@ -341,13 +341,25 @@ def test_only_built_in_steps_run_and_figures_keep_their_bounds(ready: Hub) -> No
     first = ready.first_sum()
     found = ready.begin("FI", 1, Ask("os.system", COUNTS, rows=np.arange(3)), first)["refusal"]
     assert found["rule"] == "bad-question" and "built-in" in found["reason"]
-    tight = Ask("counts", (Statistic("n0", bound=1.0, integer=True),), ZERO, rows=np.arange(30))
-    assert ready.begin("FI", 1, tight, first)["refusal"] is None
-    assert refusal(ready.step("FI", 1, tight)) == "shape-mismatch"
     senseless = Ask("counts", COUNTS, rows=np.arange(30))
-    assert ready.begin("FI", 2, senseless)["refusal"] is None
+    assert ready.begin("FI", 2, senseless, first)["refusal"] is None
     assert refusal(ready.step("FI", 2, senseless)) == "shape-mismatch"
     assert ready.begin("GB", 0, Ask("counts", COUNTS, ZERO, rows=np.arange(3)))["refusal"]["rule"] == "foreign-first-sum"
+
+
+def test_a_bound_that_a_figure_exceeds_is_told_once(ready: Hub) -> None:
+    """Else a hub would find every figure of one node by halving bounds, past the secure sum."""
+    first = ready.first_sum()
+    for number, bound in ((1, 1.0), (2, 50.0)):
+        tight = Ask("counts", (Statistic("n0", bound=bound, integer=True),), ZERO, rows=np.arange(30))
+        answer = ready.begin("FI", number, tight, first)["refusal"]
+        if number == 1:
+            assert answer is None and refusal(ready.step("FI", number, tight)) == "shape-mismatch"
+            ready.revive("FI")
+    assert answer["rule"] == "shape-mismatch"  # it has left
+    fair = Ask("counts", COUNTS, ZERO, rows=np.arange(30))
+    assert refusal(ready.step("FI", 1, fair)) == "shape-mismatch"
+    assert ready.begin("GB", 1, fair, first)["refusal"] is None
 
 
 def test_a_lost_ask_is_asked_for_and_the_first_sum_comes_before_the_second(ready: Hub) -> None:

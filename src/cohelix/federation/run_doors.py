@@ -426,7 +426,12 @@ class RunDoors:
         task = await self._thread(self._stepping, message, arrays)
         if task is None:
             return wire.StepAnswer(needs="ask"), {}
-        packed = await self._workers.compute(task)
+        try:
+            packed = await self._workers.compute(task)
+        except ShapeMismatch as error:
+            # Bounds are the hub's choice. That a figure keeps one tells of this node alone, so it is told once.
+            await self._thread(self._runs.leave, message.run, _refusal(error))
+            raise
         header, payloads = await self._thread(self._hidden, message, arrays, packed)
         told = {f"payload.{name}": np.frombuffer(body, np.uint8) for name, body in payloads.items()}
         return wire.StepAnswer(header=header.model_dump(mode="json")), told
