@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from cohelix.core.errors import Conflict, NotPermitted
+from cohelix.core.errors import BadQuestion, Conflict, NotPermitted
 from cohelix.sdk import AsyncClient, connect
 from cohelix.sdk.analyses import Analyses, Analysis, Check, Event
 from cohelix.testing.analyses import AnalysisFederation, analysis_federation
@@ -97,6 +97,21 @@ def test_fewer_than_three_are_refused(federation: AnalysisFederation) -> None:
         assert "fewer than three" in str(run.reason)
         with pytest.raises(NotPermitted):
             client.analyses.result(run.id, "nowhere")
+
+
+def test_a_plan_that_cannot_be_meant_is_not_taken(federation: AnalysisFederation) -> None:
+    groups = {"trait": None, "case": {"sex": "female"}, "control": {"sex": "male"}, "covariates": []}
+    with connect(federation.url) as client:
+        for wrong in (
+            federation.plan(datasets=["FI:sim", "GB:sim", "XX:sim"]),
+            federation.plan(options={"summing": "openly"}),
+            federation.plan(options={"all_nodes": "yes"}),
+            federation.plan(method="logistic", **groups, options={"no_such_option": 1}),
+        ):
+            with pytest.raises(BadQuestion):
+                client.analyses.propose(wrong)
+            with pytest.raises(BadQuestion):
+                client.analyses.check(wrong)
 
 
 def test_the_asynchronous_client_says_the_same(federation: AnalysisFederation, tmp_path: Path) -> None:

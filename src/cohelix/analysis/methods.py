@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from cohelix.analysis.ancestry import components, set_components
+from cohelix.analysis.case_control import CaseControlOptions
 from cohelix.analysis.counts import counts
 from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.linear import linear
-from cohelix.analysis.logistic import logistic
+from cohelix.analysis.logistic import LogisticOptions, logistic
 from cohelix.analysis.meta import meta
 from cohelix.analysis.results import Outcome, Sink
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
@@ -38,6 +39,14 @@ def count_people(study: Study, summer: Summer) -> int:
     """How many people take part over all nodes: the first sum of every run, from which each node decides whether it stays."""
     statistic = Statistic("n", bound=float(study.people_max), integer=True)
     return int(summer.sum(Ask("people", (statistic,)))["n"])
+
+
+def check_options(plan: Plan) -> None:
+    """`BadQuestion` where the options of the plan's method are not ones that it has."""
+    if plan.method == "logistic":
+        LogisticOptions.of(plan)
+    elif plan.method in ("firth", "wald"):
+        CaseControlOptions.of(plan)
 
 
 def run_method(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:

@@ -97,7 +97,7 @@ class Runs:
         Conflict
             If as many runs as the hub takes are under way.
         """
-        summing = self._checked(plan)
+        summing = await asyncio.to_thread(self._checked, plan)
         now = self._clock.now()
         run = StoredRun(
             id=secrets.token_hex(8),
@@ -114,7 +114,7 @@ class Runs:
 
     async def check(self, plan: Plan) -> PlanCheck:
         """What every node would say to a plan; nothing is begun, and nothing is kept at the nodes."""
-        self._checked(plan)
+        await asyncio.to_thread(self._checked, plan)
         body = pack(AskCheck(plan=plan.model_dump(mode="json")).model_dump(mode="json"))
         active = [member for member in self._stage.members() if member.state == "active"]
 
@@ -178,6 +178,7 @@ class Runs:
         unknown = [name for name in plan.nodes if name not in known]
         if unknown:
             raise BadQuestion(f"the federation has no member {', '.join(unknown)}: datasets are named NODE:DATASET")
+        _check_options(plan)
         if not isinstance(plan.options.get("all_nodes", False), bool):
             raise BadQuestion("options.all_nodes is true or false")
         summing = plan.options.get("summing", "shares")
@@ -350,3 +351,9 @@ def _driver_kind() -> type[RunDriver]:
     from cohelix.federation.driving import RunDriver
 
     return RunDriver
+
+
+def _check_options(plan: Plan) -> None:
+    from cohelix.analysis.methods import check_options
+
+    check_options(plan)
