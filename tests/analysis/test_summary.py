@@ -39,7 +39,9 @@ def test_summary_equals_the_table(tmp_path: Path, block: int) -> None:
     assert (summary.lines, summary.tested) == (30_000, 29_999)
     chi2 = stats.chi2.isf(10.0**-known, 1)
     assert summary.inflation == pytest.approx(np.median(chi2) / stats.chi2.ppf(0.5, 1), abs=2e-3)
-    assert [one.neg_log10_p for one in summary.top] == sorted(known, reverse=True)[:2000]
+    assert [one.neg_log10_p for one in summary.top] == sorted(known, reverse=True)[:10_000]
+    assert not summary.is_whole
+    assert len(summary.document()["top"]) == 2000
     assert [one.name for one in summary.loci] == ["1-100001-A-C", "2-2000001-A-C"]
     assert all(one.neg_log10_p >= SIGNIFICANT for one in summary.loci)
     drawn = {(name, int(mega), int(tenth)) for name, cells in summary.cells.items() for mega, tenth in cells}

@@ -38,9 +38,9 @@ def manhattan(summary: Summary, *, title: str) -> Figure:
     figure, axes = _paper(10, 4)
     offset, ticks, places = 0, [], {}
     for number, (contig, (low, high)) in enumerate(summary.contigs.items()):
-        places[contig] = offset - low
+        places[contig] = offset - low if len(summary.contigs) > 1 else 0
         colour = _COLOURS[number % len(_COLOURS)]
-        cells = summary.cells.get(contig, np.empty((0, 2), np.int64))
+        cells = np.empty((0, 2), np.int64) if summary.is_whole else summary.cells[contig]
         middle = np.clip(cells[:, 0] * 1_000_000 + 500_000, low, high) + places[contig]
         axes.scatter(middle, cells[:, 1] / 10 + 0.05, s=3, color=colour, linewidths=0, rasterized=True)
         strong = [one for one in summary.top if one.chromosome == contig]
@@ -66,7 +66,7 @@ def manhattan(summary: Summary, *, title: str) -> Figure:
     if len(summary.contigs) == 1:
         contig = next(iter(summary.contigs))
         axes.set_xlabel(f"position on {contig} (megabases)")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{(value - places[contig]) / 1e6:g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
     else:
         axes.set_xticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=8)
         axes.set_xlabel("chromosome")

@@ -29,7 +29,8 @@ def picture(
         If there is nothing to draw.
     """
     suffix: Literal["png", "svg"] = "svg" if svg else "png"
-    title = trait or "all traits"
+    traits = {one.trait for one in summary.top}
+    title = trait or (str(next(iter(traits))) if len(traits) == 1 else "all traits")
     if kind == "manhattan":
         return rendered(manhattan(summary, title=title), suffix)
     if kind == "qq":

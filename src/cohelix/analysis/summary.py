@@ -22,7 +22,8 @@ LOCUS_BASES = 500_000  # a locus reaches this far to each side of its lead varia
 _BIN_BASES = 1_000_000
 _BIN_HEIGHT = 0.1  # of −log10 p, up to _BINNED_MOST; what is above is kept exactly
 _BINNED_MOST = 8.0
-_EXACT_MOST = 2_000  # strongest variants that are drawn as themselves
+_EXACT_MOST = 10_000  # strongest lines that are drawn as themselves
+_TOLD_MOST = 2_000  # of them in JSON
 _HISTOGRAM_STEP = 1e-4
 _HISTOGRAM_STEPS = 400_000
 _QUANTILES = 400
@@ -92,6 +93,11 @@ class Summary:
     quantiles: FloatArray
     inflation: float | None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether `top` holds every test, so that no cell is needed."""
+        return len(self.top) == self.tested
+
     def document(self) -> dict[str, Any]:
         """As JSON, for pages and for the command line."""
         return {
@@ -100,7 +106,7 @@ class Summary:
             "lambda": None if self.inflation is None else round(self.inflation, 4),
             "contigs": {name: list(extent) for name, extent in self.contigs.items()},
             "cells": {name: cells.tolist() for name, cells in self.cells.items()},
-            "top": [one._asdict() for one in self.top],
+            "top": [one._asdict() for one in self.top[:_TOLD_MOST]],
             "loci": [one._asdict() for one in self.loci],
             "quantiles": np.round(self.quantiles, 4).tolist(),
         }
