@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from cohelix.core.errors import Deviation, ShapeMismatch
+from cohelix.federation.asking import check_called_for
 from cohelix.federation.roster import (
     HUB,
     Acceptance,
@@ -50,6 +51,7 @@ from cohelix.federation.sum_audit import check_partial, disclose
 from cohelix.federation.sum_documents import words_digest
 from cohelix.stats.secret_sharing import Layout
 from cohelix.testing.sum_parties import PLAN_HASH, RUN, Parties, identity_of
+from cohelix.wire.plan import parse_plan
 
 STATISTICS = (("n", (), 1e6, True), ("gr", (2,), 1e5, False))
 PLACE = Place(0, 0, "ab" * 32)
@@ -624,6 +626,12 @@ def _poisoned(world: World, count: int) -> Opening:
 def _first_sum_that_counts_nobody(world: World) -> object:
     layout = Layout.of(STATISTICS[1:], None, 4)
     return check_first_sum(world.opening, layout, world.parties.frozen, own=world.sealed["CEU"].header, people=100, floor=10)
+
+
+@deed("foreign-step")
+def _histogram_of_a_trait_that_is_not_ranked(world: World) -> object:
+    plan = {"project": "p", "datasets": ["FI:d"], "trait": {"measurement": "y"}, "method": "linear"}
+    return check_called_for("residual-cells", parse_plan(plan))
 
 
 @deed("dropped-contribution")

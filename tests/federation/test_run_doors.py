@@ -350,6 +350,14 @@ def test_only_built_in_steps_run_and_figures_keep_their_bounds(ready: Hub) -> No
     assert ready.begin("GB", 0, Ask("counts", COUNTS, ZERO, rows=np.arange(3)))["refusal"]["rule"] == "foreign-first-sum"
 
 
+def test_steps_of_other_methods_are_refused(ready: Hub) -> None:
+    """Histograms of residuals that the plan does not rank would tell each value."""
+    first = ready.first_sum()
+    for step in ("residual-cells", "value-cells", "node-estimates", "case-control-null"):
+        assert ready.begin("FI", 1, Ask(step, COUNTS, ZERO), first)["refusal"]["rule"] == "foreign-step"
+    assert ready.begin("FI", 1, Ask("trait-totals", (Statistic("y", (1,), bound=1e12),)), first)["refusal"] is None
+
+
 def test_a_bound_that_a_figure_exceeds_is_told_once(ready: Hub) -> None:
     """Else a hub would find every figure of one node by halving bounds, past the secure sum."""
     first = ready.first_sum()

@@ -11,9 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cohelix.analysis.called_for import steps_called_for
 from cohelix.analysis.steps import AnyArray, Ask, Statistic
-from cohelix.core.errors import BadQuestion
+from cohelix.core.errors import BadQuestion, Deviation
+from cohelix.federation.roster import HUB
 from cohelix.wire.packed import pack, unpack
+from cohelix.wire.plan import Plan
 
 _ROWS, _PER_VARIANT = "rows", "per_variant."
 
@@ -32,6 +35,12 @@ def unpack_ask(body: bytes) -> tuple[Ask, bool]:
         return Ask(str(packed.document["step"]), statistics, packed.arrays), bool(packed.document["over_variants"])
     except KeyError as error:
         raise BadQuestion(f"the message is no ask ({error} is missing)") from None
+
+
+def check_called_for(step: str, plan: Plan) -> None:
+    """`Deviation` `foreign-step` where no run of the plan asks this step."""
+    if step not in steps_called_for(plan):
+        raise Deviation("foreign-step", f"the plan does not call for the step {step}", HUB)
 
 
 def statistics_document(statistics: Sequence[Statistic]) -> list[list[Any]]:

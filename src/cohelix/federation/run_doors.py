@@ -33,7 +33,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, CohelixError, Conflict, Damaged, Deviation, NotFound, NotPermitted, ShapeMismatch
 from cohelix.disclosure import AnalysisPolicy, PooledFacts, Verdict, decide_pooled
 from cohelix.disclosure.ledger import Ledger
-from cohelix.federation.asking import ask_digest, block_digest, unpack_ask
+from cohelix.federation.asking import ask_digest, block_digest, check_called_for, unpack_ask
 from cohelix.federation.cohorts import count_for_project
 from cohelix.federation.door import Answering, Content, Door, check_protocol
 from cohelix.federation.node_runs import NodeRuns, RunFolder, RunRecord, write_private
@@ -371,6 +371,7 @@ class RunDoors:
         ask, over_variants = unpack_ask(packed)
         if ask.step not in LOCAL_STEPS:
             raise BadQuestion(f"there is no step {ask.step[:40]!r}: nodes run built-in steps only")
+        check_called_for(ask.step, run.record.parsed_plan())
         if message.ask == 0 and (over_variants or ask.step != "people"):
             raise Deviation("foreign-first-sum", "the first sum of a run counts its people", HUB)
         if message.ask > 0 and run.pooled_people() is None:
