@@ -24,9 +24,8 @@ from pydantic import ValidationError
 
 from cohelix.analysis.admission import admit
 from cohelix.analysis.check import plan_cost
-from cohelix.analysis.local import covariate_names, prepare, prepared, sites
+from cohelix.analysis.local import covariate_names
 from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, AnyArray
-from cohelix.analysis.variants import VariantList, pack_stretch, unpack_stretch
 from cohelix.bank.publish import DATASETS, read_pointer
 from cohelix.bank.study import StudyPeople, open_study, trait_columns
 from cohelix.core.clock import Clock, SystemClock
@@ -36,7 +35,7 @@ from cohelix.disclosure.ledger import Ledger
 from cohelix.federation.asking import ask_digest, block_digest, check_called_for, unpack_ask
 from cohelix.federation.cohorts import count_for_project
 from cohelix.federation.door import Answering, Content, Door, check_protocol
-from cohelix.federation.node_runs import NodeRuns, RunFolder, RunRecord, write_private
+from cohelix.federation.node_runs import NodeRuns, RunFolder, RunRecord
 from cohelix.federation.roster import (
     HUB,
     FrozenRoster,
@@ -50,6 +49,7 @@ from cohelix.federation.roster import (
     same_roster,
     sign_roster,
 )
+from cohelix.federation.run_study import RunStudy
 from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, check_first_sum, opening_of, seal
 from cohelix.federation.worker import StepTask, Workers, read_ask, unpack_part
 from cohelix.stats.secret_sharing import Layout
@@ -282,75 +282,23 @@ class RunDoors:
 
     async def _sites(self, message: wire.AskSites, _arrays: Arrays) -> tuple[wire.SitesAnswer, Arrays]:
         async with self._turn(message.run):
-            return await self._thread(self._told_sites, message)
-
-    def _told_sites(self, message: wire.AskSites) -> tuple[wire.SitesAnswer, Arrays]:
-        run = self._contributing(message.run)
-        index = run.path / "sites" / "index"
-        if not index.exists():
-            study = open_study(self._folder, self._node, run.record.parsed_plan(), versions=run.record.versions)
-            index.parent.mkdir(mode=0o700, exist_ok=True)
-            counts = []
-            for number, table in enumerate(sites(study)):
-                write_private(index.parent / f"{number:06d}", pack_stretch(table))
-                counts.append(table.num_rows)
-            write_private(index, np.cumsum([0, *counts]).astype("<i8").tobytes())
-        starts = np.frombuffer(index.read_bytes(), "<i8").tolist()
-        total = int(starts[-1])
-        if message.start >= total:
-            return wire.SitesAnswer(total=total), {"stretch": np.frombuffer(pack_stretch(VariantList.of([]).table()), np.uint8)}
-        if message.start not in starts:
-            raise BadQuestion("stretches of variants are asked from the number that was told")
-        # A stretch without a variant begins where the next one does: the last of these has some.
-        number = len(starts) - 1 - starts[::-1].index(message.start)
-        body = (index.parent / f"{number:06d}").read_bytes()
-        following = int(starts[number + 1])
-        return (
-            wire.SitesAnswer(total=total, next=following if following < total else None),
-            {"stretch": np.frombuffer(body, np.uint8)},
-        )
+            found = await self._thread(lambda: self._study(self._contributing(message.run)).sites(message.start))
+        return wire.SitesAnswer(total=found.total, next=found.next), {"stretch": np.frombuffer(found.body, np.uint8)}
 
     async def _variants(self, message: wire.AskVariants, arrays: Arrays) -> tuple[wire.VariantsAnswer, Arrays]:
+        def take() -> int:
+            run = self._contributing(message.run)
+            if run.frozen() is None:
+                raise Conflict("the list of variants comes after the roster")
+            body = _bytes(arrays, "stretch")
+            stretch = {"start": message.start, "total": message.total}
+            return self._study(run).take_variants(body, **stretch, digest=message.digest)
+
         async with self._turn(message.run):
-            return wire.VariantsAnswer(held=await self._thread(self._took_variants, message, arrays)), {}
+            return wire.VariantsAnswer(held=await self._thread(take)), {}
 
-    def _took_variants(self, message: wire.AskVariants, arrays: Arrays) -> int:
-        """Take a stretch of the list; where it is the last, lay out the node's part of the run."""
-        run = self._contributing(message.run)
-        frozen = run.frozen()
-        if frozen is None:
-            raise Conflict("the list of variants comes after the roster")
-        if not run.variants.exists():
-            folder = run.path / "variants"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            stretches = sorted(int(one.name) for one in folder.glob("[0-9]*"))
-            tables = {start: unpack_stretch((folder / f"{start:012d}").read_bytes()) for start in stretches}
-            held = sum(int(table.num_rows) for table in tables.values())
-            if message.start == held and held < message.total:
-                body = _bytes(arrays, "stretch")
-                tables[held] = unpack_stretch(body)
-                write_private(folder / f"{held:012d}", body)
-                held += int(tables[held].num_rows)
-            if held < message.total:
-                return held
-            listed = VariantList.merged(tables.values())
-            if len(listed) != message.total or listed.digest() != message.digest:
-                for start in tables:
-                    (folder / f"{start:012d}").unlink()
-                raise BadQuestion("the list of variants is not the one that its digest names")
-            draft = run.variants.with_suffix(".new")
-            listed.write(draft)
-            draft.replace(run.variants)
-        self._laid_out(run, frozen)
-        return message.total
-
-    def _laid_out(self, run: RunFolder, frozen: FrozenRoster) -> None:
-        if prepared(run.local):
-            return
-        run.local.mkdir(mode=0o700, exist_ok=True)
-        study = open_study(self._folder, self._node, run.record.parsed_plan(), versions=run.record.versions)
-        names = [one.node for one in frozen.roster.contributors()]
-        prepare(study, VariantList.open(run.variants), run.local, nodes=names)
+    def _study(self, run: RunFolder) -> RunStudy:
+        return RunStudy(self._folder, self._node, run)
 
     async def _ask(self, message: wire.AskBegin, arrays: Arrays) -> tuple[wire.BeginAnswer, Arrays]:
         async with self._turn(message.run):
@@ -440,7 +388,7 @@ class RunDoors:
     def _stepping(self, message: wire.AskStep, arrays: Arrays) -> StepTask | None:
         """The task that answers a step, once it is clear that it may be answered; None where the ask must be told again."""
         run = self._contributing(message.run)
-        frozen = same_roster(run.frozen(), message.roster)
+        same_roster(run.frozen(), message.roster)
         try:
             told = read_ask(run.path, message.ask)
         except Damaged:
@@ -453,7 +401,7 @@ class RunDoors:
             raise Deviation("split-ask", "the block is not the one that its digest names", HUB)
         self._check_rows(run, arrays, over_variants=told.over_variants, block=message.block)
         self._check_versions(run)
-        self._laid_out(run, frozen)
+        self._study(run).lay_out()
         block = pack({}, dict(arrays)) if told.over_variants else b""
         kept = run.lasting_asks(message.ask)
         return StepTask(str(self._folder), str(run.path), message.ask, block, kept)
