@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from cohelix.core.arrays import BoolArray, UintArray
+from cohelix.core.arrays import BoolArray, ByteArray, UintArray
 from cohelix.core.errors import BadQuestion, Damaged
 from cohelix.core.genome import HAPLOID_CONTIGS, contig_order
 from cohelix.core.variant import VariantKey
@@ -108,23 +108,51 @@ def stretch(contig: Sequence[str], position: UintArray, ref: Sequence[str], alt:
 
 
 def pack_stretch(table: pa.Table) -> bytes:
-    """Variants as one message's body."""
-    texts = {name: "\n".join(table[name].to_pylist()).encode() for name in ("contig", "ref", "alt")}
-    arrays = {name: np.frombuffer(text, np.uint8) for name, text in texts.items()}
-    return pack({"variants": table.num_rows}, {**arrays, "position": table["position"].to_numpy().astype(np.uint32)})
+    """Variants as one message's body: texts as their bytes, with the ends of each; contigs by number."""
+    contigs = table["contig"].combine_chunks().dictionary_encode()
+    words = contigs.dictionary.to_pylist()
+    # Contigs by first appearance, so that the same variants are the same bytes.
+    numbers = contigs.indices.to_numpy(zero_copy_only=False).astype(np.uint32)
+    arrays = {"position": table["position"].to_numpy().astype(np.uint32), "contig": numbers}
+    for name in ("ref", "alt"):
+        arrays[f"{name}_end"], arrays[name] = _text_bytes(table[name])
+    return pack({"variants": table.num_rows, "contigs": words}, arrays)
 
 
 def unpack_stretch(body: bytes) -> pa.Table:
     """What `pack_stretch` packed; `BadQuestion` where it is something else."""
     packed = unpack(body)
     try:
-        count = int(packed.document["variants"])
-        if count == 0:
-            return _SCHEMA.empty_table()
-        texts = [packed.arrays[name].tobytes().decode("ascii").split("\n") for name in ("contig", "ref", "alt")]
-        position = packed.arrays["position"].astype(np.uint32)
-        if len(position) != count or any(len(column) != count for column in texts):
+        count, words = int(packed.document["variants"]), packed.document["contigs"]
+        position, numbers = packed.arrays["position"], packed.arrays["contig"]
+        if len(position) != count or len(numbers) != count or not all(isinstance(word, str) for word in words):
             raise ValueError("columns of different lengths")
-        return stretch(texts[0], position, texts[1], texts[2])
-    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        if count and int(numbers.max()) >= len(words):
+            raise ValueError("a contig that is not named")
+        columns = [pa.array(words, pa.string()).take(pa.array(numbers)), pa.array(position.astype(np.uint32))]
+        columns += [_texts(packed.arrays[f"{name}_end"], packed.arrays[name], count) for name in ("ref", "alt")]
+        return pa.table(columns, schema=_SCHEMA)
+    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise BadQuestion(f"the message holds no variants ({error})") from None
+
+
+def _text_bytes(column: pa.ChunkedArray) -> tuple[UintArray, ByteArray]:
+    """The end of each text, and all texts' bytes one after another."""
+    texts = column.combine_chunks()
+    texts = texts.chunk(0) if isinstance(texts, pa.ChunkedArray) else texts
+    if not len(texts):
+        return np.empty(0, np.uint32), np.empty(0, np.uint8)
+    _, ends, content = texts.buffers()
+    offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    held = np.frombuffer(content, np.uint8) if content is not None else np.empty(0, np.uint8)
+    return (offsets[1:] - offsets[0]).astype(np.uint32), held[offsets[0] : offsets[-1]]
+
+
+def _texts(ends: Any, content: Any, count: int) -> pa.Array:
+    offsets = np.concatenate([[0], ends]).astype(np.int64)
+    if len(ends) != count or content.dtype != np.uint8 or (np.diff(offsets) < 0).any() or offsets[-1] != len(content):
+        raise ValueError("texts that do not fit their ends")
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(content.tobytes())]
+    texts = pa.Array.from_buffers(pa.large_string(), count, buffers)
+    texts.validate(full=True)
+    return texts
