@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,19 @@ def test_plans_that_make_no_sense_are_refused_with_a_reason(people: People) -> N
     assert "logistic knows" in _refusal(people, options={"firth": True})
     assert "logistic knows" in _refusal(people, options={"spa_z": -1})
     assert "firth knows case_counts" in _refusal(people, "firth", options={"spa_z": 2})
+
+
+def test_genotypes_of_cases_are_counted_of_open_data_only(people: People) -> None:
+    from cohelix.analysis.case_control import begin
+    from cohelix.wire.plan import Plan
+
+    data = LocalData(people.covariates, people.traits, ArrayGenotypes(people.dosages))
+    groups = {"case": {"sex": "male"}, "control": {"sex": "female"}, "options": {"case_counts": True}}
+    plan = Plan.model_validate({"project": "p", "datasets": ["A:d"], "method": "firth", **groups})
+    study = Study(len(people.dosages), ("a", "b"), ("case",), True, 3, 1024)
+    assert begin(plan, study, PlainSummer([data]))
+    with pytest.raises(NotPermitted, match="open data only"):
+        begin(plan, replace(study, mac_floor=20), PlainSummer([data]))
 
 
 def test_numbers_are_not_cases() -> None:

@@ -33,6 +33,15 @@ def test_each_filter_leaves_out_what_it_names() -> None:
     assert kept(floor=31) == ([1, 5, 6, 7], {"not_assessed": 1, "mac_floor": 3})
 
 
+def test_one_person_without_alt_is_below_the_floor_however_haploid_calls_are_coded() -> None:
+    """200 people of whom all but one have ALT on MT: 199 copies as `haploid-one` has it, and 201 that are nobody's."""
+    counts = Counts(np.array([1]), np.array([199]), np.array([0]), 200)
+    for copies in (1, 2):
+        coded = Counts(counts.n0, counts.n1 * (copies == 1), counts.n1 * (copies == 2), 200)
+        assert not VariantFilters(VariantFilter(), [True], 20)(coded, np.arange(1)).any()
+        assert VariantFilters(VariantFilter(), [True], 0)(coded, np.arange(1)).all()
+
+
 def test_hardy_weinberg_is_exact_and_not_asked_of_haploid_rows() -> None:
     rows, left_out = kept(hwe_min=1e-6)
     assert 5 not in rows and 6 in rows and left_out == {"not_assessed": 1, "hwe_min": 1}

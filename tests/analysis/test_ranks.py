@@ -15,7 +15,7 @@ from cohelix.analysis.data import ArrayGenotypes, LocalData
 from cohelix.analysis.pooled import PlainSummer
 from cohelix.analysis.ranks import Cells, cell_values, grid_points, pooled_cells
 from cohelix.analysis.steps import Ask, Sums
-from cohelix.core.errors import NotPermitted
+from cohelix.core.errors import NotPermitted, ShapeMismatch
 
 
 class Noting(PlainSummer):
@@ -96,3 +96,9 @@ def test_messages_are_bounded_and_many_traits_share_them(monkeypatch: pytest.Mon
 def test_one_cell_for_everybody_leaves_no_ranks() -> None:
     with pytest.raises(NotPermitted, match="rank_cell"):
         cells_of(standardised(np.arange(20.0)[:, None]), [np.ones(20, bool)], 20)
+
+
+def test_a_split_into_more_parts_than_a_message_has_is_refused_before_memory_is_taken() -> None:
+    cells = {name: np.array([value]) for name, value in zip(ranks.SPLIT, (0, 0, 48, 40), strict=True)}
+    with pytest.raises(ShapeMismatch, match="parts"):
+        ranks.count_cells(np.zeros((3, 1), np.int64), cells)

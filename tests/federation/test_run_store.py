@@ -77,12 +77,13 @@ def test_what_has_ended_stays_as_it_is(store: RunStore) -> None:
 def test_two_different_people_release_what_is_not_open(store: RunStore) -> None:
     with pytest.raises(Conflict, match="not held"):
         review(store, RUN.id, role="officer", release=True, reason=None)
-    store.move(RUN.id, "held", details={"files": ["results.parquet"]})
+    store.move(RUN.id, "held", details={"files": ["results.parquet"], "people": 217})
+    assert tell(store.get(RUN.id)).people == 210  # in tens before it is released
     assert review(store, RUN.id, role="officer", release=True, reason=None).state == "held"
     with pytest.raises(Conflict, match="another person"):
         review(store, RUN.id, role="officer", release=True, reason=None)
     assert review(store, RUN.id, role="steward", release=True, reason=None).state == "released"
-    assert tell(store.get(RUN.id)).files == ("results.parquet",)
+    assert tell(store.get(RUN.id)).files == ("results.parquet",) and tell(store.get(RUN.id)).people == 217
 
 
 def test_one_person_suffices_for_open_data_and_one_refusal_ends_it(store: RunStore) -> None:

@@ -294,12 +294,15 @@ def begin(plan: Plan, study: Study, summer: Summer) -> list[Null]:
     Raises
     ------
     NotPermitted
-        If the traits are not case/control, are to be transformed, or have no null model (`fit_null`).
+        If the traits are not case/control, are to be transformed, or have no null model (`fit_null`); if genotypes of cases
+        are to be counted of data that are not open: one carrier among them would be told.
     """
     if not study.binary:
         raise NotPermitted(f"{plan.method} compares cases with controls: name them as `case` and `control` instead of a trait")
     if plan.transformation != "none":
         raise NotPermitted(f"{plan.method} takes cases and controls as they are: leave `transformation` out")
+    if study.mac_floor and plan.options.get("case_counts"):
+        raise NotPermitted("genotypes of cases are counted of open data only: leave options.case_counts out")
     basis = fit_basis(study, summer)
     return [fit_null(study, summer, basis, trait) for trait in range(len(study.traits))]
 

@@ -39,11 +39,15 @@ class VariantFilters:
         """(variants,) bool: which of the variants `rows` of the list are tested."""
         called = counts.called
         minor = np.minimum(counts.copies, 2 * called - counts.copies)
+        rare = minor
+        if len(self.haploid):
+            # A haploid person coded as one copy of ALT has none of REF: there only people without ALT are sure to have it.
+            rare = np.where(np.asarray(self.haploid, np.bool_)[rows], np.minimum(minor, counts.n0), minor)
         keep = np.ones(len(called), np.bool_)
         rules = (
             ("not_assessed", called > 0),
             ("call_rate_min", called >= self.plan.call_rate_min * counts.n),
-            ("mac_floor", minor >= self.mac_floor),
+            ("mac_floor", rare >= self.mac_floor),
             ("mac_min", minor >= self.plan.mac_min),
             ("maf_min", minor >= self.plan.maf_min * 2 * called),
         )

@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer
 from cohelix.core.arrays import FloatArray, IntArray
-from cohelix.core.errors import NotPermitted
+from cohelix.core.errors import NotPermitted, ShapeMismatch
 
 _GRID_BITS = 48
 _FIRST_BITS = 10  # a cell is split into 2^10 parts at most
@@ -103,6 +103,9 @@ def count_cells(points: IntArray, broadcast: Mapping[str, AnyArray]) -> IntArray
         (people, traits) int64, the node's people on the grid, ascending in each column.
     """
     trait, low, bits, parts = (np.asarray(broadcast[name]) for name in SPLIT)
+    most = max(_MESSAGE_CELLS, 1 << _FIRST_BITS)
+    if ((parts < 0) | (parts > _FIRST_BITS)).any() or (1 << parts).sum() > most:
+        raise ShapeMismatch("cells are split into more parts than one message has")
     counts = []
     for number in np.unique(trait):
         mine = trait == number

@@ -271,10 +271,16 @@ def tell(run: StoredRun) -> Run:
         deadline=run.deadline,
         ended_at=run.ended_at,
         variants=details.get("variants"),
-        people=details.get("people"),
+        people=_people(run),
         fraction=1.0 if "outcome" in details else 0.0,
         files=tuple(details["files"]) if run.state == "released" else (),
     )
+
+
+def _people(run: StoredRun) -> int | None:
+    """How many take part over all nodes; in tens where that is told before people have released it."""
+    people: int | None = run.details.get("people")
+    return people if people is None or run.state == "released" or all_open(run) else people // 10 * 10
 
 
 def _status(run: StoredRun, status: NodeStatus, contributor: bool) -> NodeStatus:

@@ -223,8 +223,9 @@ class RunNode(Wire):
 
 
 class Run(Wire):
-    """A run as the hub tells it. Times are RFC 3339, UTC; `fraction` of the table is written and
-    `seconds_left` an estimate; `people` are the pooled number, once opened; `files` are there when released."""
+    """A run as the hub tells it. Times are RFC 3339, UTC; `fraction` of the table is written and `seconds_left` an estimate;
+    `people` are the pooled number, once opened, and in tens before people have released it unless all data are open; `files`
+    are there when released."""
 
     id: str
     state: RunState
