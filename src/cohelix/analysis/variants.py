@@ -104,7 +104,9 @@ class VariantList:
 
 def stretch(contig: Sequence[str], position: UintArray, ref: Sequence[str], alt: Sequence[str]) -> pa.Table:
     """Some variants as a table, the form in which lists are merged."""
-    return pa.table([pa.array(contig, pa.string()), pa.array(position, pa.uint32()), list(ref), list(alt)], schema=_SCHEMA)
+    texts = [one if isinstance(one, pa.Array | pa.ChunkedArray) else pa.array(one, pa.large_string()) for one in (ref, alt)]
+    contigs = contig if isinstance(contig, pa.Array | pa.ChunkedArray) else pa.array(contig, pa.string())
+    return pa.table([contigs, pa.array(position, pa.uint32()), *texts], schema=_SCHEMA)
 
 
 def pack_stretch(table: pa.Table) -> bytes:

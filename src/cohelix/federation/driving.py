@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cohelix.analysis.drawing import Estimate
 from cohelix.analysis.files import TABLE
@@ -290,13 +291,9 @@ class RunDriver:
         return "running"
 
     async def _merged(self, contributors: Sequence[Member]) -> VariantList:
-        lists = await together(self._sites(member) for member in contributors)
-        merged = lists[0]
-        for one in lists[1:]:
-            merged = await asyncio.to_thread(VariantList.merged, [merged.table(), one.table()])
-        return merged
+        return await asyncio.to_thread(_union, await together(self._sites(member) for member in contributors))
 
-    async def _sites(self, member: Member) -> VariantList:
+    async def _sites(self, member: Member) -> pa.Table:
         tables, start = [], 0
         while True:
             answered = await self._conversation.ask(member, "analysis-sites", AskSites(run=self._run.id, start=start))
@@ -309,7 +306,7 @@ class RunDriver:
             except BadInput as error:
                 raise RunStopped("aborted", f"{member.id} sent no list of variants: {error.detail}", member.id) from None
             if answer.next is None:
-                return await asyncio.to_thread(VariantList.merged, tables)
+                return pa.concat_tables(tables)
             if answer.next <= start:
                 raise RunStopped("aborted", f"{member.id} sends the same variants again and again", member.id)
             start = answer.next
@@ -495,3 +492,12 @@ class _Watched:
             progress = self._progress
             done = progress.fraction = (int(rows[-1]) + 1) / self._variants
             progress.seconds_left = (self._clock.monotonic() - (progress.scan_began or 0.0)) * (1 - done) / done
+
+
+def _union(tables: Sequence[pa.Table]) -> VariantList:
+    """The variants of all tables; banks that list the same sites, as after a joint call, cost no more than one."""
+    merged, seen = VariantList.merged([tables[0]]), [tables[0]]
+    for table in tables[1:]:
+        if not any(table.equals(other) for other in seen):
+            merged, seen = VariantList.merged([merged.table(), table]), [*seen, table]
+    return merged
