@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-EXTRAS = ".[bench,data,notebook,test]"
+EXTRAS = ".[bench,dask,data,notebook,postgres,test]"
 BUILD = ("hatchling", "editables")  # what builds the package itself; constrained like the rest
 HEAD = """\
 # The exact versions that this release was tested with: every install of the Makefile is held to them.
