@@ -11,7 +11,7 @@ import polars as pl
 import pysam
 import pytest
 
-from cohelix.analysis.files import TableWriter, p_value_texts, read_blocks, write_ssf
+from cohelix.analysis.files import GENOTYPE_COLUMNS, TableWriter, p_value_texts, read_blocks, write_ssf
 from cohelix.analysis.variants import VariantList
 from cohelix.core.errors import Damaged, ShapeMismatch
 from cohelix.core.variant import VariantKey
@@ -89,3 +89,12 @@ def test_faults_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "results.parquet").write_bytes(b"nothing")
     with pytest.raises(Damaged):
         list(read_blocks(tmp_path))
+
+
+def test_genotype_counts_are_left_out_where_they_must_be(tmp_path: Path) -> None:
+    writer = TableWriter(tmp_path, _variants(), ["first"], metadata={}, without=GENOTYPE_COLUMNS)
+    more = {name: np.arange(5) for name in ("n0", "n1", "n2", "hwe_p", "n")}
+    writer.write(np.arange(5), {"beta": np.zeros(5), **more})
+    writer.close()
+    assert {"n0", "n1", "n2", "hwe_p"}.isdisjoint(pl.read_parquet(tmp_path / "results.parquet").columns)
+    assert "n" in pl.read_parquet(tmp_path / "results.parquet").columns

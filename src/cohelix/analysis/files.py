@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ _FIRST = (
     "effect_allele_frequency",
     "neg_log10_p",
 )
+# Rule 3 of the interface: genotype counts of data that are not open are told together above a floor or not at all; here not
+# at all, and no figure that gives them away beside n and the frequency.
+GENOTYPE_COLUMNS = frozenset({"n0", "n1", "n2", "hwe_p"})
 _READ_ROWS = 65_536
 AnyArray = npt.NDArray[Any]
 
@@ -45,9 +48,18 @@ class TableWriter:
     The file appears under its name when `close` has written all of it.
     """
 
-    def __init__(self, folder: Path, variants: VariantList, traits: Sequence[str], *, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        variants: VariantList,
+        traits: Sequence[str],
+        *,
+        metadata: Mapping[str, str],
+        without: Collection[str] = (),
+    ) -> None:
+        """`without` names columns that methods hand over and the table must not have."""
         self._folder, self._variants, self._traits = folder, variants, tuple(traits)
-        self._metadata = dict(metadata)
+        self._metadata, self._without = dict(metadata), frozenset(without)
         self._part = folder / f".{TABLE}.part"
         self._writer: pq.ParquetWriter | None = None
         self._schema: pa.Schema | None = None
@@ -73,6 +85,8 @@ class TableWriter:
             "other_allele": pa.array(names.ref, pa.string()),
         }
         for name, column in columns.items():
+            if name in self._without:
+                continue
             if name == "trait":
                 named["trait"] = pa.array([self._traits[number] for number in np.asarray(column).tolist()], pa.string())
             else:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from cohelix.analysis.data import Study
-from cohelix.analysis.files import TableWriter
+from cohelix.analysis.files import GENOTYPE_COLUMNS, TableWriter
 from cohelix.analysis.local import study_of
 from cohelix.analysis.meta import node_estimates
 from cohelix.analysis.methods import count_people, run_method
@@ -89,7 +89,8 @@ class SettledRun:
         study = self.study(variants)
         people = count_people(study, summer)
         metadata = {"cohelix.run": self._run.id, "cohelix.plan": self._run.plan_hash}
-        writer = TableWriter(folder, variants, study.traits, metadata=metadata)
+        without = GENOTYPE_COLUMNS if study.mac_floor else frozenset()
+        writer = TableWriter(folder, variants, study.traits, metadata=metadata, without=without)
         try:
             outcome = run_method(self.plan, study, summer, watched(writer))
             estimates = self._node_estimates(study, summer, variants)
