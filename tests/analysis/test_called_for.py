@@ -73,7 +73,7 @@ def _recorded(plan: Plan) -> set[str]:
         for place, who in enumerate(np.array_split(np.arange(N), 3))
     ]
     made = tuple(f"component:{number + 1}" for number in range(sum(not isinstance(one, str) for one in plan.covariates)))
-    study = Study(M, (*names, *made), plan.trait_names, plan.binary, 3, 256)
+    study = Study(M, (*names, *made), plan.trait_names, plan.binary, 3, 256, mac_floor=1)
     summer = Recorder(parts)
     count_people(study, summer)
     run_method(plan, study, summer, Nowhere())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,3 +135,29 @@ def test_a_component_of_noise_is_no_covariate() -> None:
     parts = _parts(dosages, [50, 100])
     with pytest.raises(NotPermitted, match="component"):
         set_components(plan, study, PlainSummer(parts))
+
+
+@pytest.mark.parametrize("others", [1, 4, 30])
+def test_a_component_about_a_few_people_is_not_told_of_data_that_are_not_open(others: int) -> None:
+    """The loadings of one that is about one person are that person's genotypes."""
+    rng = np.random.default_rng(2)
+    dosages = rng.binomial(2, np.linspace(0.1, 0.5, 800)[:, None], (800, 150)).astype(np.float64)
+    dosages[:, :others] = rng.binomial(2, rng.uniform(0.05, 0.95, (800, 1)), (800, others))
+    summer, plan = PlainSummer(_parts(dosages, [50, 100])), _plan(method="components", options={"components": 1}, trait=None)
+
+    class Lines:
+        rows, loadings = np.empty(0, np.int64), np.empty(0)
+
+        def write(self, rows: FloatArray, columns: Mapping[str, FloatArray]) -> None:
+            self.rows, self.loadings = rows, columns["component_1"]
+
+    lines, study = Lines(), Study(800, (), (), False, 3, 256)
+    components(plan, study, summer, lines)
+    telling = abs(np.corrcoef(lines.loadings, dosages[lines.rows, 0] - dosages[lines.rows].mean(axis=1))[0, 1])
+    assert (telling > 0.9) == (others == 1)  # this is what the floor is for
+    guarded = replace(study, mac_floor=20)
+    if others < 10:
+        with pytest.raises(NotPermitted, match="about a few people"):
+            components(plan, guarded, summer, lines)
+    else:
+        components(plan, guarded, summer, lines)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import JsonValue
 
-from cohelix.analysis.components import AncestryComponents, fit_ancestry, local_scores
+from cohelix.analysis.components import AncestryComponents, fit_ancestry, local_scores, people_of
 from cohelix.analysis.counts import pooled_counts
 from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.filters import VariantFilters
@@ -18,6 +18,7 @@ from cohelix.analysis.results import Outcome, Sink
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
+from cohelix.disclosure import PEOPLE_FLOOR
 from cohelix.wire.plan import ComponentNumber, Plan, VariantFilter
 
 # Components are of common variants: a rare one's scaled dosage is large and tells of its few carriers.
@@ -30,6 +31,11 @@ def components(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
 
     The variants are those that pass the plan's filters with a minor allele frequency of 0.01 or more, on autosomes; of more
     than `options: {variants_max: N}` (20,000) evenly many are taken. Name a list of unlinked variants where linkage matters.
+
+    Raises
+    ------
+    NotPermitted
+        If, of data that are not open, a component is about a few people: its loadings would be their genotypes.
     """
     found, n, filters = _fitted(plan, study, summer, plan.variants)
     columns = {f"component_{number + 1}": found.loadings[:, number] for number in range(found.loadings.shape[1])}
@@ -102,7 +108,14 @@ def _fitted(
     if len(chosen) > wanted:
         even = np.linspace(0, len(chosen) - 1, wanted).round().astype(np.int64)
         chosen, mean = chosen[even], mean[even]
-    return fit_ancestry(summer, chosen, mean, n=n, k=plan.components), n, filters
+    made = fit_ancestry(summer, chosen, mean, n=n, k=plan.components)
+    if study.mac_floor:  # of data that are not open
+        few = np.flatnonzero(people_of(summer, made) < PEOPLE_FLOOR)
+        if few.size:
+            raise NotPermitted(
+                f"ancestry component {few[0] + 1} is about a few people: ask for fewer components, or for a cohort without them"
+            )
+    return made, n, filters
 
 
 @local_step("components-set")

@@ -110,6 +110,18 @@ def fit_ancestry(
     )
 
 
+def people_of(summer: Summer, found: AncestryComponents) -> FloatArray:
+    """How many people each component is about, (k,): (Σ s²)² / Σ s⁴ of all people's scores s, from 1 to everybody.
+
+    The loadings of a component that is about one person are that person's genotypes.
+    """
+    # Scores along unit loadings have Σ s² = eigenvalue × variants: so scaled, Σ s² is 1.
+    length = np.sqrt(np.maximum(found.values, np.finfo(float).tiny) * len(found.rows))
+    told = {"rows": found.rows, "mean": found.mean, "scale": found.scale, "loadings": found.loadings / length}
+    ask = Ask("components-people", (Statistic("fourths", length.shape, bound=1.01),), told)
+    return np.asarray(1 / np.maximum(summer.sum(ask)["fourths"], np.finfo(float).tiny), np.float64)
+
+
 def _ordered(gram: FloatArray) -> tuple[FloatArray, FloatArray]:
     values, turn = np.linalg.eigh((gram + gram.T) / 2)
     return turn[:, ::-1], values[::-1]
@@ -150,3 +162,8 @@ def _product(data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray
     for chunk, Z in _standardised(data, broadcast):
         product[chunk] = Z @ scores
     return {"product": product}
+
+
+@local_step("components-people")
+def _people(data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]) -> Sums:
+    return {"fourths": (local_scores(data, broadcast) ** 4).sum(axis=0)}
