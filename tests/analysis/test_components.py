@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,8 @@ def test_a_component_about_a_few_people_is_not_told_of_data_that_are_not_open(ot
     summer, plan = PlainSummer(_parts(dosages, [50, 100])), _plan(method="components", options={"components": 1}, trait=None)
 
     class Lines:
-        rows, loadings = np.empty(0, np.int64), np.empty(0)
+        rows: Any = None
+        loadings: Any = None
 
         def write(self, rows: FloatArray, columns: Mapping[str, FloatArray]) -> None:
             self.rows, self.loadings = rows, columns["component_1"]

@@ -145,3 +145,15 @@ def test_a_notebooks_view_is_escaped_and_fetches_nothing() -> None:
 def test_import_is_quick_and_lazy() -> None:
     code = "import sys, cohelix; assert not {'httpx', 'pydantic', 'polars', 'fastapi'} & set(sys.modules); cohelix.connect"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parent).returncode == 0
+
+
+def test_a_refusal_of_a_plan_is_shown_whole() -> None:
+    from cohelix.disclosure.analysis import SENTENCES
+    from cohelix.sdk.analyses import Check
+
+    nodes = [
+        {"node": name, "takes_part": False, "aggregator": True, "refusal": {"rule": name, "reason": sentence}}
+        for name, sentence in SENTENCES.items()
+    ]
+    shown = str(Check.model_validate({"plan_hash": "0" * 64, "possible": False, "reason": "none would", "nodes": nodes[:4]}))
+    assert all(sentence in shown for sentence in list(SENTENCES.values())[:4])

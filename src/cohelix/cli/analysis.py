@@ -211,6 +211,8 @@ def _say(event: Event) -> None:
     if event.event == "state":
         words = str(told.get("state"))
     elif event.event == "progress":
+        if not told.get("step"):  # nothing has been asked yet
+            return
         left = told.get("secondsLeft")
         words = f"{told.get('step')}: block {told.get('block')} of {told.get('blocks')}, {float(told.get('fraction', 0)):.0%}"
         words += "" if left is None else f", about {left:.0f} s left"

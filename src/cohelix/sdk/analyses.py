@@ -55,6 +55,7 @@ class Check(Tabular, PlanCheck):
         "rule": "text",
         "reason": "text",
     }
+    text_shown: ClassVar[int] = 1000  # reasons are sentences, and the longest says most
 
     def rows(self) -> Iterable[Sequence[Any]]:
         for one in self.nodes:
@@ -82,6 +83,7 @@ class Analysis(Tabular, Run):
         "blocks": "whole",
         "reason": "text",
     }
+    text_shown: ClassVar[int] = 1000
 
     def rows(self) -> Iterable[Sequence[Any]]:
         for one in self.nodes:

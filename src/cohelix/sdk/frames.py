@@ -23,6 +23,7 @@ class Tabular(ABC):
     """What has rows of named, typed columns; a withheld or unknown value is null, never 0."""
 
     columns: ClassVar[dict[str, Kind]]
+    text_shown: ClassVar[int] = 30  # letters of a text in a printed table
 
     @abstractmethod
     def rows(self) -> Iterable[Sequence[Any]]:
@@ -66,7 +67,13 @@ class Tabular(ABC):
 
         frame = self.to_polars()
         frame = frame.select([column.name for column in frame if column.null_count() < len(column)])
-        with pl.Config(tbl_cols=-1, tbl_width_chars=_WIDTH, tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
+        with pl.Config(
+            tbl_cols=-1,
+            tbl_width_chars=_WIDTH,
+            tbl_hide_column_data_types=True,
+            tbl_hide_dataframe_shape=True,
+            fmt_str_lengths=self.text_shown,
+        ):
             return "\n".join(filter(None, (self.caption(), str(frame))))
 
     __repr__ = __str__  # a Python session shows the answer, as a notebook does
