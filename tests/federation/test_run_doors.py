@@ -358,6 +358,25 @@ def test_steps_of_other_methods_are_refused(ready: Hub) -> None:
     assert ready.begin("FI", 1, Ask("trait-totals", (Statistic("y", (1,), bound=1e12),)), first)["refusal"] is None
 
 
+def test_a_node_estimates_at_the_loci_of_the_plan_only(whole: AnalysisFederation) -> None:
+    first = Hub(whole, "run00loci0", whole.plan())
+    first.freeze()
+    names = first.list_variants().names(np.array([3, 8]))
+    texts = [
+        f"{contig}-{position + 1}-{ref}-{alt}"
+        for contig, position, ref, alt in zip(names.contig, names.position.tolist(), names.ref, names.alt, strict=True)
+    ]
+    hub = Hub(whole, "run00loci1", whole.plan(release={"node_level": True, "loci": texts}))
+    hub.freeze()
+    hub.list_variants()
+    opening = hub.first_sum()
+    for number, (rows, allowed) in enumerate([([3, 4], False), ([3, 8], True), ([8], True)], 1):
+        ask = Ask("node-estimates", (Statistic("told", (3, len(rows), 1), 1, True),), {"rows": np.array(rows)})
+        answer = hub.begin("FI", number, ask, opening)["refusal"]
+        assert (answer is None) == allowed and (allowed or answer["rule"] == "foreign-step")
+    assert hub.begin("FI", 4, Ask("node-estimates", COUNTS, {}), opening)["refusal"]["rule"] == "foreign-step"
+
+
 def test_a_bound_that_a_figure_exceeds_is_told_once(ready: Hub) -> None:
     """Else a hub would find every figure of one node by halving bounds, past the secure sum."""
     first = ready.first_sum()

@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from cohelix.analysis.admission import admit
 from cohelix.analysis.check import plan_cost
 from cohelix.analysis.local import covariate_names
-from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, AnyArray
+from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, AnyArray, Ask
+from cohelix.analysis.variants import VariantList
 from cohelix.bank.publish import DATASETS, read_pointer
 from cohelix.bank.study import StudyPeople, open_study, trait_columns
 from cohelix.core.clock import Clock, SystemClock
@@ -50,6 +51,7 @@ from cohelix.federation.roster import (
     sign_roster,
 )
 from cohelix.federation.run_study import RunStudy
+from cohelix.federation.run_table import loci_rows
 from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, check_first_sum, opening_of, seal
 from cohelix.federation.worker import StepTask, Workers, read_ask, unpack_part
 from cohelix.stats.secret_sharing import Layout
@@ -320,6 +322,8 @@ class RunDoors:
         if ask.step not in LOCAL_STEPS:
             raise BadQuestion(f"there is no step {ask.step[:40]!r}: nodes run built-in steps only")
         check_called_for(ask.step, run.record.parsed_plan())
+        if ask.step == "node-estimates":
+            _check_loci(run, ask)
         if message.ask == 0 and (over_variants or ask.step != "people"):
             raise Deviation("foreign-first-sum", "the first sum of a run counts its people", HUB)
         if message.ask > 0 and run.pooled_people() is None:
@@ -577,6 +581,15 @@ def _cost(study: StudyPeople) -> dict[str, object]:
     """What a plan would take here, roughly: seconds, and bytes sent."""
     cost = plan_cost(study)
     return {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
+
+
+def _check_loci(run: RunFolder, ask: Ask) -> None:
+    """Whether estimates of this node alone are asked at the loci that its policy has seen, and at no others."""
+    if not run.variants.exists():
+        raise Conflict("an estimate comes after the list of variants")
+    named = loci_rows(run.record.parsed_plan(), VariantList.open(run.variants))
+    if not set(np.ravel(ask.broadcast.get("rows", np.array(-1))).tolist()) <= set(named):
+        raise Deviation("foreign-step", "estimates of a node are asked beside the loci that the plan names", HUB)
 
 
 def _check_deadline(text: str, clock: Clock) -> None:

@@ -104,8 +104,7 @@ class SettledRun:
         wish = self.plan.release
         if not wish.node_level or not all(one.node_level for one in self.terms().values()):
             return {}
-        wanted = VariantList.of([parse_variant(text) for text in wish.loci])
-        rows = _rows_of(wanted, variants)
+        rows = loci_rows(self.plan, variants)
         if not rows:
             return {}
         found = node_estimates(study, summer, rows)
@@ -124,7 +123,8 @@ class SettledRun:
         }
 
 
-def _rows_of(wanted: VariantList, variants: VariantList) -> list[int]:
-    """Numbers of some variants in the list, ascending; those that are not in it are left out."""
+def loci_rows(plan: Plan, variants: VariantList) -> list[int]:
+    """Numbers of the loci at which a plan asks for estimates of single nodes, ascending; those not in the list are left out."""
+    wanted = VariantList.of([parse_variant(text) for text in plan.release.loci])
     named, held = (pl.DataFrame(pl.from_arrow(one.table())) for one in (wanted, variants))
     return sorted(held.with_row_index("row").join(named, on=named.columns, how="semi")["row"].to_list())
