@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -36,11 +36,13 @@ from cohelix.genotypes.store import open_store
 RESULTS = Path(__file__).parent / "results"
 
 
-def run(scale: Scale) -> list[Row]:
-    """Every row, one after another: nothing runs beside a measurement but its own referee."""
+def run(scale: Scale, only: Collection[str] = ()) -> list[Row]:
+    """Every row, one after another: nothing runs beside a measurement but its own referee; or those of some subjects alone."""
     rows: list[Row] = []
 
-    def note(make: Callable[[], Row | list[Row]]) -> None:
+    def note(make: Callable[[], Row | list[Row]], subject: str) -> None:
+        if only and subject not in only:
+            return
         found = make()
         for measured in found if isinstance(found, list) else [found]:
             # A promise is about the full scale.
@@ -55,26 +57,38 @@ def run(scale: Scale) -> list[Row]:
         store = open_store(loaded.store_folder)
         keys = [tuple(store.key(row)) for row in range(0, store.info.n_variants, max(1, store.info.n_variants // 5000))]
         text = f"{files.n_variants:,} variants × {files.n_people:,} people"
-        note(lambda: http_lookup.run(scale, loaded.node, keys, text))
-        note(lambda: frequency_tables.run(scale, scratch))
-        note(lambda: cohort_counts.gene(scale, store, loaded.store_folder, files.pgen))
-        note(lambda: lookups.carriers(scale, store, files.pgen))
-        note(lambda: load_and_export.export(scale, files, loaded, scratch))
-        note(lambda: load_and_export.disk(files, loaded))
-        note(lambda: load_and_export.sparse_missing(scale, store))
-        note(lambda: load_and_export.load(scale, files, scratch))
-        note(lambda: association.linear(scale, files, scratch))
-        note(lambda: analysis_workers.run(scale, loaded.node, scratch))
-        note(lambda: federated.run(scale, files, scratch))
-    note(lambda: cohort_counts.everything(scale))
-    note(lambda: lookups.run(scale))
-    note(lambda: people_filters.run(scale))
-    note(lambda: national_node.run(scale))
-    note(lambda: secure_sum.run(scale))
+        note(lambda: http_lookup.run(scale, loaded.node, keys, text), "http_lookup")
+        note(lambda: frequency_tables.run(scale, scratch), "frequency_tables")
+        note(lambda: cohort_counts.gene(scale, store, loaded.store_folder, files.pgen), "cohort_counts")
+        note(lambda: lookups.carriers(scale, store, files.pgen), "lookups")
+        note(lambda: load_and_export.export(scale, files, loaded, scratch), "load_and_export")
+        note(lambda: load_and_export.disk(files, loaded), "load_and_export")
+        note(lambda: load_and_export.sparse_missing(scale, store), "load_and_export")
+        note(lambda: load_and_export.load(scale, files, scratch), "load_and_export")
+        note(lambda: association.linear(scale, files, scratch), "association")
+        note(lambda: analysis_workers.run(scale, loaded.node, scratch), "analysis_workers")
+        note(lambda: federated.run(scale, files, scratch), "federated")
+    note(lambda: cohort_counts.everything(scale), "cohort_counts")
+    note(lambda: lookups.run(scale), "lookups")
+    note(lambda: people_filters.run(scale), "people_filters")
+    note(lambda: national_node.run(scale), "national_node")
+    note(lambda: secure_sum.run(scale), "secure_sum")
     return rows
 
 
-def _write(rows: list[Row], scale: Scale, seconds: float) -> Path:
+def _kept(rows: list[Row]) -> list[Row]:
+    """These rows in place of the older ones of the same promise, among the rows of the last whole run."""
+    known = json.loads(_path().with_suffix(".json").read_text())
+    new = {row.promise: row for row in rows}
+    older = [new.pop(row["promise"], None) or Row(**row) for row in known]
+    return [*older, *new.values()]
+
+
+def _path() -> Path:
+    return RESULTS / f"{__version__}-{os.cpu_count()}cores.md"
+
+
+def _write(rows: list[Row], scale: Scale, seconds: float, only: Collection[str]) -> Path:
     cores = os.cpu_count()
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "?"
@@ -90,6 +104,7 @@ def _write(rows: list[Row], scale: Scale, seconds: float) -> Path:
         f"Made by `make bench` (scale: {scale.name}) in {seconds:.0f} s, on {cores} cores of {model}, Python "
         f"{platform.python_version()}. Referees in the same run, taking turns: {'; '.join(tools)}. Targets: storage figures of",
         "the project's reference. Load average at the end: " + ", ".join(f"{x:.1f}" for x in os.getloadavg()) + ".",
+        *([f"Measured in this run: {', '.join(sorted(only))}; the other rows stand from the last whole run."] if only else []),
         "",
         "| promise | data | house | referee | ratio | target | verdict |",
         "|---|---|---|---|---|---|---|",
@@ -98,7 +113,7 @@ def _write(rows: list[Row], scale: Scale, seconds: float) -> Path:
         ("Missed: " + "; ".join(missed) + ".") if missed else "No target is missed.",
     ]
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{__version__}-{cores}cores.md"
+    path = _path()
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False) + "\n")
     return path
@@ -108,11 +123,13 @@ def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="the size of the ordinary test run; writes no results")
-    scale = SMALL if parser.parse_args().small else FULL
+    parser.add_argument("--only", default="", help="names of modules here, with commas: the other rows stay as they were")
+    options = parser.parse_args()
+    scale, only = SMALL if options.small else FULL, frozenset(filter(None, options.only.split(",")))
     start = time.perf_counter()
-    rows = run(scale)
+    rows = run(scale, only)
     if scale is FULL:
-        print(_write(rows, scale, time.perf_counter() - start).read_text())
+        print(_write(_kept(rows) if only else rows, scale, time.perf_counter() - start, only).read_text())
     else:
         print("\n".join(row.text() for row in rows))
 
