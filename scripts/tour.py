@@ -12,6 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from cohelix.sdk import connect
+
 TOUR = Path(__file__).parents[1] / "docs" / "tour"
 BYTES_MAX = 300_000
 WIDE = (1280, 800)
@@ -19,6 +21,7 @@ WIDE = (1280, 800)
 PICTURES = (
     ("home.png", "/", "light", WIDE, True),
     ("variant.png", "/variant/22-50313359-G-A?assembly=GRCh37", "light", WIDE, True),
+    ("analysis.png", "/analyses/{analysis}", "light", WIDE, False),
 )
 ASIDE = (
     ("home-dark.png", "/", "dark", WIDE, True),
@@ -29,6 +32,9 @@ ASIDE = (
     ("gene.png", "/gene/CRELD2?assembly=GRCh37", "light", WIDE, False),
     ("datasets.png", "/datasets", "light", WIDE, True),
     ("dataset.png", "/datasets/FI:geuvadis", "light", WIDE, True),
+    ("analysis-dark.png", "/analyses/{analysis}", "dark", WIDE, True),
+    ("analysis-phone.png", "/analyses/{analysis}", "light", (390, 800), True),
+    ("analyses.png", "/analyses", "light", WIDE, True),
     ("search.png", "/search?q=CREDL2&assembly=GRCh37", "light", WIDE, True),
 )
 
@@ -41,6 +47,10 @@ def main() -> None:
     given = parser.parse_args()
     folder = given.all or TOUR
     folder.mkdir(parents=True, exist_ok=True)
+    with connect(given.hub) as client:
+        analysis = next((one.id for one in client.analyses.list().runs if one.state == "released"), None)
+    if analysis is None:
+        sys.exit("this needs a hub with a released analysis, as the demo leaves one")
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("this needs the Debian package chromium: apt-get install chromium")
@@ -53,7 +63,7 @@ def main() -> None:
                 viewport={"width": width, "height": height},
             )
             page = context.new_page()
-            answer = page.goto(path)
+            answer = page.goto(path.format(analysis=analysis), wait_until="networkidle")
             if answer is None or (answer.status != 200 and "search" not in path):
                 sys.exit(f"{path} answered {answer.status if answer else 'nothing'}")
             page.screenshot(path=folder / name, full_page=whole)
