@@ -336,6 +336,9 @@ def test_people_whom_nobody_counts_are_refused_with_the_mapping(tmp_path: Path) 
     mapping.write_text("people: {EE: 20}\n", encoding="ascii")
     with pytest.raises(BadFile, match=r"counts\.yaml, people: it names people of EE.*expected.*FI"):
         loaded(file, folder=tmp_path, mapping=mapping)
+    mapping.write_text(f"people: {{FI: {10**30}}}\n", encoding="ascii")
+    with pytest.raises(BadFile, match=r"counts\.yaml.*people of FI is 1000.*expected a whole number"):
+        loaded(file, folder=tmp_path, mapping=mapping)
 
 
 @pytest.mark.parametrize(

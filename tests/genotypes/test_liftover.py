@@ -59,6 +59,8 @@ def test_places_gaps_and_strands(tmp_path: Path) -> None:
         "chain 1\n",
         CHAIN[:-4],
         "chain 1 chr1 9 + 0 5 chr1 3 + 0 5 1\n5\n",
+        f"chain 1 chr1 {10**20} + {10**19} 5 chr1 9 + 0 5 1\n5\n",
+        f"chain 1 chr1 9 + 0 5 chr1 9 + 0 5 1\n2 {10**20} 1\n3\n",
     ],
 )
 def test_what_is_no_chain_is_refused(tmp_path: Path, text: str) -> None:

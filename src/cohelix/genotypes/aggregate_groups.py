@@ -22,6 +22,7 @@ from cohelix.genotypes.count_names import ALL, MEASURES, CountName, is_frequency
 AC, AN, HOM, HET, HEMI = range(5)
 UNKNOWN: Final = -1
 _TOTAL: Final = (ALL, "all")
+_PEOPLE_MOST: Final = 100_000_000_000  # all that ever lived
 _MAPPING_KEYS: Final = frozenset({"people", "populations", "columns"})
 
 
@@ -81,8 +82,8 @@ def read_sites_mapping(path: Path) -> SitesMapping:
     spelled = {name.upper(): name for name in populations.values() if name is not None}
     people = {}
     for label, number in document.get("people", {}).items():
-        if type(number) is not int or number < 1:
-            raise bad(f"people of {label} is {number!r}", "a whole number from 1")
+        if type(number) is not int or not 1 <= number <= _PEOPLE_MOST:
+            raise bad(f"people of {label} is {str(number)[:60]}", f"a whole number from 1 to {_PEOPLE_MOST:,}")
         population, sex = parse_population(str(label))
         people[Group(spelled.get(population.upper(), population), sex)] = number
     columns = {}

@@ -57,6 +57,9 @@ class _Blocks(NamedTuple):
     reach: IntArray  # the largest end so far
 
 
+_BASES_MOST = 1 << 40  # no contig is longer
+
+
 class LiftOver:
     """A chain file, ready to be asked."""
 
@@ -97,6 +100,8 @@ class LiftOver:
                         if strand != "+" or to_strand not in "+-":
                             raise ValueError
                         at, to, to_size = int(start), int(to_start), int(to_size_text)
+                        if not (0 <= at <= int(size) <= _BASES_MOST and 0 <= to <= to_size <= _BASES_MOST):
+                            raise ValueError
                         reverse, inside = to_strand == "-", True
                         source, target = plain_contig(name), plain_contig(to_name)
                         lengths["source"][source], lengths["target"][target] = int(size), to_size
@@ -106,7 +111,7 @@ class LiftOver:
                     if not inside or len(words) not in (1, 3):
                         raise ValueError
                     length = int(words[0])
-                    if length < 0 or to + length > to_size:
+                    if length < 0 or to + length > to_size or not 0 <= at <= _BASES_MOST - length:
                         raise ValueError
                     rows.append((at, at + length, to_size - to if reverse else to, to_contig, int(reverse)))
                     at, to = at + length, to + length
