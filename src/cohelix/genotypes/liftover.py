@@ -97,10 +97,9 @@ class LiftOver:
                         if inside:
                             raise ValueError
                         _, _, name, size, strand, start, _, to_name, to_size_text, to_strand, to_start, *_ = words
-                        if strand != "+" or to_strand not in "+-":
-                            raise ValueError
                         at, to, to_size = int(start), int(to_start), int(to_size_text)
-                        if not (0 <= at <= int(size) <= _BASES_MOST and 0 <= to <= to_size <= _BASES_MOST):
+                        within = 0 <= at <= int(size) <= _BASES_MOST and 0 <= to <= to_size <= _BASES_MOST
+                        if strand != "+" or to_strand not in "+-" or not within:
                             raise ValueError
                         reverse, inside = to_strand == "-", True
                         source, target = plain_contig(name), plain_contig(to_name)
