@@ -98,8 +98,11 @@ class LiftOver:
                             raise ValueError
                         _, _, name, size, strand, start, _, to_name, to_size_text, to_strand, to_start, *_ = words
                         at, to, to_size = int(start), int(to_start), int(to_size_text)
-                        within = 0 <= at <= int(size) <= _BASES_MOST and 0 <= to <= to_size <= _BASES_MOST
-                        if strand != "+" or to_strand not in "+-" or not within:
+                        if (
+                            strand != "+"
+                            or to_strand not in "+-"
+                            or not 0 <= at <= int(size) <= _BASES_MOST >= to_size >= to >= 0
+                        ):
                             raise ValueError
                         reverse, inside = to_strand == "-", True
                         source, target = plain_contig(name), plain_contig(to_name)
