@@ -91,5 +91,7 @@ def test_a_run_asks_only_what_its_plan_calls_for(changes: dict[str, Any]) -> Non
 def test_every_step_is_called_for_by_some_plan_and_histograms_by_ranks_only() -> None:
     plans = [Plan.model_validate({"project": "p", "datasets": ["A:d"], **changes}) for changes in PLANS]
     told = [steps_called_for(plan) for plan in plans]
-    assert set.union(*map(set, told)) == set(LOCAL_STEPS) and {plan.method for plan in plans} == set(METHODS)
+    # Other tests have steps of their own.
+    built_in = {name for name, step in LOCAL_STEPS.items() if step.__module__.startswith("cohelix.")}
+    assert set.union(*map(set, told)) == built_in and {plan.method for plan in plans} == set(METHODS)
     assert not {"residual-cells", "value-cells", "components-set", "node-estimates", "counts"} & told[3]
