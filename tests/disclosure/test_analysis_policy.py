@@ -24,10 +24,11 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("cases", {"cases": 19}),
     ("controls", {"controls": 19}),
     ("traits", {"traits": 5}),
-    ("dominance", {"dominance": 0.86}),
+    ("dominance", {"dominance": 0.51}),
     ("dominance", {"dominance": float("nan")}),
     ("rank-cell", {"rank_cell": 9}),
     ("node-level", {"node_level": True, "loci": 1}),
+    ("node-level", {"node_covariate": True}),
 ]
 
 
@@ -76,6 +77,7 @@ def test_open_data_have_no_minimum_but_plain_sums_need_a_word() -> None:
 def test_estimates_of_the_node_need_its_word_and_a_hundred_loci_at_most() -> None:
     policy = AnalysisPolicy(projects=("demo",), node_level=True)
     assert decide_analysis(replace(GOOD, node_level=True, loci=100), policy).accepts
+    assert decide_analysis(replace(GOOD, node_covariate=True), policy).accepts
     assert decide_analysis(replace(GOOD, node_level=True, loci=101), policy).rule == "node-level"
     never = AnalysisPolicy(projects=("demo",), ranks_within_node=False)
     assert decide_analysis(replace(GOOD, ranks_within_node=True), never).rule == "ranks-within-node"

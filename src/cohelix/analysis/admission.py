@@ -124,6 +124,7 @@ def _facts(study: StudyPeople, guarded: BoolArray, dominant: float, plain: bool)
         rank_cell=plan.rank_cell if plan.transformation in ("rank", "residual-rank") else None,
         ranks_within_node=plan.transformation == "residual-rank-within-node",
         node_level=plan.release.node_level,
+        node_covariate="node" in plan.covariates,
         loci=len(plan.release.loci),
         plain=plain,
     )

@@ -107,7 +107,7 @@ class AnalysisPolicy(BaseModel):
     parameters_share_max: _Share = 0.33
     traits_share_max: _Share = 0.05
     sets_share_max: _Share = 0.1
-    dominance_max: _Share = 0.85
+    dominance_max: _Share = 0.5
     allele_count_min: int = Field(default=20, ge=0)
     rank_cell_min: int = Field(default=PEOPLE_FLOOR, ge=2)
     ranks_within_node: bool = True
@@ -146,6 +146,8 @@ class AnalysisFacts:
         Whether the plan ranks within nodes, asks for estimates of each node, and wants plain sums.
     loci
         How many loci it names for these estimates.
+    node_covariate
+        Whether nodes are covariates: the pooled sums against such a column are this node's own.
     """
 
     project: str
@@ -159,6 +161,7 @@ class AnalysisFacts:
     ranks_within_node: bool = False
     node_level: bool = False
     loci: int = 0
+    node_covariate: bool = False
     plain: bool = False
 
 
@@ -202,7 +205,7 @@ def decide_analysis(facts: AnalysisFacts, policy: AnalysisPolicy) -> Verdict:
             "dominance": not facts.dominance <= policy.dominance_max,  # NaN, too
             "rank-cell": facts.rank_cell is not None and facts.rank_cell < policy.rank_cell_min,
             "ranks-within-node": facts.ranks_within_node and not policy.ranks_within_node,
-            "node-level": facts.node_level and not node_level,
+            "node-level": (facts.node_level and not node_level) or (facts.node_covariate and not policy.node_level),
         },
         "guarded",
     )
