@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,15 @@ def test_pictures_are_the_same_for_the_same_data(tmp_path: Path) -> None:
         assert first == second
         assert first.startswith(magic)
     assert rendered(forest([Estimate("A", 0.1, 0.2)], title="t"), "png").startswith(b"\x89PNG")
+
+
+def test_names_in_the_report_are_text_and_no_markup(tmp_path: Path) -> None:
+    _table(tmp_path, 30)
+    hostile = "<script>alert(1)</script>"
+    record = _record(traits=(hostile,), covariates=(hostile,), left_out={hostile: 3}, aggregators=(hostile,))
+    participants = (Participant(hostile, "key", hostile, hostile),)
+    plan = record.plan.model_copy(update={"project": hostile, "datasets": (hostile,)})
+    finish_results(tmp_path, replace(record, plan=plan, participants=participants), sign=_sign)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
