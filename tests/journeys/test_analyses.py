@@ -67,7 +67,7 @@ def test_a_hub_and_a_node_that_are_killed_in_the_middle_go_on(federation: Analys
     done = threading.Event()
 
     def say(event: Event) -> None:
-        if not done.is_set() and event.event == "progress" and event.document["blocksDone"] > 3:
+        if not done.is_set() and event.event == "state" and event.document["state"] == "running":
             done.set()
             for name in ("hub", "GB"):
                 federation.kill(name)
