@@ -12,6 +12,7 @@ import cohelix
 
 FACES: dict[str, set[str]] = {
     "cohelix": {"AsyncClient", "Client", "__version__", "connect"},
+    "cohelix.access": {"ANONYMOUS", "Actor", "Role", "Visa", "VisaKind"},
     "cohelix.bank": {
         *("Bank", "Criterion", "DatasetRecord", "DatasetView", "FoundVariant", "Groups", "PeopleCount", "PeopleQuery"),
         *("Scrubber", "Term", "VariantPage", "VariantQuery"),
