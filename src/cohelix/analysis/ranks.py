@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer
 from cohelix.core.arrays import FloatArray, IntArray
@@ -134,8 +134,10 @@ def cell_values(points: IntArray, broadcast: Mapping[str, AnyArray]) -> FloatArr
 
 def ranks_within(values: FloatArray) -> FloatArray:
     """Normal quantiles of the mid-ranks within each column, (people, traits) float64: the other estimator, of one node."""
+    from scipy.stats import rankdata  # loaded where it is used: it takes longer than a node's start may
+
     people = len(values)
-    return normal_quantiles(stats.rankdata(values, axis=0), people) if people else np.zeros(values.shape)
+    return normal_quantiles(rankdata(values, axis=0), people) if people else np.zeros(values.shape)
 
 
 def _split_bits(count: IntArray, rank_cell: int) -> IntArray:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from cohelix.core.errors import Damaged
+
+if TYPE_CHECKING:  # Alembic is loaded where tables are to be changed: every command that opens a database would wait for it
+    from alembic.config import Config
 
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x636F68656C6978  # "cohelix": PostgreSQL's advisory lock of whoever migrates
@@ -27,8 +29,11 @@ def upgrade(engine: Engine, to: str = "head") -> None:
     """
     with engine.begin() as connection:
         _lock(connection)
-        if revision(connection) == ScriptDirectory.from_config(_config(connection)).get_current_head():
+        if to in ("head", _head()) and revision(connection) == _head():
             return
+        from alembic import command
+        from alembic.util.exc import CommandError
+
         try:
             command.upgrade(_config(connection), to)
         except CommandError as error:
@@ -39,12 +44,27 @@ def downgrade(engine: Engine, to: str) -> None:
     """Take migrations back to a revision, `base` for none; what only the taken back tables held is lost."""
     with engine.begin() as connection:
         _lock(connection)
+        from alembic import command
+
         command.downgrade(_config(connection), to)
 
 
 def revision(connection: Connection) -> str | None:
     """The revision of a database's tables; None for one without any."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+@functools.cache
+def _head() -> str:
+    """The newest revision: the one that no other is built upon; read from the migrations' own files."""
+    texts = [path.read_text(encoding="utf-8") for path in (_FOLDER / "versions").glob("[0-9]*.py")]
+    names = {found[1] for text in texts if (found := re.search(r'^revision\b[^=]*= "(.+)"$', text, re.MULTILINE))}
+    older = {found[1] for text in texts if (found := re.search(r'^down_revision\b[^=]*= "(.+)"$', text, re.MULTILINE))}
+    (head,) = names - older
+    return head
 
 
 def _lock(connection: Connection) -> None:
@@ -53,6 +73,8 @@ def _lock(connection: Connection) -> None:
 
 
 def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
