@@ -13,6 +13,7 @@ import cohelix
 FACES: dict[str, set[str]] = {
     "cohelix": {"AsyncClient", "Client", "__version__", "connect"},
     "cohelix.access": {"ANONYMOUS", "Actor", "Role", "Visa", "VisaKind"},
+    "cohelix.audit": {"Decided", "Event", "Keyed", "Person", "size_class"},
     "cohelix.bank": {
         *("Bank", "Criterion", "DatasetRecord", "DatasetView", "FoundVariant", "Groups", "PeopleCount", "PeopleQuery"),
         *("Scrubber", "Term", "VariantPage", "VariantQuery"),

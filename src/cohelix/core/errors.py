@@ -18,6 +18,7 @@ CohelixError                 any failure; our own fault where no kind below name
 ├── Conflict                 the state of things forbids it now (exit 2, HTTP 409)
 ├── Damaged                  a stored file is not what was written (exit 1, HTTP 500)
 ├── Overloaded               the server has no room for one more question (HTTP 503)
+├── AuditUnavailable         an answer cannot be written down, so that it is not given (HTTP 503)
 └── Unreachable              nobody answered (exit 5, HTTP 503)
 """
 
@@ -162,6 +163,12 @@ class Overloaded(CohelixError):
     """More questions run than the server takes at a time; the same question may be asked again in a moment."""
 
     slug, title, status = "overloaded", "The server is busy", 503
+
+
+class AuditUnavailable(CohelixError):
+    """The audit log cannot be written: what must be written down before it is answered is not answered (rule 12)."""
+
+    slug, title, status = "audit-unavailable", "The audit log cannot be written", 503
 
 
 class Unreachable(CohelixError):
