@@ -19,7 +19,7 @@ FACES: dict[str, set[str]] = {
         *("Scrubber", "Term", "VariantPage", "VariantQuery"),
     },
     "cohelix.beacon": {"About", "Beacon", "Reply"},
-    "cohelix.db": {"downgrade", "open_database", "revision", "serialised", "upgrade"},
+    "cohelix.db": {"downgrade", "open_database", "reading", "revision", "serialised", "upgrade"},
     "cohelix.disclosure": {
         *("AnalysisFacts", "AnalysisPolicy", "FREQUENCY_FLOOR", "PEOPLE_FLOOR", "PooledFacts", "Told"),
         *("Verdict", "charged_traits", "decide_analysis", "decide_pooled", "refused_by", "tell_count"),

@@ -22,7 +22,7 @@ SizeClass = Literal["none", "1-9", "10-99", "100-999", "1000-9999", "10000+", "w
 
 def size_class(items: int) -> SizeClass:
     """The class of an answer of so many items (variants, records, rows); of a count of people say `withheld`."""
-    return SIZE_CLASSES[min(len(str(items)), 5) if items > 0 else 0]  # type: ignore[return-value]
+    return SIZE_CLASSES[min(len(str(items)), 5) if items > 0 else 0]
 
 
 @dataclass(frozen=True, slots=True)

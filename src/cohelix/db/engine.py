@@ -41,6 +41,13 @@ def serialised(connection: Connection, name: str) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
 
 
+def reading(engine: Engine) -> Engine:
+    """The same database for long reads: a transaction sees one state of it, and keeps nobody from writing."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ")
+    return engine.execution_options(reading=True)
+
+
 def _engine(where: str | Path) -> Engine:
     url = _address(where)
     if url.get_backend_name() == "postgresql":
@@ -75,4 +82,4 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reading") else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The tables of runs and of the ledger, as queries name them; `db/migrations` makes them, and a test compares the two."""
+"""The tables as queries name them: runs, the ledger, the audit log; `db/migrations` makes them, and a test compares."""
 
 from __future__ import annotations
 
@@ -130,4 +130,89 @@ NODE_SIGNED = sa.Table(
     sa.Column("ask", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("block", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("document", sa.Text, nullable=False),
+)
+
+# The audit log (`audit/store.py`); `log` tells whose it is, so that servers may share a database. Nothing is deleted.
+AUDIT_ENTRIES = sa.Table(
+    "audit_entries",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("leaf", sa.LargeBinary, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),  # the bytes that are hashed, JSON in ASCII
+    # Copies of what stands in `content`, to search by; `cohelix audit verify` compares them.
+    sa.Column("event", sa.String(40), nullable=False),
+    sa.Column("person", sa.String(40)),
+    sa.Index("ix_audit_entries_person", "log", "person", "number"),
+)
+
+# Complete subtrees of at least 2**8 leaves; smaller ones are hashed anew from their leaves.
+AUDIT_NODES = sa.Table(
+    "audit_nodes",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+
+AUDIT_HEADS = sa.Table(
+    "audit_heads",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("peaks", sa.LargeBinary, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),  # the signed checkpoint of this size
+    sa.Column("kept", sa.BigInteger, nullable=False),  # size of the last checkpoint in `audit_checkpoints`
+)
+
+AUDIT_CHECKPOINTS = sa.Table(
+    "audit_checkpoints",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.Text, nullable=False),
+)
+
+# Who a pseudonym is; a request for erasure deletes the row.
+AUDIT_PEOPLE = sa.Table(
+    "audit_people",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),  # keyed hash of issuer and subject
+    sa.Column("pseudonym", sa.String(40), nullable=False, index=True),
+    sa.Column("issuer", sa.String(1000), nullable=False),
+    sa.Column("subject", sa.String(1000), nullable=False),
+)
+
+# How many entries of public answers each process has written; a file of the process says how many it took.
+AUDIT_WRITERS = sa.Table(
+    "audit_writers",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("writer", sa.String(40), primary_key=True),
+    sa.Column("written", sa.BigInteger, nullable=False),
+)
+
+# The last checkpoint that was seen of each other log.
+AUDIT_WITNESSED = sa.Table(
+    "audit_witnessed",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("origin", sa.String(200), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("seen_at", sa.String(40), nullable=False),
+    sa.Column("alarm", sa.Text),  # why a later checkpoint was not believed, with that checkpoint
+)
+
+# The newest line of each witness under a checkpoint of ours.
+AUDIT_COSIGNATURES = sa.Table(
+    "audit_cosignatures",
+    METADATA,
+    sa.Column("log", sa.String(80), primary_key=True),
+    sa.Column("witness", sa.String(200), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),  # the checkpoint, with this witness's line
 )
