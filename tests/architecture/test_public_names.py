@@ -45,7 +45,10 @@ FACES: dict[str, set[str]] = {
         *("Components", "GenotypePlanes", "RelatedPairs", "contamination_estimates", "fit_components", "group_distances"),
         *("hwe_p_values", "inbreeding", "project", "related_pairs", "robust_z"),
     },
-    "cohelix.web": {"ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"},
+    "cohelix.web": {
+        *("MemberRoads", "ServiceKind", "Tls", "chosen_tls", "configure_logs", "install", "member_roads", "name_route"),
+        *("request_id", "serve"),
+    },
 }
 # Rooms that are read module by module: shared nouns and documents, commands, helpers.
 BY_MODULE = {"cohelix.analysis", "cohelix.cli", "cohelix.core", "cohelix.testing", "cohelix.wire"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cohelix.cli.groups import add_group, hub_app, node_app
-from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, certificate_pair
+from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port
 
 if TYPE_CHECKING:
     from cohelix.wire.federation import Member, MemberState
@@ -115,13 +115,13 @@ def serve(
     from cohelix.hub import read_settings
 
     del as_json
-    pair = certificate_pair(certificate, key)
-    read_settings(folder)  # a mistake in them is told before anything heavy is loaded
+    settings = read_settings(folder)  # a mistake in them is told before anything heavy is loaded
 
     from cohelix import web
     from cohelix.hub.app import create_app
 
-    web.serve(partial(create_app, folder), host, port, tls=web.Tls(*pair) if pair else None)
+    tls = web.chosen_tls(folder, settings, certificate, key)
+    web.serve(partial(create_app, folder), host, port, tls=tls)
 
 
 def join(
@@ -144,6 +144,7 @@ def join(
     from cohelix.federation.signing import load_identity
     from cohelix.federation.transport import checked_address
     from cohelix.node import read_settings
+    from cohelix.web import member_roads
     from cohelix.wire.federation import JoinRequest
 
     if (url is None) is not dial_out:
@@ -165,7 +166,7 @@ def join(
         may_overlap=settings.may_overlap,
         datasets=tuple(record.id for record in datasets),
     )
-    pinned = join_hub(identity, known, request)
+    pinned = join_hub(identity, known, request, tls=member_roads(folder, settings).context())
     write_pinned(folder, pinned)
     road = "and fetches its questions there while it serves" if dial_out else f"which asks it at {pinned.node_url}"
     _print(pinned.model_dump(), as_json, f"{settings.id} is a member of {pinned.hub_url}, {road}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cohelix.cli.groups import add_group, node_app
-from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, Workers, certificate_pair
+from cohelix.cli.serving import Certificate, CertificateKey, Host, Json, Port, Workers
 
 
 def register(app: typer.Typer) -> None:
@@ -57,8 +57,7 @@ def serve(
     from cohelix.node import read_settings
 
     del as_json
-    pair = certificate_pair(certificate, key)
-    read_settings(folder)  # a mistake in them is told before anything heavy is loaded
+    settings = read_settings(folder)  # a mistake in them is told before anything heavy is loaded
     if dask is not None:
         from cohelix.federation.worker import check_dask
 
@@ -67,4 +66,5 @@ def serve(
     from cohelix import web
     from cohelix.node.app import create_app
 
-    web.serve(partial(create_app, folder, dask=dask), host, port, tls=web.Tls(*pair) if pair else None, workers=workers)
+    tls = web.chosen_tls(folder, settings, certificate, key)
+    web.serve(partial(create_app, folder, dask=dask), host, port, tls=tls, workers=workers)

@@ -17,14 +17,3 @@ CertificateKey = Annotated[
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that answer; they share the mapped data.")]
 Json = Annotated[bool, typer.Option("--json", help="Taken as every command takes it; the ready line stays.")]
-
-
-def certificate_pair(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
-    """Both files, or None for plain HTTP; `BadUsage` where one is given without the other."""
-    from cohelix.core.errors import BadUsage
-
-    if certificate and key:
-        return certificate, key
-    if certificate or key:
-        raise BadUsage("give --tls-certificate and --tls-key together")
-    return None

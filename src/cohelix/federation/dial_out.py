@@ -24,7 +24,7 @@ from cohelix.core.errors import CohelixError, NotAuthentic, Unreachable
 from cohelix.federation.door import Door, Reply
 from cohelix.federation.polling import HANDED_BYTES_MAX, POLL_SECONDS_MAX, Task, pack_brought, unpack_tasks
 from cohelix.federation.signing import PublicKey, check_answer, sign_request, signature_of
-from cohelix.federation.transport import PATH, RUN_BYTES_MAX
+from cohelix.federation.transport import PATH, RUN_BYTES_MAX, TlsContexts, fixed_tls
 from cohelix.wire.federation import PinnedHub, PollTasks
 from cohelix.wire.packed import MEDIA_TYPE as PACKED
 
@@ -44,8 +44,9 @@ class DialOut:
     Of several processes that serve one folder, one asks: whoever holds the lock on `dial-out.lock`.
     """
 
-    def __init__(self, folder: Path, door: Door, *, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path, door: Door, *, tls: TlsContexts | None = None, clock: Clock | None = None) -> None:
         self._folder = folder
+        self._tls = tls or fixed_tls()
         self._door = door
         self._clock = clock or SystemClock()
         self._poller = secrets.token_urlsafe(12)
@@ -67,20 +68,23 @@ class DialOut:
                 if _locked(lock.fileno()):
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
-            verify = ssl.create_default_context()
             try:
-                async with httpx.AsyncClient(
-                    verify=verify, trust_env=False, follow_redirects=False, timeout=_TIMEOUT, limits=httpx.Limits()
-                ) as client:
-                    await self._loop(client)
+                while True:  # once more with each renewed certificate
+                    context = self._tls()
+                    async with httpx.AsyncClient(
+                        verify=context, trust_env=False, follow_redirects=False, timeout=_TIMEOUT, limits=httpx.Limits()
+                    ) as client:
+                        await self._loop(client, context)
+                        await asyncio.gather(*self._answering, return_exceptions=True)
             finally:
                 for one in self._answering:
                     one.cancel()
 
-    async def _loop(self, client: httpx.AsyncClient) -> None:
+    async def _loop(self, client: httpx.AsyncClient, context: ssl.SSLContext) -> None:
+        """Ask and answer until another TLS context is to be used."""
         received: tuple[str, ...] = ()
         pause = _PAUSE_SECONDS[0]
-        while True:
+        while self._tls() is context:
             hub = self._pinned()
             if hub is None:
                 await asyncio.sleep(_LOOK_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotAuthentic, NotPermitted, Unreachable
 from cohelix.federation.registry import JoinToken
 from cohelix.federation.signing import Identity, PublicKey, check_answer, sign_request, signature_of
-from cohelix.federation.transport import PATH, address_of, checked_address
+from cohelix.federation.transport import PATH, address_of, checked_address, fixed_tls
 from cohelix.wire.federation import JoinConfirmed, JoinRequest, PinnedHub
 
 _PINNED = "hub.json"
@@ -21,8 +22,20 @@ _SECONDS = 20.0
 _ANSWER_BYTES_MAX = 256 * 1024
 
 
-def join(identity: Identity, token: JoinToken, request: JoinRequest, *, clock: Clock | None = None) -> PinnedHub:
+def join(
+    identity: Identity,
+    token: JoinToken,
+    request: JoinRequest,
+    *,
+    tls: ssl.SSLContext | None = None,
+    clock: Clock | None = None,
+) -> PinnedHub:
     """Put a join request to the token's hub and return what the node is to pin.
+
+    Parameters
+    ----------
+    tls
+        Whom the connection trusts; those whom the system trusts where nothing is given.
 
     Raises
     ------
@@ -39,7 +52,7 @@ def join(identity: Identity, token: JoinToken, request: JoinRequest, *, clock: C
     url = f"{checked_address(token.hub_url, private_addresses=True)}{PATH}/join"
     body = request.model_dump_json().encode()
     headers = sign_request(identity, method="POST", url=url, body=body, clock=clock)
-    answer = _post(url, body, headers)
+    answer = post_to_hub(url, body, headers, tls=tls)
     if answer.status_code in (400, 401, 403, 404, 409):
         raise _refusal(answer)
     if answer.status_code != 200:
@@ -89,10 +102,11 @@ def read_pinned(folder: Path) -> PinnedHub | None:
         raise Damaged(f"{path} does not name a hub and its key") from error
 
 
-def _post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+def post_to_hub(url: str, body: bytes, headers: dict[str, str], *, tls: ssl.SSLContext | None) -> httpx.Response:
+    """Put one signed message to the hub; its answer is yet to be checked. `Unreachable` where there is none."""
     try:
         with (
-            httpx.Client(trust_env=False, follow_redirects=False, timeout=_SECONDS) as client,
+            httpx.Client(verify=tls or fixed_tls()(), trust_env=False, follow_redirects=False, timeout=_SECONDS) as client,
             client.stream("POST", url, content=body, headers=headers) as answer,
         ):
             content = b""

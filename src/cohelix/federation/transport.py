@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 import typing
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,6 +47,17 @@ _PIECES_FREE, _PIECE_BYTES_MIN = 1024, 64
 _IDLE_SECONDS = 30.0
 _CONNECTIONS_PER_MEMBER = 32
 _LOOKUP_SECONDS = 60.0
+
+
+TlsContexts = Callable[[], ssl.SSLContext]
+"""Gives the TLS context of the next connection to a member: whom it trusts, and the certificate that it shows."""
+
+
+def fixed_tls() -> TlsContexts:
+    """TLS 1.3 to servers whose certificates the system's authorities signed."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return lambda: context
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class HttpTransport:
 
     No redirects, no proxies, no environment; header and body sizes are capped; where `private_addresses` is False a
     member's name must not resolve to a private, loopback or link-local address (threat T11), and the connection goes
-    to the very address that was checked.
+    to the very address that was checked. `tls` says whom connections trust and what certificate they show.
     """
 
     def __init__(
@@ -101,13 +112,14 @@ class HttpTransport:
         identity: Identity,
         *,
         private_addresses: bool,
+        tls: TlsContexts | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._identity = identity
         self._clock = clock or SystemClock()
         self._backend = _GuardedBackend(private_addresses)
-        self._tls = ssl.create_default_context()
-        self._pools: dict[tuple[str, str], httpcore.AsyncConnectionPool] = {}
+        self._tls = tls or fixed_tls()
+        self._pools: dict[tuple[str, str, int], httpcore.AsyncConnectionPool] = {}
 
     async def ask(self, member: Member, question: str, body: bytes) -> Arrival:
         arrival = await self._ask_once(member, question, body)
@@ -146,10 +158,11 @@ class HttpTransport:
         return checked_arrival(member, response.status, fields, content, to=signature_of(signed), clock=self._clock)
 
     def _pool(self, member: Member) -> httpcore.AsyncConnectionPool:
-        name = (member.id, member.url)
+        context = self._tls()
+        name = (member.id, member.url, id(context))  # of a renewed context with its new certificates new connections
         if name not in self._pools:
             self._pools[name] = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls,
+                ssl_context=context,
                 max_connections=_CONNECTIONS_PER_MEMBER,
                 max_keepalive_connections=_CONNECTIONS_PER_MEMBER // 2,
                 keepalive_expiry=_IDLE_SECONDS,

@@ -27,7 +27,7 @@ from cohelix.hub.network import network_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, read_settings
 from cohelix.portal import pages
-from cohelix.web import install
+from cohelix.web import install, member_roads
 
 
 def create_app(folder: Path) -> FastAPI:
@@ -36,7 +36,9 @@ def create_app(folder: Path) -> FastAPI:
     identity = load_identity(folder)
     registry = Registry(folder)
     polled = PollingTransport(identity, poll_seconds=settings.poll_seconds)
-    transport = Roads(HttpTransport(identity, private_addresses=settings.private_addresses), polled)
+    roads = member_roads(folder, settings)
+    dialled = HttpTransport(identity, private_addresses=settings.private_addresses, tls=roads.context)
+    transport = Roads(dialled, polled)
     federation = Federation(registry, transport, deadline_seconds=settings.deadline_seconds)
     runs = Runs(
         folder,
@@ -57,7 +59,13 @@ def create_app(folder: Path) -> FastAPI:
         await federation.close()
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    install(app, service="hub", large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX}, patient=(f"{PATH}/tasks",))
+    install(
+        app,
+        service="hub",
+        large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX},
+        patient=(f"{PATH}/tasks",),
+        members_only=(PATH,) if settings.tls_mutual else (),
+    )
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )

@@ -47,6 +47,12 @@ class HubSettings(BaseModel):
         an address of its own starts with true.
     database
         Where runs are kept: `postgresql+psycopg://USER@HOST/NAME`; empty for a SQLite file in the hub's folder.
+    tls_certificate, tls_key
+        PEM files: with them the hub serves TLS 1.3, and shows the certificate where a node asks for one.
+    tls_ca
+        PEM file of the only authority that is trusted for members' certificates; the system's where nothing is given.
+    tls_mutual
+        Whether members must show a certificate of `tls_ca` to join and to fetch their questions.
     runs_at_once, runs_waiting
         Analyses that are driven at the same time, and that are under way at most, those that wait included.
     run_deadline_seconds
@@ -66,6 +72,10 @@ class HubSettings(BaseModel):
     poll_seconds: float = Field(default=POLL_SECONDS, ge=1, le=POLL_SECONDS_MAX)
     private_addresses: bool = False
     database: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_mutual: bool = False
     runs_at_once: int = Field(default=2, ge=1, le=64)
     runs_waiting: int = Field(default=100, ge=1, le=10_000)
     run_deadline_seconds: float = Field(default=86_400.0, gt=0)

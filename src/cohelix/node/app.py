@@ -53,6 +53,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     bank = Bank.open(folder, settings.node)
     door = Door(folder)
     runs = _run_doors(folder, settings, door, dask)
+    roads = web.member_roads(folder, settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +61,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         warm()
         scrubber = Scrubber(bank, folder)
         scrubber.start()
-        async with DialOut(folder, door).running(), runs.serving():
+        async with DialOut(folder, door, tls=roads.context).running(), runs.serving():
             yield
         scrubber.stop()
 
@@ -77,6 +78,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         ready=lambda: _missing(bank),
         figures=lambda: _figures(bank),
         large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
+        members_only=(PATH,) if settings.tls_mutual else (),
     )
     beacon = Beacon(bank, _about(settings), folder / "cohorts")
     open_doors(

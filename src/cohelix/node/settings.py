@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE: Final = "node.toml"
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
-_VARIABLES: Final = {"url": "COHELIX_NODE_URL", "environment": "COHELIX_ENVIRONMENT", "database": "COHELIX_NODE_DATABASE"}
+_VARIABLES: Final = {
+    "url": "COHELIX_NODE_URL",
+    "environment": "COHELIX_ENVIRONMENT",
+    "database": "COHELIX_NODE_DATABASE",
+    "tls_certificate": "COHELIX_NODE_TLS_CERTIFICATE",
+    "tls_key": "COHELIX_NODE_TLS_KEY",
+    "tls_ca": "COHELIX_NODE_TLS_CA",
+    "tls_mutual": "COHELIX_NODE_TLS_MUTUAL",
+}
 
 
 class PeerSettings(BaseModel):
@@ -62,6 +70,12 @@ class NodeSettings(BaseModel):
     database
         Where runs and the ledger are kept: a file, or the address of a PostgreSQL (`COHELIX_NODE_DATABASE`);
         `node.sqlite` in the folder where nothing is given.
+    tls_certificate, tls_key
+        PEM files: with them the node serves TLS 1.3, and shows the certificate where a hub asks for one.
+    tls_ca
+        PEM file of the only authority that is trusted for the hub's certificate; the system's where nothing is given.
+    tls_mutual
+        Whether the hub must show a certificate of `tls_ca`.
     aggregator
         Whether this node adds up shares of others (rule 10 of the interface).
     analysis
@@ -81,6 +95,10 @@ class NodeSettings(BaseModel):
     organisation: str | None = None
     organisation_url: str | None = None
     database: str | None = None
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_mutual: bool = False
     aggregator: bool = False
     analysis: AnalysisPolicy = AnalysisPolicy()
     peers: tuple[PeerSettings, ...] = ()

@@ -1,7 +1,19 @@
 """What every endpoint shares: problem documents, request ids, logs, metrics, limits, and the server itself."""
 
 from cohelix.web.labels import name_route, request_id
-from cohelix.web.service import ServiceKind, Tls, install, serve
+from cohelix.web.service import ServiceKind, install, serve
 from cohelix.web.telemetry import configure_logs
+from cohelix.web.tls import MemberRoads, Tls, chosen_tls, member_roads
 
-__all__ = ["ServiceKind", "Tls", "configure_logs", "install", "name_route", "request_id", "serve"]
+__all__ = [
+    "MemberRoads",
+    "ServiceKind",
+    "Tls",
+    "chosen_tls",
+    "configure_logs",
+    "install",
+    "member_roads",
+    "name_route",
+    "request_id",
+    "serve",
+]

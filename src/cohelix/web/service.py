@@ -6,14 +6,14 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,6 +26,7 @@ from uvicorn.supervisors import Multiprocess
 from cohelix.core.errors import BadUsage, Conflict
 from cohelix.web.problem import install_problems
 from cohelix.web.telemetry import SHARED_FIGURES_VARIABLE, Meters, Telemetry, configure_logs
+from cohelix.web.tls import CertifiedProtocol, MembersOnly, Tls, server_context
 
 ServiceKind = Literal["node", "hub"]
 # Connections that still answer when the server is told to stop get this long.
@@ -37,13 +38,6 @@ START_SECONDS: Final = 120
 _SWITCH_SECONDS: Final = 0.001
 
 
-class Tls(NamedTuple):
-    """Certificate chain and private key of a server, PEM files."""
-
-    certificate: Path
-    key: Path
-
-
 def install(
     app: FastAPI,
     *,
@@ -52,6 +46,7 @@ def install(
     figures: Callable[[], Mapping[str, float]] | None = None,
     large_bodies: Mapping[str, int] | None = None,
     patient: Collection[str] = (),
+    members_only: Collection[str] = (),
 ) -> None:
     """Give an app what every server of the house has.
 
@@ -69,6 +64,8 @@ def install(
         that read a body only after they know its sender.
     patient
         Addresses whose requests wait for something to happen: they take nobody's place among those that are worked on.
+    members_only
+        What addresses begin with that are answered only on connections with a member's certificate (`Tls.mutual`).
     """
     configure_logs()
     meters = Meters(service)
@@ -92,6 +89,8 @@ def install(
     app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
     for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         app.add_route(path, answer, methods=["HEAD"], include_in_schema=False)  # what load balancers ask with
+    if members_only:
+        app.add_middleware(MembersOnly, prefixes=members_only)
     app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies, patient=patient)
 
 
@@ -114,8 +113,10 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | N
     Conflict
         If the address is taken.
     BadUsage
-        If the address is none of this machine.
+        If the address is none of this machine, or the files are no certificate and its key.
     """
+    if tls:
+        server_context(tls)  # files that are no certificate are told before anything is opened
     with closing(_listen(host, port)) as listener:
         shown = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
@@ -134,7 +135,7 @@ def _config(app: Callable[..., Any], tls: Tls | None) -> uvicorn.Config:
         app,
         factory=isinstance(app, _Maker),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=CertifiedProtocol if tls and tls.mutual else "httptools",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -142,9 +143,18 @@ def _config(app: Callable[..., Any], tls: Tls | None) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=65,
-        ssl_certfile=str(tls.certificate) if tls else None,
-        ssl_keyfile=str(tls.key) if tls else None,
+        ssl_context_factory=_Contexts(tls) if tls else None,
     )
+
+
+@dataclass(frozen=True)
+class _Contexts:
+    """Makes a process's TLS context; unlike a function within a function it can be handed to worker processes."""
+
+    tls: Tls
+
+    def __call__(self, _config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return server_context(self.tls)
 
 
 @dataclass(frozen=True)

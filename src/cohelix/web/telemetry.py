@@ -44,6 +44,8 @@ _HEADERS: Final = (
     ("Cache-Control", "no-store"),
 )
 _RAW_HEADERS: Final = tuple((name.lower().encode(), value.encode()) for name, value in _HEADERS)
+# RFC 6797: a browser that was here over TLS does not come back without it, for a year.
+_RAW_SECURE_HEADERS: Final = (*_RAW_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -173,6 +175,7 @@ class _Exchange:
         self._bytes_in = 0
         self._bytes_max = bytes_max
         self._too_long = _announced_length(scope) > bytes_max
+        self._raw_headers = _RAW_SECURE_HEADERS if scope.get("scheme") == "https" else _RAW_HEADERS
 
     async def receive(self) -> Message:
         """The next part of the body; whoever reads a body meets the limit, announced or not."""
@@ -193,7 +196,7 @@ class _Exchange:
             message["headers"] = [
                 *headers,
                 (b"x-request-id", self._id.encode()),
-                *(pair for pair in _RAW_HEADERS if pair[0] not in present),
+                *(pair for pair in self._raw_headers if pair[0] not in present),
                 *([(b"connection", b"close")] if self._too_long else []),
             ]
         await self._send(message)
