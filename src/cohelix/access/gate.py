@@ -1,0 +1,238 @@
+"""The only door to a node's data: identity in, decisions out, and the entry in the log before an answer leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from cohelix.access.actor import ANONYMOUS, Actor
+from cohelix.access.policy import (
+    ANONYMOUS_POWER_MAX,
+    NO_REVOCATIONS,
+    Decision,
+    Disclosure,
+    Purpose,
+    Revocations,
+    Terms,
+    decide,
+)
+from cohelix.audit.events import Decided, Event, Keyed, Person, QuestionAnswered, size_class
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import CohelixError
+
+Way = Literal["direct", "hub"]
+Kind = Literal["frequency", "region", "datasets", "beacon", "cohort-count", "records", "analysis"]
+
+
+class Recording(Protocol):
+    """What the gate needs of the audit log (`audit.log.AuditLog`)."""
+
+    def record(self, event: Event, *, by: Person | str | None = None, wait: bool = False) -> None:
+        """Write an event down; with `wait`, return once it is on disk, or raise `AuditUnavailable`."""
+
+    def keyed(self, text: str) -> Keyed:
+        """A keyed hash of something that the log may not tell."""
+
+
+Verifying = Callable[[str, datetime], Actor]
+"""Makes of a passport for this node the actor that it proves; raises `NotPermitted` with the reason."""
+
+
+def nobody_trusted(_dataset: str) -> frozenset[str]:
+    """The authorities of a node that trusts none."""
+    return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a node's settings say about access, the same for all questions until they change.
+
+    Attributes
+    ----------
+    hub_url
+        As the hub calls itself, which visas name; empty where the node is in no federation.
+    anonymous_power_max
+        The membership power up to which somebody unknown may ask a floored dataset of variants.
+    authorities
+        Which issuers of visas decide about a dataset (its federation id).
+    projects
+        Projects whose analyses the data holder has allowed.
+    """
+
+    hub_url: str = ""
+    anonymous_power_max: float = ANONYMOUS_POWER_MAX
+    authorities: Callable[[str], frozenset[str]] = nobody_trusted
+    projects: frozenset[str] = frozenset()
+
+    def terms(self, dataset: str, disclosure: Disclosure, membership_power: float | None) -> Terms:
+        """A dataset's terms at this node."""
+        return Terms(
+            dataset=dataset,
+            disclosure=disclosure,
+            membership_power=membership_power,
+            anonymous_power_max=self.anonymous_power_max,
+            visa_value=visa_value(self.hub_url, dataset),
+            authorities=self.authorities(dataset),
+            projects=self.projects,
+        )
+
+
+NO_CONDITIONS: Final = Conditions()
+
+
+def visa_value(hub_url: str, dataset: str) -> str:
+    """What a visa for a dataset says (rule 6 of the interface); empty where there is no hub."""
+    return f"{hub_url.rstrip('/')}/datasets/{dataset}" if hub_url else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, why, and by which way.
+
+    Attributes
+    ----------
+    actor
+        The person, as far as documents prove it.
+    purpose
+        What for.
+    way
+        `direct`, or `hub` where the hub asks on the person's behalf.
+    refused_passport
+        Why a passport that came with the question was refused: it is answered as somebody unknown, and says so.
+    """
+
+    actor: Actor = ANONYMOUS
+    purpose: Purpose = field(default_factory=Purpose)
+    way: Way = "direct"
+    refused_passport: str = ""
+
+
+class Asking:
+    """One question of one person: the decision about each dataset, and what is written down of them.
+
+    Not for several threads at once. Decisions are made when a dataset is come to, once for each.
+    """
+
+    def __init__(self, gate: Gate, kind: Kind, asker: Asker, now: datetime) -> None:
+        self._gate, self._kind, self._now = gate, kind, now
+        self.asker = asker
+        self._decisions: dict[tuple[str, Disclosure, float | None], Decision] = {}
+
+    def decision(self, dataset: str, disclosure: Disclosure, membership_power: float | None) -> Decision:
+        """What a dataset tells this person."""
+        key = dataset, disclosure, membership_power
+        found = self._decisions.get(key)
+        if found is None:
+            found = self._decisions[key] = self._gate.decide(self.asker, dataset, disclosure, membership_power, self._now)
+        return found
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions so far, in the order in which datasets were come to."""
+        return tuple(self._decisions.values())
+
+    def leave(self, asked: str, sizes: Mapping[str, int] | None = None) -> None:
+        """Write the question down; blocks until that is on disk where the answer rests on who asks.
+
+        Parameters
+        ----------
+        asked
+            What was asked for, of which the log keeps a keyed hash.
+        sizes
+            How many items each dataset's answer has; of those that are not named the size is withheld.
+
+        Raises
+        ------
+        AuditUnavailable
+            If it must be written down and cannot be: the answer may not leave.
+        """
+        self._gate.record(self._kind, self.asker, self.decisions, asked, sizes or {})
+
+
+class Gate:
+    """The only door: makes of a passport an actor, decides for each dataset, and writes down what leaves.
+
+    Parameters
+    ----------
+    conditions
+        What the node's settings say now.
+    verify
+        Verifies a passport for this node; None where the node trusts no issuer, and every passport is refused.
+    revocations
+        What is known of revoked visas now.
+    log
+        The audit log; None where nothing is written down (tests of other things).
+    """
+
+    def __init__(
+        self,
+        conditions: Callable[[], Conditions] = lambda: NO_CONDITIONS,
+        *,
+        verify: Verifying | None = None,
+        revocations: Callable[[], Revocations] = lambda: NO_REVOCATIONS,
+        log: Recording | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._conditions, self._verify, self._revocations, self._log = conditions, verify, revocations, log
+        self._clock = clock or SystemClock()
+
+    def asker(self, passport: str | None = None, purpose: Purpose | None = None, *, way: Way = "direct") -> Asker:
+        """Who asks; somebody whose passport does not hold is unknown, and learns why at each dataset that is not open."""
+        purpose = purpose or Purpose()
+        if not passport:
+            return Asker(ANONYMOUS, purpose, way)
+        if self._verify is None:
+            return Asker(ANONYMOUS, purpose, way, "this node trusts no issuer of passports")
+        try:
+            return Asker(self._verify(passport, self._clock.now()), purpose, way)
+        except CohelixError as error:
+            if error.status >= 500:
+                raise
+            return Asker(ANONYMOUS, purpose, way, error.detail)
+
+    def asking(self, kind: Kind, asker: Asker | None = None) -> Asking:
+        """One question."""
+        return Asking(self, kind, asker or Asker(), self._clock.now())
+
+    def decide(
+        self, asker: Asker, dataset: str, disclosure: Disclosure, membership_power: float | None, now: datetime
+    ) -> Decision:
+        """What a dataset tells somebody at a moment."""
+        return decide(
+            asker.actor,
+            self._conditions().terms(dataset, disclosure, membership_power),
+            asker.purpose,
+            now,
+            revocations=self._revocations() if asker.actor.visas else NO_REVOCATIONS,
+            refused_passport=asker.refused_passport,
+        )
+
+    def record(self, kind: Kind, asker: Asker, decisions: tuple[Decision, ...], asked: str, sizes: Mapping[str, int]) -> None:
+        """Write a question down, and wait for it where an answer rests on who asks."""
+        if self._log is None:
+            return
+        actor = asker.actor
+        event = QuestionAnswered(
+            kind=kind,
+            way=asker.way,
+            asked=self._log.keyed(asked),
+            purpose=asker.purpose.statement,
+            datasets=tuple(_decided(one, sizes.get(one.dataset)) for one in decisions),
+        )
+        by = Person(actor.subject, actor.issuer) if actor.known else None
+        self._log.record(event, by=by, wait=any(one.tier != "public" for one in decisions))
+
+
+def _decided(decision: Decision, size: int | None) -> Decided:
+    refused = decision.genomic == decision.people == "refused"
+    return Decided(
+        dataset=decision.dataset,
+        outcome="refused" if refused else "answered",
+        tier=decision.tier,
+        reason=decision.reasons[0].slug if decision.reasons else "",
+        granularity=decision.granularity,
+        visas=decision.visas,
+        size="withheld" if size is None else size_class(size),
+    )
