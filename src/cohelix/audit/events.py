@@ -91,6 +91,14 @@ class LogLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServerStarted(Event):
+    """A process of the server began to answer."""
+
+    tag = "server:started"
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogRead(Event):
     """Somebody read entries of this log: which part, and how many."""
 

@@ -14,6 +14,7 @@ from cohelix import __version__
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.db import open_database
+from cohelix.federation.audit_log import open_log
 from cohelix.federation.polling import PollingTransport, Roads
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
@@ -35,6 +36,7 @@ def create_app(folder: Path) -> FastAPI:
     settings = read_settings(folder)
     identity = load_identity(folder)
     registry = Registry(folder)
+    log = open_log(folder, "hub", settings.database)
     polled = PollingTransport(identity, poll_seconds=settings.poll_seconds)
     roads = member_roads(folder, settings)
     dialled = HttpTransport(identity, private_addresses=settings.private_addresses, tls=roads.context)
@@ -53,10 +55,12 @@ def create_app(folder: Path) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for assembly in Assembly:  # gene tables are read before the first question, not by it
             await anyio.to_thread.run_sync(find_gene, "", assembly)
+        log.begin()
         await runs.start()
         yield
         await runs.close()
         await federation.close()
+        await anyio.to_thread.run_sync(log.close)
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(

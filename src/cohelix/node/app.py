@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from sqlalchemy.engine import Engine
@@ -22,6 +23,7 @@ from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.db import open_database
 from cohelix.disclosure.ledger import Ledger, ledger_key
+from cohelix.federation.audit_log import open_log
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
 from cohelix.federation.node_runs import NodeRuns
@@ -52,6 +54,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     settings = read_settings(folder)
     bank = Bank.open(folder, settings.node)
     door = Door(folder)
+    log = open_log(folder, f"node/{settings.id}", database_of(folder, settings))
     runs = _run_doors(folder, settings, door, dask)
     roads = web.member_roads(folder, settings)
 
@@ -61,9 +64,11 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         warm()
         scrubber = Scrubber(bank, folder)
         scrubber.start()
+        log.begin()
         async with DialOut(folder, door, tls=roads.context).running(), runs.serving():
             yield
         scrubber.stop()
+        await anyio.to_thread.run_sync(log.close)
 
     app = FastAPI(
         title=f"Cohelix node {settings.id}",
