@@ -216,3 +216,86 @@ AUDIT_COSIGNATURES = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("note", sa.Text, nullable=False),  # the checkpoint, with this witness's line
 )
+
+# What people do in the federation, as an operator has said (`access/roles.py`).
+ROLES = sa.Table(
+    "roles",
+    METADATA,
+    sa.Column("issuer", sa.String(500), primary_key=True),
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("role", sa.String(40), primary_key=True),
+    sa.Column("granted_at", sa.String(40), nullable=False),
+)
+
+# Sessions of browsers (`access/sessions.py`); times are seconds since 1970. The cookie's value is not in the database:
+# only its hash, and the session's content sealed with a key that is made of it.
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("handle", sa.String(40), nullable=False, unique=True),
+    sa.Column("realm", sa.String(20), nullable=False),
+    sa.Column("issuer", sa.String(500), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+    sa.Index("ix_sessions_person", "realm", "issuer", "subject"),
+)
+
+# Secrets that are used once: values of `state` of a login, proofs of possession (`access/sessions.py: Once`).
+USED_ONCE = sa.Table(
+    "used_once",
+    METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+)
+
+# Failures that are counted, so that nobody can try for long (`access/accounts.py: Throttle`).
+THROTTLES = sa.Table(
+    "throttles",
+    METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False),
+)
+
+# The embedded issuer: accounts, clients, and what it has given out, by the hashes of codes and tokens.
+BROKER_ACCOUNTS = sa.Table(
+    "broker_accounts",
+    METADATA,
+    sa.Column("subject", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("shown", sa.String(200), nullable=False),
+    sa.Column("password", sa.String(200), nullable=False),
+    sa.Column("temporary", sa.Boolean, nullable=False),
+    sa.Column("researcher_since", sa.BigInteger),
+    sa.Column("accepted_at", sa.BigInteger),
+    sa.Column("closed", sa.Boolean, nullable=False),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+)
+
+BROKER_CLIENTS = sa.Table(
+    "broker_clients",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("secret", sa.String(64)),  # its hash; none for a program on a person's own machine
+    sa.Column("audience", sa.String(500), nullable=False),
+    sa.Column("redirects", sa.JSON, nullable=False),
+)
+
+BROKER_GRANTS = sa.Table(
+    "broker_grants",
+    METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(10), nullable=False),  # code, device, refresh
+    sa.Column("family", sa.String(40), nullable=False, index=True),  # one login, and all that came of it
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("user_code", sa.String(64), unique=True),
+    sa.Column("client", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(40), nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("polled_at", sa.BigInteger, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+)
