@@ -1,63 +1,48 @@
-"""`Bank`: all datasets of a node, as the public may ask them, and the node's own sums in which each person counts once."""
+"""`Bank`: all datasets of a node, opened, taken over when others are published, and asked by whoever a decision is about."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-
-from cohelix.bank.answers import PeopleCount
-from cohelix.bank.cases import NOT_COUNTED
-from cohelix.bank.cohort_count import cohort_mask
+from cohelix.access.policy import Decision
+from cohelix.bank.answering import Answers, Opened
+from cohelix.bank.levels import Charge
 from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, published
-from cohelix.bank.questions import Groups, PeopleQuery, VariantQuery
-from cohelix.bank.rows import ALL, counts_document
 from cohelix.bank.version import OpenVersion
-from cohelix.bank.view import NO_GROUPS, DatasetView, variant_frequency, without_alt
-from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.bank.view import DatasetView
 from cohelix.core.errors import Damaged, NotFound
-from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region
-from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
-from cohelix.core.variant import VariantKey
-from cohelix.disclosure.rules import AN, tell_parts
-from cohelix.genotypes import Cohort
-from cohelix.wire.dataset import DatasetRecord
-from cohelix.wire.expression import Expression
-from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
+from cohelix.core.ids import DatasetId, NodeId
+from cohelix.wire.dataset import Disclosure
 
-T = TypeVar("T")
-DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
+Deciding = Callable[[str, Disclosure, float | None], Decision]
+"""Decides what a dataset tells somebody: by its federation id, its declared disclosure and its membership power."""
+Charging = Callable[[Decision], Charge | None]
+"""Whom a decision has told of the rows whose counts leave."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What is published now, taken over in one step; `damaged` says of the datasets that cannot be opened what is wrong."""
+class Bank(Answers):
+    """A node's datasets. Asked itself, it tells what anybody may know; `under` asks for somebody. Safe for many threads.
 
-    marks: dict[DatasetId, tuple[int, int]]
-    versions: dict[DatasetId, OpenVersion]
-    damaged: dict[DatasetId, str]
-    views: dict[DatasetId, DatasetView]
-    register: Register
-    shared: dict[tuple[DatasetId, ...], dict[DatasetId, tuple[Cohort, Cohort] | None]]
+    Parameters
+    ----------
+    public
+        Decides what everybody may know; None for whoever holds the folder, to whom each dataset answers by its declared
+        disclosure alone.
+    """
 
-
-class Bank:
-    """A node's datasets. Answers are what anybody may know; safe for many threads."""
-
-    def __init__(self, folder: Path, node: NodeId) -> None:
-        self._folder, self._node = folder, node
+    def __init__(self, folder: Path, node: NodeId, public: Deciding | None = None) -> None:
+        self._folder, self._node, self._public = folder, node, public
         self._lock = threading.Lock()
-        self._opened = _Opened({}, {}, {}, {}, Register({}), {})
+        self._opened = Opened({}, {}, {}, {}, Register({}), {})
 
     @classmethod
-    def open(cls, folder: Path, node: NodeId) -> Bank:
+    def open(cls, folder: Path, node: NodeId, public: Deciding | None = None) -> Bank:
         """The bank in a node's folder, with what is published now; `damaged` names what could not be opened."""
-        bank = cls(folder, node)
+        bank = cls(folder, node, public)
         bank.refresh()
         return bank
 
@@ -67,7 +52,7 @@ class Bank:
 
     @property
     def standing(self) -> object:
-        """What answers come from now: the same object for as long as no answer can have changed."""
+        """What answers come from now: the same object for as long as no public answer can have changed."""
         return self._opened
 
     def refresh(self) -> None:
@@ -97,14 +82,10 @@ class Bank:
                         damaged[dataset] = str(error)
             register = Register({dataset: (version.people, version.call_sets) for dataset, version in versions.items()})
             views = {
-                dataset: before.views[dataset] if version is before.versions.get(dataset) else DatasetView(version, self._node)
+                dataset: before.views[dataset] if version is before.versions.get(dataset) else self._viewed(version)
                 for dataset, version in versions.items()
             }
-            self._opened = _Opened(marks, versions, damaged, views, register, {})
-
-    def damaged(self) -> dict[DatasetId, str]:
-        """The datasets that are published and cannot be opened, each with what is wrong, for the operator."""
-        return dict(self._opened.damaged)
+            self._opened = Opened(marks, versions, damaged, views, register, {})
 
     def stored(self) -> tuple[OpenVersion, ...]:
         """The versions that answers come from, for whoever watches over their files."""
@@ -130,209 +111,60 @@ class Bank:
             views = {name: view for name, view in before.views.items() if name != dataset}
             register = Register({name: (version.people, version.call_sets) for name, version in versions.items()})
             damaged = {**before.damaged, dataset: error.detail}
-            self._opened = _Opened(before.marks, versions, damaged, views, register, {})
+            self._opened = Opened(before.marks, versions, damaged, views, register, {})
         return True
 
-    def _undamaged(self, answer: Callable[[], T]) -> T:
-        """An answer; a dataset that turns out to be damaged meanwhile is set aside, and the question put once more."""
-        while True:
-            try:
-                return answer()
-            except Damaged as error:
-                if not self.note_damage(error):
-                    raise
+    def under(self, deciding: Deciding, charging: Charging | None = None) -> Answers:
+        """The datasets as somebody may ask them; for one question, by one thread.
 
-    def datasets(self) -> tuple[DatasetRecord, ...]:
-        """The records of all datasets, by id."""
-        return tuple(view.record for view in self._opened.views.values())
-
-    def view(self, dataset: DatasetId) -> DatasetView:
-        """One dataset; raises `NotFound` where the node has none of that id."""
-        try:
-            return self._opened.views[dataset]
-        except KeyError:
-            raise NotFound(f"the node has no dataset {dataset}") from None
-
-    def frequency(self, key: VariantKey, assembly: Assembly, groups: Groups = NO_GROUPS) -> NodeFrequency:
-        """Every dataset's counts of an allele, and their sum over the node's people."""
-        return self._undamaged(lambda: self._frequency(key, assembly, groups))
-
-    def _frequency(self, key: VariantKey, assembly: Assembly, groups: Groups) -> NodeFrequency:
-        opened = self._opened
-        answers = {dataset: view.frequency(key, groups, assembly=assembly) for dataset, view in opened.views.items()}
-        silent = tuple(
-            DatasetFrequency(id=federation_dataset_id(self._node, dataset), status="not_assessed", reason=DAMAGED)
-            for dataset in opened.damaged
-        )
-        pooled = self._pooled(opened, key, answers)
-        return NodeFrequency(node=self._node, datasets=(*answers.values(), *silent), pooled=pooled)
-
-    def region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None = None) -> NodeRegion:
-        """The first `limit` variants after `after` that overlap a region and may be told, in each dataset that has them."""
-        return self._undamaged(lambda: self._region(region, assembly, limit=limit, after=after))
-
-    def _region(self, region: Region, assembly: Assembly, *, limit: int, after: VariantKey | None) -> NodeRegion:
-        pages = {
-            view.record.id: view.variants(
-                VariantQuery(region.contig, overlaps=region), limit=limit + 1, after=after, assembly=assembly
-            )
-            for view in self._opened.views.values()
-            if view.record.content not in NOT_COUNTED
-        }
-        keys = sorted({found.key for page in pages.values() for found in page.items})
-        given = set(keys[:limit])
-        return NodeRegion(
-            node=self._node,
-            datasets=tuple(
-                DatasetRegion(
-                    id=dataset,
-                    status=page.status,
-                    reason=page.reason,
-                    variants=tuple(variant_frequency(found) for found in page.items if found.key in given),
-                )
-                for dataset, page in pages.items()
-            )
-            + tuple(
-                DatasetRegion(id=view.record.id, status="not_assessed", reason=NOT_COUNTED[view.record.content])
-                for view in self._opened.views.values()
-                if view.record.content in NOT_COUNTED
-            )
-            + tuple(
-                DatasetRegion(id=federation_dataset_id(self._node, dataset), status="not_assessed", reason=DAMAGED)
-                for dataset in self._opened.damaged
-            ),
-            more=len(keys) > limit,
-        )
+        Parameters
+        ----------
+        deciding
+            Asked of each dataset that answers, of the version that answers.
+        charging
+            Given the decision of each dataset, whom to tell of the rows whose counts leave; None where nobody is told.
+        """
+        return _Under(self, deciding, charging)
 
     @property
     def node(self) -> NodeId:
-        """Whose datasets these are."""
         return self._node
 
-    def views(self) -> tuple[DatasetView, ...]:
-        """All datasets that can be asked, by id."""
-        return tuple(self._opened.views.values())
+    def _now(self) -> Opened:
+        return self._opened
 
-    def count_people(self, queries: Mapping[DatasetId, PeopleQuery]) -> PeopleCount:
-        """How many of the node's people meet the question, put in each dataset's own terms; each person counts once.
+    def _viewed(self, version: OpenVersion) -> DatasetView:
+        view = DatasetView(version, self._node)
+        return view if self._public is None else view.under(decided(view, self._public))
 
-        People of open datasets are counted together. A floored dataset adds its own told number where it shares nobody
-        with those counted before it, and is left out where it does.
-        """
-        opened = self._opened
-        answers = {dataset: self.view(dataset).count_people(query) for dataset, query in queries.items()}
-        return self._counted(opened, answers, lambda name: opened.views[name].people_meeting(queries[name]))
 
-    def count_cohort(
-        self, expression: Expression, datasets: Collection[DatasetId] | None = None
-    ) -> tuple[dict[DatasetId, PeopleCount], PeopleCount]:
-        """How many people an expression means in each of these datasets (None: in all), and in the node as `count_people`."""
-        return self._undamaged(lambda: self._cohort(expression, datasets))
+class _Under(Answers):
+    """The datasets as one person may ask them."""
 
-    def _cohort(
-        self, expression: Expression, datasets: Collection[DatasetId] | None
-    ) -> tuple[dict[DatasetId, PeopleCount], PeopleCount]:
-        opened = self._opened
-        wanted = opened.marks if datasets is None else datasets
-        answers = {name: view.count_cohort(expression) for name, view in opened.views.items() if name in wanted}
-        whole = self._counted(opened, answers, lambda name: cohort_mask(opened.versions[name], expression))
-        damaged = {name: PeopleCount("not_assessed", DAMAGED, None) for name in opened.damaged if name in wanted}
-        return answers | damaged, whole
+    def __init__(self, bank: Bank, deciding: Deciding, charging: Charging | None) -> None:
+        self._bank, self._deciding, self._charging = bank, deciding, charging
+        self._public: Opened | None = None
+        self._own: Opened | None = None
 
-    @staticmethod
-    def _counted(
-        opened: _Opened, answers: Mapping[DatasetId, PeopleCount], meeting: Callable[[DatasetId], BoolArray]
-    ) -> PeopleCount:
-        """The node's people over datasets that answered, each once; `meeting` gives those of an open dataset."""
-        answered = [dataset for dataset, answer in answers.items() if answer.status == "answered"]
-        if not answered:
-            return next(iter(answers.values()), PeopleCount("not_assessed", "no dataset was asked", None))
-        met, known = (np.zeros(opened.register.n_people, np.bool_) for _ in range(2))
-        floored = 0
-        for dataset in sorted(answered, key=lambda name: opened.views[name].record.disclosure != "open"):
-            people = opened.register.people(dataset)
-            if opened.views[dataset].record.disclosure == "open":
-                met[people[meeting(dataset)]] = True
-            elif not known[people].any():
-                floored += answers[dataset].count or 0
-            known[people] = True
-        return PeopleCount("answered", None, int(met.sum()) + floored)
+    @property
+    def node(self) -> NodeId:
+        return self._bank.node
 
-    def _pooled(self, opened: _Opened, key: VariantKey, answers: dict[DatasetId, DatasetFrequency]) -> PooledCounts | None:
-        """The node's sum: a dataset's people that an earlier dataset has counted are left out.
+    def note_damage(self, error: Damaged) -> bool:
+        return self._bank.note_damage(error)
 
-        On floored datasets such a remainder is added only where it and the people left out both pass the floor, else
-        the later dataset stays out of the sum: its own total is told, so the difference would be, too.
-        """
-        answered = tuple(dataset for dataset, answer in answers.items() if answer.status == "answered")
-        if not answered:
-            return None
-        total, genotypes = np.zeros(6, np.int64), True
-        shared = self._shared(opened, answered)
-        for dataset in answered:
-            row = answers[dataset].populations[0]
-            part: IntArray | None
-            if shared[dataset] is None:
-                part = np.array([row.allele_number or 0, row.allele_count or 0, 0, row.homozygotes or 0, 0, 0], np.int64)
-                part_genotypes = row.homozygotes is not None
-            else:
-                part, part_genotypes = self._remainder(opened, dataset, key, answered)
-            if part is not None:
-                total, genotypes = total + part, genotypes and part_genotypes
-        sums = counts_document(ALL, ALL, total, genotypes=genotypes)
-        return PooledCounts(
-            allele_count=sums.allele_count,
-            allele_number=sums.allele_number,
-            allele_frequency=sums.allele_frequency,
-            homozygotes=sums.homozygotes,
-            nodes=(self._node,),
-        )
+    def _now(self) -> Opened:
+        public = self._bank._now()
+        if self._own is None or public is not self._public:
+            self._public = public
+            self._own = replace(public, views={dataset: self._viewed(view) for dataset, view in public.views.items()})
+        return self._own
 
-    def _shared(self, opened: _Opened, answered: tuple[DatasetId, ...]) -> dict[DatasetId, tuple[Cohort, Cohort] | None]:
-        """For each dataset, None where it shares nobody with those before it, else (people to add, people already counted)."""
-        known = opened.shared.get(answered)
-        if known is None:
-            call_sets = {dataset: opened.versions[dataset].call_sets for dataset in answered}
-            known = {}
-            for dataset, columns in opened.register.already_counted(answered, call_sets).items():
-                rest = call_sets[dataset].counted & ~columns
-                known[dataset] = (Cohort.of(len(rest), rest), Cohort.of(len(rest), columns)) if columns.any() else None
-            opened.shared[answered] = known
-        return known
+    def _viewed(self, view: DatasetView) -> DatasetView:
+        decision = decided(view, self._deciding)
+        return view.under(decision, self._charging(decision) if self._charging else None)
 
-    def _remainder(
-        self, opened: _Opened, dataset: DatasetId, key: VariantKey, answered: Sequence[DatasetId]
-    ) -> tuple[IntArray | None, bool]:
-        """What a dataset adds beyond people already counted: (6,) counts or None, and whether hom may be told."""
-        version = opened.versions[dataset]
-        cohorts = self._shared(opened, tuple(answered))[dataset]
-        assert cohorts is not None  # the caller has looked
-        rest, counted = cohorts
-        cells, row, _ = opened.views[dataset].cells(key)
-        if cells is None:
-            return None, False
-        if row is None:
-            return self._hom_ref_part(version, key, rest), True
-        added, left_out = (self._counts(version, row, cohort) for cohort in (rest, counted))
-        if version.store.key(row) != key:
-            added, left_out = without_alt(added), without_alt(left_out)
-        # The strictest of the datasets involved rules: an open one's difference may be about a floored one's people.
-        floor = max(opened.versions[other].manifest.floors.frequency for other in answered)
-        told, genotypes = tell_parts(
-            added, left_out, (rest.size, counted.size), floor=floor, haploid_contig=key.contig in HAPLOID_CONTIGS
-        )
-        return (added if told else None), genotypes
 
-    @staticmethod
-    def _counts(version: OpenVersion, row: int, cohort: Cohort) -> IntArray:
-        counts = version.store.allele_counts(range(row, row + 1), cohort)
-        return np.array([int(column[0]) for column in counts], np.int64)
-
-    @staticmethod
-    def _hom_ref_part(version: OpenVersion, key: VariantKey, cohort: Cohort) -> IntArray:
-        """AN by ploidy of a cohort's people at a site where nobody differs from the reference."""
-        part = np.zeros(6, np.int64)
-        cells = version.hom_ref_cells(key.contig, key.position)
-        for number, columns in enumerate(version.atom_columns):
-            part[AN] += int(cohort.flags[columns].sum()) * int(cells[number, AN]) // version.manifest.atoms[number].people
-        return part
+def decided(view: DatasetView, deciding: Deciding) -> Decision:
+    """What was decided about a dataset."""
+    return deciding(view.record.id, view.disclosure, view.membership_power)

@@ -198,16 +198,17 @@ def listed_cases(store: GenotypeStore, details: CallDetails, call_sets: CallSets
     """The bitmap of `OpenVersion.listed` of a somatic or reported dataset; `released` (people,) says who is in the release.
 
     A variant that somebody released carries in any call set is listed; on a floored dataset where at least `floor` people
-    carry it, and as many do not.
+    carry it, and as many do not; its second pair of rows is without the floor.
     """
-    shown = np.zeros(store.info.n_variants, np.bool_)
+    shown, there = (np.zeros(store.info.n_variants, np.bool_) for _ in range(2))
     for row in range(store.info.n_variants):
         called = [column for column, detail in details.of(row).items() if detail.zygosity]
         columns = np.concatenate([store.carriers(row).sample_index, np.array(called, np.int64)])
         people = np.unique(call_sets.person[columns])
         carriers = int(released[people].sum())
+        there[row] = carriers > 0
         shown[row] = carriers >= max(1, floor) and int(released.sum()) - carriers >= floor
-    return np.packbits(np.stack([shown, shown]), axis=1, bitorder="little")
+    return np.packbits(np.stack([shown, shown, there, there][: 4 if floor else 2]), axis=1, bitorder="little")
 
 
 def _is(wanted: str | None, *texts: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from cohelix.access.policy import Level
 from cohelix.bank.answers import PeopleCount
 from cohelix.bank.criteria import assessed
 from cohelix.bank.expression import criterion_of, evaluate
@@ -26,13 +27,12 @@ TERM_REFUSED = "a floored dataset does not say of what kind a code is: name the 
 
 
 def count_cohort(
-    version: OpenVersion, expression: Expression, count_people: Callable[[PeopleQuery], PeopleCount]
+    version: OpenVersion, expression: Expression, level: Level, count_people: Callable[[PeopleQuery], PeopleCount]
 ) -> PeopleCount:
-    """How many released people the expression means; `count_people` answers for a list of conditions."""
-    manifest = version.manifest
-    if manifest.disclosure == "closed" or manifest.content == "aggregate":
+    """How many released people the expression means, told at a level; `count_people` answers for a list of conditions."""
+    if level == "refused" or version.manifest.content == "aggregate":
         return count_people(PeopleQuery())  # it says why it does not
-    if manifest.disclosure == "floored":
+    if level == "floored":
         criteria = _listed(version.people, expression)
         return PeopleCount("refused", criteria, None) if isinstance(criteria, str) else count_people(PeopleQuery(criteria))
     unknown = _not_assessed(version, expression)

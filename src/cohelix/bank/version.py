@@ -37,9 +37,10 @@ _PSEUDOAUTOSOMAL_X = {
 class OpenVersion:
     """A published version, ready to be asked; safe for many threads.
 
-    `listed` (2, ceil(variants / 8)) uint8, one bit a row, least significant first: whether the public may know that the
-    variant is there, and whether it was, moreover, observed (AC > 0). Later rows of one key, rows without an ALT, and what
-    is below the floor are not listed. `atom_columns` are the counted sample indexes of each of the manifest's atoms.
+    `listed` (2 or 4, ceil(variants / 8)) uint8, one bit a row, least significant first: whether the floor allows to tell
+    that the variant is there, and whether it was, moreover, observed (AC > 0); of a dataset with a floor the same two without
+    it. Later rows of one key and rows without an ALT are never listed.
+    `atom_columns` are the counted sample indexes of each of the manifest's atoms.
     `released` (people,) bool: who is in the public release; the people of the tables first, then columns without a person.
     `call_sets` counts the columns of released people only, `everybody` those of all: the operator's own counts use that.
     `standing` is what the version knows of its release; None in a version of the first format, whose people are all released.
@@ -107,8 +108,7 @@ class OpenVersion:
 
     def is_listed(self, rows: IntArray, *, observed: bool) -> BoolArray:
         """(rows,) bool: which of these rows the public may know of; with `observed`, only those with a copy of the ALT."""
-        bits = self.listed[int(observed)][rows >> 3] >> (rows & 7).astype(np.uint8) & 1
-        return np.asarray(bits, np.bool_)
+        return bits_of(self.listed[int(observed)], rows)
 
     def hom_ref_cells(self, contig: str, position: int) -> IntArray:
         """(atoms, 6) counts of a site where nobody differs from the reference: AN by ploidy, everything else 0."""
@@ -118,10 +118,16 @@ class OpenVersion:
         return cells
 
 
+def bits_of(bitmap: ByteArray, rows: IntArray) -> BoolArray:
+    """(rows,) bool: the rows' bits in a row of `OpenVersion.listed`."""
+    bits = bitmap[rows >> 3] >> (rows & 7).astype(np.uint8) & 1
+    return np.asarray(bits, np.bool_)
+
+
 def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor: int, *, given: bool = False) -> ByteArray:
     """The bitmap of `OpenVersion.listed`, made once when a version is loaded; `given` counts are not the node's own."""
     tell = tell_given_frequencies if given else tell_frequencies
-    bits = np.zeros((2, store.info.n_variants), np.bool_)
+    bits = np.zeros((4 if floor else 2, store.info.n_variants), np.bool_)
     for contig in store.info.contigs:
         rows = store.contig_rows(contig)
         before, seen = -1, set[tuple[str, str]]()  # the last position, and what rows there are called
@@ -141,8 +147,9 @@ def listed_rows(store: GenotypeStore, counts: CountTable, layout: Layout, floor:
                 first[index] &= name not in seen
                 seen.add(name)
             before = int(position[-1])
-            bits[0, block.start : block.stop] = told & first
-            bits[1, block.start : block.stop] = told & first & (rows_counts[:, 0, AC] > 0)
+            for pair, shown in zip(range(0, len(bits), 2), (told & first, first), strict=False):
+                bits[pair, block.start : block.stop] = shown
+                bits[pair + 1, block.start : block.stop] = shown & (rows_counts[:, 0, AC] > 0)
     return np.packbits(bits, axis=1, bitorder="little")
 
 

@@ -1,7 +1,8 @@
-"""What the public may ask of one dataset: every answer passes the disclosure engine here before it leaves."""
+"""What may be asked of one dataset: every answer passes the disclosure engine here, as far as a decision asks for it."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cohelix.access.policy import Decision
 from cohelix.bank.answers import CaseOfVariant, EntryPage, FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.cases import NOT_COUNTED, Cases
 from cohelix.bank.cohort_count import count_cohort
@@ -21,10 +23,12 @@ from cohelix.bank.criteria import (
     people_meeting,
 )
 from cohelix.bank.entries import Entries, EntryKind
+from cohelix.bank.levels import Charge, Levels, exact_listing, membership_power
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
 from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery, exact_query
+from cohelix.bank.record import record_of
 from cohelix.bank.rows import Layout
-from cohelix.bank.version import OpenVersion
+from cohelix.bank.version import OpenVersion, bits_of
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import NotSupported
 from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region, contig_order
@@ -35,12 +39,11 @@ from cohelix.genotypes import Cohort
 from cohelix.genotypes.annotations import Annotation
 from cohelix.genotypes.structural import REFERENCE_BLOCKS
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
-from cohelix.wire.dataset import DatasetRecord
+from cohelix.wire.dataset import Disclosure
 from cohelix.wire.expression import Expression
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
 NO_GROUPS = Groups()
-REFUSED = "this dataset is closed: it answers nothing without a visa"
 NO_PEOPLE = "the dataset holds counts of groups, and no people"
 PEOPLE_ONLY = "a floored dataset tells of no single person: it counts people at /individuals, and variants at /g_variants"
 _AMONG_ROWS_MAX = 2_000_000  # rows that a question about some people's variants may scan
@@ -64,16 +67,69 @@ class _Wanted(NamedTuple):
 
 
 class DatasetView:
-    """One published version of a dataset, behind its disclosure rule. Safe for many threads; does not change."""
+    """One published version of a dataset, behind its disclosure rule. Safe for many threads; does not change.
+
+    As it is made it tells what its manifest's disclosure lets out; `under` gives the view of somebody about whom it was
+    decided otherwise. People are those of the public release, whoever asks.
+
+    Attributes
+    ----------
+    record
+        What is said of the dataset itself.
+    levels
+        What may be told of its variants and of its people.
+    """
 
     def __init__(self, version: OpenVersion, node: NodeId) -> None:
         self._version = version
         self._manifest = version.manifest
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
-        self.record = _record(version, self._id)
         self._entries = Entries(version, self._id)
         self.cases = Cases(version)
         self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
+        self._charge: Charge | None = None
+        self._others: dict[tuple[str, str, bool], DatasetView] = {}
+        self._take(Levels.of_disclosure(version.manifest.disclosure))
+
+    def _take(self, levels: Levels) -> None:
+        self.levels = levels
+        self._listed = exact_listing(self._version) if levels.genomic == "exact" else self._version.listed
+        self.record = record_of(self._version, self._id, levels.people)
+
+    def under(self, decision: Decision, charge: Charge | None = None) -> DatasetView:
+        """The dataset as somebody may see it.
+
+        Parameters
+        ----------
+        decision
+            What was decided about this person and this dataset.
+        charge
+            Is told of the rows whose counts are about to be told, before they are, and may refuse; None where nothing is
+            reckoned up.
+        """
+        levels = Levels.of_decision(decision)
+        found = self
+        if levels != self.levels:
+            known = self._others.get(levels[:3])
+            if known is None:
+                known = copy.copy(self)
+                known._take(levels)
+                self._others[levels[:3]] = known
+            found = known
+        if charge is not None or levels != found.levels:
+            found = copy.copy(found)
+            found._charge, found.levels = charge, levels
+        return found
+
+    @property
+    def membership_power(self) -> float | None:
+        """What the dataset's frequencies would tell an attacker about who is in it; None where nobody has computed it."""
+        return membership_power(self._version)
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What the manifest declares, whoever asks."""
+        return self._manifest.disclosure
 
     @property
     def assembly(self) -> Assembly:
@@ -89,7 +145,10 @@ class DatasetView:
             return self._without(*unanswered)
         if self._manifest.content in NOT_COUNTED:
             return self._without("not_assessed", NOT_COUNTED[self._manifest.content])
-        cells, _, status = self.cells(key)
+        cells, row, status = self.cells(key)
+        spent = self._spent([] if row is None else [row])
+        if spent:
+            return self._without(*spent)
         if cells is None:
             return self._without(*status)
         layout = self._version.layout
@@ -105,13 +164,13 @@ class DatasetView:
 
         An absent allele (rule 2 of the interface) takes AN from a record at its position, or from everybody's ploidy.
         """
-        version, open_to_all = self._version, self._manifest.disclosure == "open"
+        version = self._version
         rows = version.store.rows_of(key)
         if rows:
             return version.counts.row(rows[0]), rows[0], ("answered", "")
         if not version.store.contig_rows(key.contig):
             return None, None, _no_record(key.contig)
-        if not open_to_all:
+        if self._is_floored:
             return None, None, self._below()
         row = self._record_at(key)
         if row is not None:
@@ -150,15 +209,20 @@ class DatasetView:
         rows = self.cases.candidates(query)
         if after is not None:
             rows = rows[rows >= first_row_from(store, after.contig, after.position)]
-        origin_floor = self._floor if self._is_floored else 0
+        origin_floor = self.floor if self._is_floored else 0
         rows = self.cases.of_origin(self._tellable(rows, groups, observed=observed), query.origin, floor=origin_floor)
         if among is not None:
             rows = self._rows_among(rows, among)
         if needs_names(query):
             names = [name for name in read_names(store, rows) if matches(query, name)]
+            rows = np.array([name.row for name in names], np.int64)
             total, page = len(names), _sorted_page(names, skip, limit, after)
         else:
             total, page = len(rows), self._page_of_rows(rows, skip, limit, after)
+        # A page of records tells of its variants; a number without records tells of all that it counts.
+        spent = self._spent([name.row for name in page] if limit else rows.tolist())
+        if spent:
+            return VariantPage(0, (), *spent)
         return VariantPage(total, self._found(page, groups))
 
     def exact(self, key: VariantKey, *, assembly: Assembly | None, with_item: bool) -> VariantPage:
@@ -167,7 +231,7 @@ class DatasetView:
         if unanswered:
             return VariantPage(0, (), *unanswered)
         page = self._one(key, with_item=with_item, observed=True)
-        if page.total or not self._is_floored:
+        if page.total or page.status != "answered" or not self._is_floored:
             return page
         if self._manifest.content in NOT_COUNTED:
             return VariantPage(0, (), "not_assessed", NOT_COUNTED[self._manifest.content])
@@ -182,7 +246,10 @@ class DatasetView:
         if not len(rows):
             return VariantPage(0, ())
         row = int(rows[0])
-        if not int(version.listed[int(observed), row >> 3]) >> (row & 7) & 1:
+        spent = self._spent([row])
+        if spent:
+            return VariantPage(0, (), *spent)
+        if not int(self._listed[int(observed), row >> 3]) >> (row & 7) & 1:
             return VariantPage(0, ())
         if not with_item:
             return VariantPage(1, ())
@@ -208,7 +275,7 @@ class DatasetView:
         unanswered = self._unanswered(NO_GROUPS, None) or self._without_people(query)
         if unanswered:
             return PeopleCount(*unanswered, None)
-        floor, count = self._manifest.floors.people, int(self.people_meeting(query).sum())
+        floor, count = self._people_floor, int(self.people_meeting(query).sum())
         told = tell_count(count, self._fewest_around(query) if floor else count, floor=floor, asked=bool(query.criteria))
         if told is None:
             return PeopleCount("below_floor", f"too few people to be told: fewer than {floor} meet it, or fewer do not", None)
@@ -216,7 +283,7 @@ class DatasetView:
 
     def count_cohort(self, expression: Expression) -> PeopleCount:
         """How many people an expression means; on a floored dataset as `count_people` counts those who meet a list."""
-        return count_cohort(self._version, expression, self.count_people)
+        return count_cohort(self._version, expression, self.levels.people, self.count_people)
 
     def _fewest_around(self, query: PeopleQuery) -> int:
         """How many people meet the question without the one of its criteria that leaves out fewest.
@@ -233,10 +300,10 @@ class DatasetView:
 
         Criteria on biosamples choose people with such a biosample, and of biosamples, runs and analyses those alone.
         """
-        if self._is_floored:
+        if not self.levels.records:
             said = self.count_people(query) if kind == "individual" and query.chosen == Chosen() else None
             if said is None:
-                return EntryPage(0, (), "refused", REFUSED if self._manifest.disclosure == "closed" else PEOPLE_ONLY)
+                return EntryPage(0, (), "refused", self.levels.reason if self.levels.people == "refused" else PEOPLE_ONLY)
             return EntryPage(said.count or 0, (), said.status, said.reason)
         unanswered = self._without_people(query)
         if unanswered:
@@ -245,8 +312,8 @@ class DatasetView:
         return EntryPage(len(numbers), self._entries.documents(kind, numbers[skip : skip + limit]))
 
     def knows(self, chosen: Chosen) -> bool:
-        """Whether an open dataset has the entry of these ids in its release; of all others nobody learns it."""
-        if self._is_floored:
+        """Whether the dataset shows people, and has the entry of these ids in its release; of all others nobody learns it."""
+        if not self.levels.records:
             return False
         person = self._entries.person_chosen(chosen)
         return person is not None and person >= 0 and bool(self._version.released[person])
@@ -263,14 +330,14 @@ class DatasetView:
 
     def kinds_of(self, code: str) -> tuple[str, ...]:
         """The kinds of terms under which somebody in an open dataset has the code or one of its descendants."""
-        return () if self._is_floored else kinds_of(self._version.people, code)
+        return kinds_of(self._version.people, code) if self.levels.records else ()
 
     def case_level(self, row: int, among: PeopleQuery | None, *, limit: int, germline: bool) -> tuple[CaseOfVariant, ...]:
         """The first call sets with the row's variant, of the people meant; none of a floored dataset.
 
         Of a germline dataset only with `germline`: a common variant has as many as the dataset has people.
         """
-        if self._is_floored or not (germline or self._manifest.content in NOT_COUNTED):
+        if not self.levels.records or not (germline or self._manifest.content in NOT_COUNTED):
             return ()
         columns = None if among is None else self._meeting("run", among)
         return tuple(
@@ -295,7 +362,7 @@ class DatasetView:
         meeting = np.zeros(version.call_sets.n_people, np.bool_)
         registered = version.call_sets.n_registered
         meeting[:registered] = people_meeting(
-            version.people, query.criteria, floor=self._manifest.floors.people, released=version.released
+            version.people, query.criteria, floor=self._people_floor, released=version.released
         )
         meeting[registered:] = not query.criteria
         meeting &= version.released
@@ -364,12 +431,11 @@ class DatasetView:
 
     def _without_people(self, query: PeopleQuery) -> tuple[DatasetStatus, str] | None:
         """Why the dataset says nothing of these people; None where it may answer."""
-        disclosure = self._manifest.disclosure
-        if disclosure == "closed":
-            return "refused", REFUSED
+        if self.levels.people == "refused":
+            return "refused", self.levels.reason
         if self._manifest.content == "aggregate":
             return "not_assessed", NO_PEOPLE
-        if disclosure == "floored":
+        if self.levels.people == "floored":
             reason = PEOPLE_ONLY if query.chosen != Chosen() else floored_refusal(self._version.people, query.criteria)
             if query.carries is not None:
                 reason = "a floored dataset does not count people by the variants that they carry"
@@ -380,27 +446,37 @@ class DatasetView:
 
     def filtering_terms(self) -> tuple[Term, ...]:
         """What the dataset's people can be asked about: of a floored one, words that enough people share."""
-        if self._manifest.disclosure == "closed":
+        if self.levels.people == "refused":
             return ()
-        open_to_all, floor = self._manifest.disclosure == "open", self._manifest.floors.people
+        exact, floor = self.levels.people == "exact", self._people_floor
         everybody = int(self._version.released.sum())
         return tuple(
             term
             if term.held_by is None
             else term._replace(held_by=tell_count(term.held_by, everybody, floor=floor, asked=True))
             for term in filtering_terms(
-                self._version.people, numbers=open_to_all, least=max(1, floor), released=self._version.released
+                self._version.people, numbers=exact, least=max(1, floor), released=self._version.released
             )
         )
 
     @property
-    def _floor(self) -> int:
-        return self._manifest.floors.frequency
+    def floor(self) -> int:
+        """How many people the counts of a variant must be about at least, for whoever asks."""
+        return self._manifest.floors.frequency if self._is_floored else 0
+
+    @property
+    def _people_floor(self) -> int:
+        return 0 if self.levels.people == "exact" else self._manifest.floors.people
+
+    def _spent(self, rows: list[int]) -> tuple[DatasetStatus, str] | None:
+        """Why these rows may not be told any more to whoever asks; None where they may, and then it is reckoned up."""
+        reason = None if self._charge is None else self._charge(self._version, rows)
+        return ("refused", reason) if reason else None
 
     def _unanswered(self, groups: Groups, assembly: Assembly | None) -> tuple[DatasetStatus, str] | None:
         """Why the dataset says nothing, whatever the variant; None where it may answer."""
-        if self._manifest.disclosure == "closed":
-            return "refused", REFUSED
+        if self.levels.genomic == "refused":
+            return "refused", self.levels.reason
         if assembly is not None and assembly != self._manifest.assembly:
             return "other_assembly", f"the dataset is of {self._manifest.assembly}; nothing is lifted over"
         if not self._is_floored and self._manifest.content not in NOT_COUNTED and not self._wanted(groups).anybody:
@@ -414,10 +490,10 @@ class DatasetView:
 
     @property
     def _is_floored(self) -> bool:
-        return self._manifest.disclosure != "open"
+        return self.levels.genomic != "exact"
 
     def _below(self) -> tuple[DatasetStatus, str]:
-        return "below_floor", f"below the dataset's floor of {self._floor} people, or not there"
+        return "below_floor", f"below the dataset's floor of {self.floor} people, or not there"
 
     def _without(self, status: DatasetStatus, reason: str) -> DatasetFrequency:
         return DatasetFrequency(id=self._id, status=status, reason=reason)
@@ -443,7 +519,7 @@ class DatasetView:
 
     def _tellable(self, rows: IntArray, groups: Groups, *, observed: bool) -> IntArray:
         """Those of the rows that the public may know of; with groups, on a floored dataset, that it may know of there."""
-        rows = rows[self._version.is_listed(rows, observed=observed)]
+        rows = rows[bits_of(self._listed[int(observed)], rows)]
         if not self._is_floored or groups == NO_GROUPS or self._manifest.content in NOT_COUNTED:
             return rows
         kept = [block for block, _, told in self._told(rows) for block in [block[self._may_show(told.counts, groups)]]]
@@ -470,7 +546,7 @@ class DatasetView:
         """What may be told of (variants, rows, 6) counts of one contig."""
         layout, haploid = self._version.layout, contig in HAPLOID_CONTIGS
         tell = tell_given_frequencies if self._counts_of_others else tell_frequencies
-        return tell(counts, layout.people, layout.levels, floor=self._floor, haploid_contig=haploid)
+        return tell(counts, layout.people, layout.levels, floor=self.floor, haploid_contig=haploid)
 
     def _cells_of(self, rows: IntArray) -> IntArray:
         """(rows, atoms, 6) counts; neighbouring rows are read together."""
@@ -520,37 +596,6 @@ def without_alt(cells: IntArray) -> IntArray:
 def variant_frequency(found: FoundVariant) -> VariantFrequency:
     """A found variant as a line of a region answer."""
     return VariantFrequency(variant=str(found.key), populations=found.populations)
-
-
-def _record(version: OpenVersion, federation_id: str) -> DatasetRecord:
-    """The dataset's record; its numbers pass the rule here, for good."""
-    manifest = version.manifest
-    closed, open_to_all = manifest.disclosure == "closed", manifest.disclosure == "open"
-    people: dict[str, int] = {}
-    for atom in manifest.atoms:
-        people[atom.population] = people.get(atom.population, 0) + atom.people
-    least = max(1, manifest.floors.people)
-    return DatasetRecord(
-        id=federation_id,
-        title=manifest.title,
-        assembly=manifest.assembly,
-        disclosure=manifest.disclosure,
-        floors=manifest.floors,
-        absent_means=manifest.absent_means,
-        content=manifest.content,
-        version=manifest.version,
-        release=manifest.release,
-        n_individuals=None
-        if closed
-        else tell_count(manifest.n_individuals, manifest.n_individuals, floor=manifest.floors.people, asked=False),
-        n_variants=manifest.n_variants if open_to_all else None,
-        contigs=() if closed else manifest.contigs,
-        populations=() if closed else tuple(sorted(name for name, count in people.items() if name and count >= least)),
-        measurements=tuple(item.name for item in version.people.measurements) if open_to_all else (),
-        simulated=manifest.simulated,
-        open_release_note=manifest.open_release_note,
-        lifted_from=manifest.lift_over["from"] if manifest.lift_over else None,
-    )
 
 
 def _sorted_page(names: list[Name], skip: int, limit: int, after: VariantKey | None) -> list[Name]:

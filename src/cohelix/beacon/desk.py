@@ -11,7 +11,7 @@ import structlog
 
 from cohelix.bank import Bank
 from cohelix.bank.answers import Term
-from cohelix.bank.bank import DAMAGED
+from cohelix.bank.answering import DAMAGED
 from cohelix.bank.questions import Chosen, VariantQuery
 from cohelix.bank.view import DatasetView
 from cohelix.beacon.about import About
