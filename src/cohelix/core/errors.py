@@ -13,6 +13,7 @@ CohelixError                 any failure; our own fault where no kind below name
 │   └── ShapeMismatch        arrays that do not fit together
 ├── NotPermitted             policy says no (exit 3, HTTP 403)
 │   ├── NotAuthentic         a signature, a key or a token does not hold (HTTP 401)
+│   ├── IssuerRefused        an identity issuer says no to a login, a code or a token (HTTP 400)
 │   └── Deviation            a message of a run departs from the method: carries its name and who sent it
 ├── NotFound                 nothing of that name (exit 2, HTTP 404)
 ├── Conflict                 the state of things forbids it now (exit 2, HTTP 409)
@@ -120,6 +121,16 @@ class NotAuthentic(NotPermitted):
     """A signature, key, token or clock that does not hold."""
 
     slug, title, status = "not-authentic", "The sender could not be authenticated", 401
+
+
+class IssuerRefused(NotPermitted):
+    """An issuer of identities says no; `error` is OAuth's own word for why (RFC 6749, section 5.2)."""
+
+    slug, title, status = "issuer-refused", "The identity issuer refused", 400
+
+    def __init__(self, error: str, detail: str) -> None:
+        self.error = error
+        super().__init__(detail)
 
 
 class Deviation(NotPermitted):

@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import ValidationError
 
-from cohelix.core.errors import BadFile, BadQuestion, CohelixError, Deviation, NotFound, NotPermitted, Unreachable
+from cohelix.core.errors import (
+    BadFile,
+    BadQuestion,
+    CohelixError,
+    Deviation,
+    IssuerRefused,
+    NotFound,
+    NotPermitted,
+    Unreachable,
+)
 from cohelix.wire.frequency import Wire
 
 Answer = TypeVar("Answer", bound=Wire)
@@ -63,7 +72,7 @@ def _tree() -> dict[str, type[CohelixError]]:
     waiting: list[type[CohelixError]] = [CohelixError]
     while waiting:
         kind = waiting.pop()
-        if not issubclass(kind, BadFile | Deviation):
+        if not issubclass(kind, BadFile | Deviation | IssuerRefused):
             found[kind.slug] = kind
             waiting.extend(kind.__subclasses__())
     return found
