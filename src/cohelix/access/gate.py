@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from cohelix.access.actor import ANONYMOUS, Actor
 from cohelix.access.policy import (
     ANONYMOUS_POWER_MAX,
+    NO_PURPOSE,
     NO_REVOCATIONS,
     Decision,
     Disclosure,
@@ -20,10 +21,14 @@ from cohelix.access.policy import (
 )
 from cohelix.audit.events import Decided, Event, Keyed, Person, QuestionAnswered, size_class
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import CohelixError
+from cohelix.core.errors import NotPermitted
 
 Way = Literal["direct", "hub"]
-Kind = Literal["frequency", "region", "datasets", "beacon", "cohort-count", "records", "analysis"]
+Kind = Literal["frequency", "region", "datasets", "beacon", "cohort-count", "analysis"]
+Charge = Callable[[Any, list[int]], str | None]
+"""Is told of a version's rows before their counts leave; gives the reason where they may not."""
+Charging = Callable[[Actor, Decision], Charge | None]
+"""Whom to tell, of one person and one dataset (`disclosure.budget`); None where nothing is reckoned up."""
 
 
 class Recording(Protocol):
@@ -32,7 +37,7 @@ class Recording(Protocol):
     def record(self, event: Event, *, by: Person | str | None = None, wait: bool = False) -> None:
         """Write an event down; with `wait`, return once it is on disk, or raise `AuditUnavailable`."""
 
-    def keyed(self, text: str) -> Keyed:
+    def keyed(self, *name: str) -> Keyed:
         """A keyed hash of something that the log may not tell."""
 
 
@@ -104,9 +109,18 @@ class Asker:
     """
 
     actor: Actor = ANONYMOUS
-    purpose: Purpose = field(default_factory=Purpose)
+    purpose: Purpose = NO_PURPOSE
     way: Way = "direct"
     refused_passport: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing is known of who asks: the answer is everybody's."""
+        return not self.actor.known and not self.refused_passport
+
+
+ANYBODY: Final = Asker()
+ANYBODY_AT_THE_HUB: Final = Asker(way="hub")
 
 
 class Asking:
@@ -127,6 +141,10 @@ class Asking:
         if found is None:
             found = self._decisions[key] = self._gate.decide(self.asker, dataset, disclosure, membership_power, self._now)
         return found
+
+    def charge(self, decision: Decision) -> Charge | None:
+        """Whom to tell of the rows that a decision lets out, before they leave."""
+        return self._gate.charge(self.asker.actor, decision)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -162,6 +180,8 @@ class Gate:
         Verifies a passport for this node; None where the node trusts no issuer, and every passport is refused.
     revocations
         What is known of revoked visas now.
+    charging
+        Whom to tell of the rows that registered answers tell of.
     log
         The audit log; None where nothing is written down (tests of other things).
     """
@@ -172,29 +192,47 @@ class Gate:
         *,
         verify: Verifying | None = None,
         revocations: Callable[[], Revocations] = lambda: NO_REVOCATIONS,
+        charging: Charging | None = None,
         log: Recording | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._conditions, self._verify, self._revocations, self._log = conditions, verify, revocations, log
+        self._conditions, self._verify, self._revocations = conditions, verify, revocations
+        self._charging, self._log = charging, log
+        self._public: dict[str, Decided] = {}
+        self._public_told: tuple[Decided, ...] = ()
         self._clock = clock or SystemClock()
 
-    def asker(self, passport: str | None = None, purpose: Purpose | None = None, *, way: Way = "direct") -> Asker:
+    def public(self, dataset: str, disclosure: Disclosure, membership_power: float | None) -> Decision:
+        """What a dataset tells everybody; asked once for each version, and kept by the bank."""
+        decision = self.decide(ANYBODY, dataset, disclosure, membership_power, self._clock.now())
+        self._public = {**self._public, dataset: _decided(decision, None)}
+        self._public_told = tuple(self._public.values())
+        return decision
+
+    def asker(self, passport: str | None = None, purpose: Purpose = NO_PURPOSE, *, way: Way = "direct") -> Asker:
         """Who asks; somebody whose passport does not hold is unknown, and learns why at each dataset that is not open."""
-        purpose = purpose or Purpose()
         if not passport:
             return Asker(ANONYMOUS, purpose, way)
         if self._verify is None:
             return Asker(ANONYMOUS, purpose, way, "this node trusts no issuer of passports")
         try:
             return Asker(self._verify(passport, self._clock.now()), purpose, way)
-        except CohelixError as error:
-            if error.status >= 500:
-                raise
+        except NotPermitted as error:
             return Asker(ANONYMOUS, purpose, way, error.detail)
 
-    def asking(self, kind: Kind, asker: Asker | None = None) -> Asking:
-        """One question."""
-        return Asking(self, kind, asker or Asker(), self._clock.now())
+    def asking(self, kind: Kind, asker: Asker) -> Asking:
+        """One question of somebody who is known, or whose passport was refused."""
+        return Asking(self, kind, asker, self._clock.now())
+
+    def charge(self, actor: Actor, decision: Decision) -> Charge | None:
+        """Whom to tell of the rows that a decision lets out: of registered answers alone."""
+        return self._charging(actor, decision) if self._charging and decision.tier == "registered" else None
+
+    def told_everybody(self, kind: Kind, asker: Asker, asked: str) -> None:
+        """Write down a question that was answered as to everybody; returns at once."""
+        if self._log is not None:
+            event = QuestionAnswered(kind, asker.way, self._log.keyed(asked), asker.purpose.statement, self._public_told)
+            self._log.record(event)
 
     def decide(
         self, asker: Asker, dataset: str, disclosure: Disclosure, membership_power: float | None, now: datetime

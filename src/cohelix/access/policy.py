@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from cohelix.access.actor import ANONYMOUS, Actor, Visa, VisaKind
 
 ANONYMOUS_POWER_MAX: Final = 0.60
-"""The membership power up to which somebody unknown may ask a floored dataset of variants (`[disclosure] anonymous_power_max`)."""
+"""The membership power up to which somebody unknown may ask a floored dataset of variants; an operator's setting."""
 
 Disclosure = Literal["open", "floored", "closed"]
 Level = Literal["refused", "floored", "exact"]
@@ -196,46 +196,68 @@ def decide(
     if dataset.disclosure == "open":
         return Decision(dataset.dataset, "public", "exact", "exact", True, True, "record")
     held = _grants(actor, dataset, now)
-    valid = [visa for visa in held if revocations.known(visa.issuer, now) and not revocations.names(visa)]
+    known = [visa for visa in held if revocations.known(visa.issuer, now)]
+    valid = [visa for visa in known if not revocations.names(visa)]
     if valid:
         last = max(valid, key=lambda visa: visa.expires)
+        ends = min(last.expires, actor.expires or last.expires)
         return Decision(
-            dataset.dataset,
-            "controlled",
-            "exact",
-            "exact",
-            True,
-            True,
-            "record",
-            visas=(last.identifier,),
-            expires=min(last.expires, actor.expires or last.expires),
+            dataset.dataset, "controlled", "exact", "exact", True, True, "record", visas=(last.identifier,), expires=ends
         )
-    by_project = bool(purpose.project) and purpose.project in dataset.projects
-    if any(not revocations.known(visa.issuer, now) and not revocations.names(visa) for visa in held):
-        return Decision(dataset.dataset, _tier(by_project), "refused", "refused", False, by_project, "none", (_UNKNOWN,))
-    first = tuple(reason for reason in (_passport(refused_passport), _REVOKED if held else None) if reason)
-    if dataset.disclosure == "closed":
-        return Decision(dataset.dataset, _tier(by_project), "refused", "refused", False, by_project, "none", (*first, _CLOSED))
-    if _public(dataset):
-        return Decision(
-            dataset.dataset, _tier(by_project), "floored", "floored", False, by_project, "count", (*first, _FLOORED)
-        )
-    if _registered(actor, now):
-        return Decision(
-            dataset.dataset,
-            "project" if by_project else "registered",
-            "floored",
-            "floored",
-            False,
-            by_project,
-            "count",
-            (*first, _FLOORED),
-            visas=tuple(visa.identifier for visa in actor.visas if visa.kind in _REGISTERED_BY),
-            expires=actor.expires,
-        )
-    why = _NOT_REGISTERED if actor.known else _NOT_LOGGED_IN
+    return _without_grant(
+        actor,
+        dataset,
+        now,
+        by_project=bool(purpose.project) and purpose.project in dataset.projects,
+        unknown=any(visa not in known and not revocations.names(visa) for visa in held),
+        why=tuple(
+            reason
+            for reason in (Reason(PASSPORT_REFUSED, refused_passport) if refused_passport else None, _REVOKED if held else None)
+            if reason
+        ),
+    )
+
+
+def _without_grant(
+    actor: Actor, dataset: Terms, now: datetime, *, by_project: bool, unknown: bool, why: tuple[Reason, ...]
+) -> Decision:
+    """What a dataset that is not open tells somebody whom no visa opens it.
+
+    Parameters
+    ----------
+    by_project
+        Whether the data holder has allowed the analysis's project.
+    unknown
+        Whether a visa would open it, if it could be told that it was not revoked.
+    why
+        What the person has to be told before anything else.
+    """
+    tier: Tier = "public"
+    genomic: Level = "refused"
+    people: Level = "floored"
+    visas: tuple[str, ...] = ()
+    if unknown:
+        people, reasons = "refused", (_UNKNOWN,)
+    elif dataset.disclosure == "closed":
+        people, reasons = "refused", (*why, _CLOSED)
+    elif _public(dataset):
+        genomic, reasons = "floored", (*why, _FLOORED)
+    elif _registered(actor, now):
+        tier, genomic, reasons = "registered", "floored", (*why, _FLOORED)
+        visas = tuple(visa.identifier for visa in actor.visas if visa.kind in _REGISTERED_BY)
+    else:
+        reasons = (*why, _NOT_REGISTERED if actor.known else _NOT_LOGGED_IN, _FLOORED)
     return Decision(
-        dataset.dataset, _tier(by_project), "refused", "floored", False, by_project, "count", (*first, why, _FLOORED)
+        dataset=dataset.dataset,
+        tier="project" if by_project else tier,
+        genomic=genomic,
+        people=people,
+        records=False,
+        analyses=by_project,
+        granularity="none" if people == "refused" else "count",
+        reasons=reasons,
+        visas=visas,
+        expires=actor.expires if tier == "registered" else None,
     )
 
 
@@ -257,14 +279,6 @@ _REVOKED: Final = Reason(VISA_REVOKED, "the visa for this dataset was revoked")
 _UNKNOWN: Final = Reason(
     REVOCATION_UNKNOWN, "the node cannot tell at the moment whether the visa still holds; questions without the visa go on"
 )
-
-
-def _passport(refused: str) -> Reason | None:
-    return Reason(PASSPORT_REFUSED, refused) if refused else None
-
-
-def _tier(by_project: bool) -> Tier:
-    return "project" if by_project else "public"
 
 
 def _grants(actor: Actor, dataset: Terms, now: datetime) -> list[Visa]:

@@ -1,4 +1,4 @@
-"""What a bank's datasets answer to somebody, each behind its decision, and the node's own sums, in which a person counts once."""
+"""What a bank's datasets answer to somebody, each behind its decision, and the node's sums, in which a person counts once."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from cohelix.access.gate import Charge
 from cohelix.access.policy import Decision
 from cohelix.bank.answering import Answers, Opened
-from cohelix.bank.levels import Charge
 from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, published
 from cohelix.bank.version import OpenVersion

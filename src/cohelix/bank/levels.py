@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from cohelix.access.policy import Decision, Level
@@ -14,8 +13,6 @@ from cohelix.genotypes.fractions import CallDetails
 from cohelix.wire.dataset import Disclosure
 
 REFUSED: Final = "this dataset is closed: it answers nothing without a visa"
-Charge = Callable[[OpenVersion, list[int]], str | None]
-"""Is told of a version's rows before their counts leave; gives the reason where they may not."""
 _ROWS_WITH_EXACT: Final = 4
 _LEVELS: Final[dict[Disclosure, Level]] = {"open": "exact", "floored": "floored", "closed": "refused"}
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cohelix.access.gate import Charge
 from cohelix.access.policy import Decision
 from cohelix.bank.answers import CaseOfVariant, EntryPage, FoundVariant, PeopleCount, Term, VariantPage
 from cohelix.bank.cases import NOT_COUNTED, Cases
@@ -23,7 +24,7 @@ from cohelix.bank.criteria import (
     people_meeting,
 )
 from cohelix.bank.entries import Entries, EntryKind
-from cohelix.bank.levels import Charge, Levels, exact_listing, membership_power
+from cohelix.bank.levels import Levels, exact_listing, membership_power
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
 from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.record import record_of
