@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cohelix.wire.federation import Message
+from cohelix.wire.federation import Message, OnBehalf
 from cohelix.wire.frequency import Wire
 
 RunState = Literal[
@@ -50,7 +50,7 @@ class Refusal(Wire):
     reason: str = Field(max_length=1000)
 
 
-class AskCheck(Message):
+class AskCheck(OnBehalf):
     """`analysis-check`: what would you say to this plan? Answered with a `CheckAnswer`."""
 
     plan: dict[str, Any]
@@ -77,7 +77,7 @@ class RunMessage(Message):
     run: str = Field(pattern=r"^[0-9a-z]{8,40}$")
 
 
-class AskOpen(RunMessage):
+class AskOpen(RunMessage, OnBehalf):
     """`analysis-open`: take part. Answered with an `OpenAnswer`; the same run again gives the same acceptance.
 
     `deadline` (RFC 3339, UTC) is when the hub gives up: what the node keeps of the run may go then.

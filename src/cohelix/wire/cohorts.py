@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import Field
 
 from cohelix.wire.expression import ExpressionField
-from cohelix.wire.federation import Message, Road
+from cohelix.wire.federation import OnBehalf, Road
 from cohelix.wire.frequency import DatasetStatus, Wire
 
 
-class AskCohortCount(Message):
+class AskCohortCount(OnBehalf):
     """Hub to node: `POST /federation/v1/cohort-count`, answered with a `NodeCohortCount`.
 
     `expression` is the document of an expression; `datasets` are federation ids, none for all of the node's. With a

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.frequency import DatasetStatus, PooledCounts, PopulationCounts, RoadStatus, Wire
 
 PROTOCOL = 1
+PASSPORT_CHARACTERS_MAX = 64 * 1024
+PURPOSE_CHARACTERS_MAX = 500
 # Rule 8 of the interface: this version reads the last two; there was none before the first.
 PROTOCOLS_READ = range(max(1, PROTOCOL - 1), PROTOCOL + 1)
 
@@ -129,14 +131,33 @@ class Message(Wire):
     protocol: int = PROTOCOL
 
 
-class AskFrequency(Message):
+class OnBehalf(Message):
+    """A question that may be a person's: with a `passport` for this node, and the `purpose` as the person states it.
+
+    Neither is sent where there is none, so that nodes of before them read what everybody asks.
+    """
+
+    passport: str | None = Field(default=None, max_length=PASSPORT_CHARACTERS_MAX, repr=False)
+    purpose: str | None = Field(default=None, max_length=PURPOSE_CHARACTERS_MAX)
+
+    @model_serializer(mode="wrap")
+    def _only_what_there_is(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A passport and a purpose are written only where there are any."""
+        document: dict[str, Any] = write(self)
+        for name in ("passport", "purpose"):
+            if document.get(name) is None:
+                document.pop(name, None)
+        return document
+
+
+class AskFrequency(OnBehalf):
     """Hub to node: `POST /federation/v1/frequency`, answered with a `NodeFrequency`."""
 
     variant: str = Field(max_length=10_000)
     assembly: str = Field(max_length=20)
 
 
-class AskRegion(Message):
+class AskRegion(OnBehalf):
     """Hub to node: `POST /federation/v1/region`, answered with a `NodeRegion`."""
 
     region: str = Field(max_length=100)
@@ -149,7 +170,7 @@ class AskDatasets(Message):
     """Hub to node: `POST /federation/v1/datasets`, answered with a `NodeDatasets`."""
 
 
-class AskBeacon(Message):
+class AskBeacon(OnBehalf):
     """Hub to node: `POST /federation/v1/beacon`, one Beacon question, answered with a `BeaconReply`.
 
     `path` is what follows `/beacon/v2/`; `parameters` are those of a GET, `body` that of a POST.
