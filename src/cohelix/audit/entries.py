@@ -10,7 +10,7 @@ from typing import Any, Final
 from cohelix.audit.events import Decided, Event, Person
 from cohelix.core.errors import Damaged
 
-TEXT_MAX: Final = 500  # characters of one field; what is longer came from outside and is cut
+TEXT_MAX: Final = 1_000  # characters of one field; what is longer came from outside and is cut
 ITEMS_MAX: Final = 1000
 
 Pseudonyms = Callable[[Person], str]

@@ -120,12 +120,25 @@ class LogExported(Event):
 
 @dataclass(frozen=True, slots=True)
 class KeyRotated(Event):
-    """A server's or an authority's signing key gave way to another; `signature` is the old key's over the new one."""
+    """The server's signing key gave way to another.
+
+    Attributes
+    ----------
+    owner
+        The log's origin, `node/FI` or `hub`; another name for a key that signs no checkpoints, as an authority's.
+    old, new
+        Public keys, base64url.
+    document
+        The succession as it was signed, without its signatures (canonical JSON, `federation/successions.py`).
+    signature
+        The old key's signature of it.
+    """
 
     tag = "key:rotated"
     owner: str
     old: str
     new: str
+    document: str = ""
     signature: str = ""
 
 

@@ -55,15 +55,23 @@ class Peaks:
         self.size = size
         self._peaks = [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
 
-    def add(self, leaf: bytes) -> list[tuple[Node, bytes]]:
-        """Add the hash of one more leaf; the subtrees that it completes, smallest first, the leaf itself left out."""
-        number, level, made = self.size, 0, leaf
+    def add(self, made: bytes, level: int = 0) -> list[tuple[Node, bytes]]:
+        """Add the hash of one more leaf, or of a complete subtree; the larger subtrees that it completes, smallest first.
+
+        Raises
+        ------
+        ValueError
+            If a subtree of that level cannot follow the leaves so far.
+        """
+        if self.size & (1 << level) - 1:
+            raise ValueError(f"no subtree of level {level} follows {self.size} leaves")
+        number = self.size
+        self.size += 1 << level
         completed = []
         while number >> level & 1:
             made, level = pair_hash(self._peaks.pop(), made), level + 1
             completed.append((Node(level, number >> level), made))
         self._peaks.append(made)
-        self.size += 1
         return completed
 
     def root(self) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 
 from cohelix.audit.events import Keyed, Person
 from cohelix.core.errors import Damaged
+from cohelix.core.private_files import check_private
 
 KEY_FILE: Final = "audit.key"  # in `identity/`, for the owner alone
 
@@ -37,7 +38,8 @@ class Names:
 
     def _hash(self, *parts: str) -> bytes:
         """Each part with its length, so that no two lists of parts are the same bytes."""
-        content = b"".join(len(part.encode()).to_bytes(8, "big") + part.encode() for part in parts)
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+        content = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
         return hmac.new(self._key, content, hashlib.sha256).digest()
 
 
@@ -63,6 +65,7 @@ def open_names(folder: Path) -> Names:
             pass
         finally:
             draft.unlink()
+    check_private(path)
     key = path.read_bytes()
     if len(key) != 32:
         raise Damaged("the audit log's key is not what was written", path=str(path))

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cohelix import __version__
 from cohelix.audit.checkpoint import Checkpoint, public_text, read_note, signed, time_text
-from cohelix.audit.entries import By, entry_bytes, persons_of
+from cohelix.audit.entries import By, entry_bytes, persons_of, read_entry
 from cohelix.audit.events import Event, LogOpened, Person
-from cohelix.audit.merkle import Node, Peaks, consistency_parts, inclusion_parts, leaf_hash, proof_of, root_of
+from cohelix.audit.merkle import Node, Peaks, consistency_parts, inclusion_parts, leaf_hash, nodes_of, proof_of, root_of
 from cohelix.audit.names import Names
 from cohelix.core.errors import BadQuestion, Damaged
 from cohelix.db import reading, serialised
@@ -54,6 +54,17 @@ class Written(NamedTuple):
     content: str
     event: str
     person: str | None
+
+
+class Outline(NamedTuple):
+    """A log's head and bookkeeping: what a verification compares its entries with."""
+
+    note: str
+    size: int
+    peaks: bytes
+    entries: int
+    last: int
+    nodes: dict[Node, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class LogStore:
     """
 
     def __init__(self, engine: sql.Engine, origin: str, names: Names) -> None:
-        self._engine, self._reading, self.origin, self._names = engine, reading(engine), origin, names
+        self.engine, self._reading, self.origin, self._names = engine, reading(engine), origin, names
 
     def append(self, batch: Batch, signer: Ed25519PrivateKey, now: datetime) -> Checkpoint:
         """Append entries in one transaction, and sign the new state of the log.
@@ -103,7 +114,7 @@ class LogStore:
         Damaged
             If the log's head is not what was written.
         """
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             serialised(connection, f"audit {self.origin}")
             head = connection.execute(sql.select(AUDIT_HEADS).where(AUDIT_HEADS.c.log == self.origin)).one_or_none()
             try:
@@ -129,12 +140,12 @@ class LogStore:
 
     def register(self, writer: str) -> None:
         """Begin to count what a process writes of public answers."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             _insert(connection, AUDIT_WRITERS, [{"log": self.origin, "writer": writer, "written": 0}])
 
     def forget_writer(self, writer: str) -> None:
         """A process has ended and left nothing behind."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(sql.delete(AUDIT_WRITERS).where(*self._writer(writer)))
 
     def written_by(self, writer: str) -> int | None:
@@ -222,6 +233,53 @@ class LogStore:
         with self._proving() as hashes:
             return hashes(consistency_parts(old, new))
 
+    def around(self, first: int, end: int) -> tuple[Checkpoint, list[bytes]]:
+        """The newest checkpoint, and the hashes of all that lies before and after some entries: a proof of the whole range.
+
+        Raises
+        ------
+        BadQuestion
+            If the log has no such entries.
+        """
+        checkpoint = self._checkpoint(None)
+        if not 0 <= first <= end <= checkpoint.size:
+            raise BadQuestion(f"the log has no entries {first} to {end} at size {checkpoint.size}")
+        with self._proving() as hashes:
+            return checkpoint, hashes([[node] for node in (*nodes_of(0, first), *nodes_of(end, checkpoint.size))])
+
+    def outline(self) -> Outline | None:
+        """The log's head and bookkeeping, of one moment; None for an empty log.
+
+        Raises
+        ------
+        Damaged
+            If there are entries without a head.
+        """
+        table = AUDIT_ENTRIES.c
+        counted = sql.select(sql.func.count(), sql.func.max(table.number)).where(table.log == self.origin)
+        with self._reading.begin() as connection:
+            head = connection.execute(sql.select(AUDIT_HEADS).where(AUDIT_HEADS.c.log == self.origin)).one_or_none()
+            entries, last = connection.execute(counted).one()
+            table = AUDIT_NODES.c
+            chosen = sql.select(table.level, table.number, table.hash).where(table.log == self.origin)
+            nodes = {Node(row.level, row.number): bytes(row.hash) for row in connection.execute(chosen)}
+        if head is None:
+            if entries:
+                raise Damaged("the audit log has entries and no head")
+            return None
+        return Outline(head.note, head.size, bytes(head.peaks), entries, last, nodes)
+
+    def number_at(self, moment: str) -> int:
+        """The first entry of a time or later, found by halving: clocks of processes may differ by moments."""
+        low, high = 0, self._checkpoint(None).size
+        while low < high:
+            middle = (low + high) // 2
+            entry = next(self.entries(middle, middle + 1), None)
+            if entry is None:
+                raise Damaged(f"entry {middle} of the audit log is missing")
+            low, high = (middle + 1, high) if read_entry(entry.content.encode()).at < moment else (low, middle)
+        return low
+
     def pseudonym_of(self, person: Person) -> str | None:
         """By what a person is named in this log; None for somebody whom no entry names."""
         with self._reading.begin() as connection:
@@ -240,7 +298,7 @@ class LogStore:
     def unlink(self, person: Person) -> str | None:
         """Forget whose pseudonym this person's is, and return it; None for somebody whom no entry names."""
         digest = self._names.digest_of(person)
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             serialised(connection, f"audit {self.origin}")
             found = connection.execute(sql.select(AUDIT_PEOPLE.c.pseudonym).where(*self._person(digest))).scalar()
             connection.execute(sql.delete(AUDIT_PEOPLE).where(*self._person(digest)))
@@ -249,7 +307,7 @@ class LogStore:
     def keep_cosignature(self, witness: str, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint of ours with a witness's line under it, in place of that witness's older one."""
         table = AUDIT_COSIGNATURES.c
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             serialised(connection, f"audit {self.origin}")
             connection.execute(sql.delete(AUDIT_COSIGNATURES).where(table.log == self.origin, table.witness == witness))
             row = {"log": self.origin, "witness": witness, "size": checkpoint.size, "note": checkpoint.note()}
@@ -292,7 +350,7 @@ class LogStore:
         for person, digest in digests.items():
             if digest not in known:
                 known[digest] = f"p-{secrets.token_hex(12)}"
-                named = {"issuer": person.issuer[:1000], "subject": person.subject[:1000]}
+                named = {"issuer": _storable(person.issuer), "subject": _storable(person.subject)}
                 new.append({"log": self.origin, "digest": digest, "pseudonym": known[digest], **named})
         _insert(connection, AUDIT_PEOPLE, new)
         return lambda person: known[digests[person]]
@@ -362,6 +420,11 @@ class LogStore:
 
     def _server(self) -> str:
         return self.origin.replace("/", ":")
+
+
+def _storable(text: str) -> str:
+    """A name from outside as every database takes it."""
+    return text[:1000].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _written(row: sql.Row[Any]) -> Written:
