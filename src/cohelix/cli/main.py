@@ -13,6 +13,7 @@ from cohelix.cli import (
     analysis,
     analysis_plot,
     ask,
+    audit,
     cohort,
     demo,
     hub,
@@ -66,6 +67,7 @@ for _noun in (
     node_policy,
     node_quality,
     hub,
+    audit,
     demo,
 ):
     _noun.register(app)
