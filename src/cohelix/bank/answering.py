@@ -162,7 +162,9 @@ class Answers(ABC):
         opened = self._now()
         wanted = opened.marks if datasets is None else datasets
         answers = {name: view.count_cohort(expression) for name, view in opened.views.items() if name in wanted}
-        whole = self._counted(opened, answers, lambda name: cohort_mask(opened.versions[name], expression))
+        whole = self._counted(
+            opened, answers, lambda name: cohort_mask(opened.versions[name].scoped("individual-queries"), expression)
+        )
         damaged = {name: PeopleCount("not_assessed", DAMAGED, None) for name in opened.damaged if name in wanted}
         return answers | damaged, whole
 

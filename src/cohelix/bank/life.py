@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cohelix.bank.consent import ConsentBook, Consents
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import (
     ANNOTATIONS,
@@ -36,7 +37,7 @@ from cohelix.bank.publish import (
     read_pointer,
     staging,
 )
-from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, names_of
+from cohelix.bank.releases import RELEASES, SCOPES, Planned, ReleaseHistory, names_of
 from cohelix.bank.version import OpenVersion, copies_of
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.clock import Clock, SystemClock
@@ -179,6 +180,59 @@ def withdraw(
             planned = _complete(place, version, people, call_sets, why="withdrawal", clock=clock)
             place.publish(keep_before=False)
             steps.append(_step(name, place.number, planned))
+    return steps
+
+
+def people_known(node: Path) -> dict[str, tuple[DatasetId, ...]]:
+    """Everybody in the node's datasets, by the name that consent goes by, and in which datasets each is."""
+    found: dict[str, list[DatasetId]] = {}
+    for dataset in all_datasets(node):
+        version = open_current(node, dataset)
+        for of in names_of(version.people, version.everybody):
+            found.setdefault(of[0], []).append(dataset)
+    return {name: tuple(datasets) for name, datasets in found.items()}
+
+
+def out_of_step(node: Path, dataset: DatasetId, consents: Consents) -> bool:
+    """Whether a dataset's present version was made before its people said something else of how they are used."""
+    version = open_current(node, dataset)
+    if version.manifest.content == "aggregate":
+        return False
+    ordinals = ReleaseHistory(node / DATASETS / dataset).ordinals(version.people, version.everybody, make=False)
+    refused = consents.refused(names_of(version.people, version.everybody), version.manifest.consent)
+    made_for = version.standing.refused if version.standing is not None else {}
+    return any(set(ordinals[refused[scope]].tolist()) != set(made_for.get(scope, ())) for scope in SCOPES)
+
+
+def follow_consent(node: Path, *, clock: Clock | None = None, stage: Stage | None = None) -> list[Step]:
+    """Bring every dataset in step with what its people agree to now: a new release of each that is not (rule 4).
+
+    The genotype files stay as they are. The version before it goes at once, so that nothing is computed from it any more.
+
+    Raises
+    ------
+    Conflict
+        If a dataset is being changed at the moment, after the others are in step: it reads consent itself before it ends.
+    """
+    clock, begin = clock or SystemClock(), stage or _nothing
+    steps, busy = [], None
+    for dataset in all_datasets(node):
+        pointer = read_pointer(node / DATASETS / dataset)
+        if pointer is None or pointer.state == "retired" or not out_of_step(node, dataset, ConsentBook(node).read()):
+            continue
+        begin(f"release of {dataset}")
+        try:
+            with staging(node, dataset) as place:
+                version = open_current(node, dataset)
+                _link_files(version.folder, place.folder, (GENOTYPES, CASES, ANNOTATIONS))
+                planned = _complete(place, version, version.people, version.everybody, why="consent", clock=clock)
+                place.publish(keep_before=False)
+        except Conflict as error:
+            busy = error
+            continue
+        steps.append(_step(dataset, place.number, planned))
+    if busy is not None:
+        raise busy
     return steps
 
 

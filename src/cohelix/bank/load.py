@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cohelix.bank.calls import are_lists, load_lists, note_cases, with_tumours
+from cohelix.bank.consent import ConsentBook, read_choices
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import COUNTS, GENOTYPES, REPORT_FILE, read_manifest
 from cohelix.bank.notes import annotated_files, lift_genotypes, note_annotations, other_build
@@ -98,6 +99,7 @@ def load(
         looked_at = clock.monotonic()
         begin("counts")
         declared = Declaration.asked(request, calls.content, lift)
+        _note_consents(node, request)
         planned = complete_version(
             place, declared, people, linkage.call_sets, why="load", now=clock.now(), ontologies=ontologies
         )
@@ -152,6 +154,12 @@ def _read_people(request: LoadRequest, year: int, ontologies: Ontologies) -> Rea
         assembly=request.assembly,
         year=year,
     )
+
+
+def _note_consents(node: Path, request: LoadRequest) -> None:
+    """Write down what the people of a load agree to, before its release is decided; what they said before goes on to hold."""
+    if request.consents is not None:
+        ConsentBook(node).take(read_choices(request.consents), over=False)
 
 
 def _other_people(node: Path, dataset: DatasetId) -> dict[DatasetId, OpenVersion]:

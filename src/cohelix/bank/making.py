@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from cohelix.bank.cases import NOT_COUNTED, listed_cases
+from cohelix.bank.consent import ConsentBook, ConsentMode
 from cohelix.bank.manifest import CASES, COUNTS, GENOTYPES, PEOPLE, Atom, Manifest, checksums, read_manifest, write_manifest
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets, write_call_sets
 from cohelix.bank.publish import DATASETS, Staging
-from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, Standing, read_standing, write_standing
+from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, Standing, names_of, read_standing, write_standing
 from cohelix.bank.request import LoadRequest
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import LISTED_FILE, listed_rows
@@ -44,6 +45,7 @@ class Declaration:
     simulated: bool
     open_release_note: str | None
     lift_over: dict[str, Any] | None = None
+    consent: ConsentMode | None = None  # None: as the version before it, or opt-out
 
     @classmethod
     def asked(cls, request: LoadRequest, content: Content, lift: LiftReport | None) -> Declaration:
@@ -58,6 +60,7 @@ class Declaration:
             request.simulated,
             request.open_release_note,
             lift.document() if lift is not None else None,
+            request.consent,
         )
 
     @classmethod
@@ -73,6 +76,7 @@ class Declaration:
             manifest.simulated,
             manifest.open_release_note,
             manifest.lift_over,
+            manifest.consent,
         )
 
     @property
@@ -110,7 +114,8 @@ def complete_version(
         What codes mean today; None for the node's own.
     """
     folder, store = place.folder, open_store(place.folder / GENOTYPES)
-    planned = _plan(place, declared, people, call_sets, why=why, now=now)
+    consent = declared.consent or _consent_before(place)
+    planned = _plan(place, declared, consent, people, call_sets, why=why, now=now)
     released = call_sets.of_people(planned.released)
     atoms = atoms_of(released, people) if groups is None else tuple((atom, np.empty(0, np.int64)) for atom in groups)
     if groups is None:
@@ -136,11 +141,12 @@ def complete_version(
         floors=declared.floors,
         absent_means=declared.absent_means,
         content=declared.content,
+        consent=consent,
         simulated=declared.simulated,
         open_release_note=declared.open_release_note,
         lift_over=declared.lift_over,
         n_individuals=n_released if groups is None else groups[0].people,
-        n_waiting=call_sets.n_people - n_released - int(planned.withdrawn.sum()),
+        n_waiting=call_sets.n_people - n_released - int((planned.withdrawn | planned.refused).sum()),
         n_call_sets=len(store.info.samples),
         n_variants=store.info.n_variants,
         contigs=store.info.contigs,
@@ -151,7 +157,16 @@ def complete_version(
     return planned
 
 
-def _plan(place: Staging, declared: Declaration, people: People, call_sets: CallSets, *, why: str, now: datetime) -> Planned:
+def _plan(
+    place: Staging,
+    declared: Declaration,
+    consent: ConsentMode,
+    people: People,
+    call_sets: CallSets,
+    *,
+    why: str,
+    now: datetime,
+) -> Planned:
     facts = {"version": place.number, "why": why, "at": now.isoformat(timespec="seconds")}
     history = ReleaseHistory(place.home)
     before = standing_of(place.before, history) if place.before is not None else None
@@ -163,8 +178,16 @@ def _plan(place: Staging, declared: Declaration, people: People, call_sets: Call
         before=before,
         published=published,
         others=_other_histories(place.home) if declared.disclosure != "open" else (),
+        refused=ConsentBook(place.home.parent.parent).read().refused(names_of(people, call_sets), consent),
         facts=facts,
     )
+
+
+def _consent_before(place: Staging) -> ConsentMode:
+    try:
+        return read_manifest(place.before).consent if place.before is not None else "opt-out"
+    except Damaged:  # whoever mends it by a new load says so anew; until then nobody is in who has not said yes
+        return "opt-in"
 
 
 def standing_of(version: Path, history: ReleaseHistory) -> Standing | None:

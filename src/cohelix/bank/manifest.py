@@ -46,8 +46,8 @@ class Manifest(BaseModel):
     """The declaration of one version. It holds no time and no path of the loading machine: the same input, the same bytes.
 
     `lift_over` says by which chain file positions came from the other build, and how many variants were lost for which reason;
-    None where nothing was lifted. `n_individuals` and the atoms are of the public release; `n_waiting` people wait for a
-    later one, or have withdrawn.
+    None where nothing was lifted. `consent` says whether people who have said nothing are in, or out. `n_individuals` and the
+    atoms are of the public release; `n_waiting` people wait for a later one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +62,7 @@ class Manifest(BaseModel):
     floors: Floors
     absent_means: AbsentMeans
     content: Content = "germline"
+    consent: Literal["opt-out", "opt-in"] = "opt-out"
     simulated: bool
     open_release_note: str | None
     lift_over: dict[str, Any] | None = None

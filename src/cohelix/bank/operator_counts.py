@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from cohelix.bank.cases import NOT_COUNTED
+from cohelix.bank.consent import agreed_columns
 from cohelix.bank.people import CallSets, atoms_of
 from cohelix.bank.publish import open_current
 from cohelix.bank.version import OpenVersion
@@ -27,6 +28,8 @@ _NAMED_MOST = 5
 
 class OperatorCounts:
     """Counts of every row of a dataset, or of those that overlap a region, among some of its people.
+
+    Whoever has not agreed to be counted in frequencies is not, from the moment that it was said.
 
     Raises
     ------
@@ -49,7 +52,7 @@ class OperatorCounts:
     ) -> None:
         self._version = version = _with_genotypes(node, dataset)
         call_sets = _counted_sets(version)
-        counted = call_sets.counted.copy()
+        counted = call_sets.counted & agreed_columns(node, version, "frequencies")
         for chosen in (
             _of_atoms(version, call_sets, population, sex),
             _of_individuals(version, tuple(individuals)) if individuals is not None else None,
@@ -97,6 +100,8 @@ class OperatorCounts:
 def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> None:
     """Write the genotypes of a region, with the source's sample names, as `.vcf.gz` or `.bcf`.
 
+    Whoever has not agreed to secondary use is left out, from the moment that it was said.
+
     Raises
     ------
     NotFound
@@ -108,7 +113,9 @@ def export_region(node: Path, dataset: DatasetId, region: Region, out: Path) -> 
         raise BadUsage(f"{out.name}: write to a file that ends in .vcf.gz or .bcf")
 
     version = _with_genotypes(node, dataset)
-    write_region(version.store, _checked(region, version), out)
+    agreed = agreed_columns(node, version, "secondary-use")
+    keep = None if agreed.all() else np.flatnonzero(agreed)
+    write_region(version.store, _checked(region, version), out, keep=keep)
 
 
 def _with_genotypes(node: Path, dataset: DatasetId) -> OpenVersion:

@@ -29,6 +29,7 @@ def next_release(
     k: int,
     choose: Choose,
     others: Sequence[Cells] = (),
+    back: BitMap | None = None,
 ) -> dict[tuple[str, ...], BitMap]:
     """The people of the next release (rule 4 of the interface).
 
@@ -37,7 +38,8 @@ def next_release(
     history
         All releases of the dataset so far, the last one last.
     known
-        Everybody who was wanted when the last release was made: those who are in it, and those who wait.
+        Everybody who was there when the last release was made: those who are in it, those who wait, and those who had not
+        agreed.
     wanted
         Who may be in the next one.
     k
@@ -45,7 +47,10 @@ def next_release(
     choose
         Picks people by a keyed hash, so that nobody outside can tell who is left out.
     others
-        Releases of other datasets about the same people, which are kept at the same distance.
+        Releases of other datasets about the same people, and of the dataset's other scopes, which are kept at the same
+        distance.
+    back
+        Those of `known` who may be in again, having agreed: they wait like the others, and are a reason to look who may return.
 
     Returns
     -------
@@ -63,9 +68,9 @@ def next_release(
     before = {labels: people & everybody for labels, people in history[-1].items()}
     moved = everyone({labels: people - wanted.get(labels, BitMap()) for labels, people in before.items()})
     gone, new = last - everybody, everybody - known
-    if not (gone or new or moved):
-        return {labels: people for labels, people in history[-1].items() if people}
     held = (everybody & known) - last
+    if not (gone or new or moved or (back and any(len(people & held) >= k for people in wanted.values()))):
+        return {labels: people for labels, people in history[-1].items() if people}
     chosen: dict[tuple[str, ...], BitMap] = {}
     changed: dict[tuple[str, ...], int] = {}
     for labels, people in wanted.items():

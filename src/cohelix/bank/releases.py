@@ -6,6 +6,9 @@ datasets/<id>/releases/000002.release  one release: when and why it was made, an
 datasets/<id>/releases/withdrawn       ordinals of people who have withdrawn: no later version takes them in again
 <version>/standing                     which release a version answers from, who was wanted for it, and who is in it
 
+A release is about three scopes of consent (`bank/consent.py`). Its cells are of the frequencies; the people of another scope
+are told beside them where they are others. All scopes' releases keep their distance to one another.
+
 Every file begins with the SHA-256 of the rest.
 """
 
@@ -16,16 +19,16 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
 
 from cohelix.bank.people import CallSets
-from cohelix.bank.release import Cells, everyone, keyed_choice, next_release
+from cohelix.bank.release import Cells, Choose, everyone, keyed_choice, next_release
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.phenotypes.model import SEX_LABELS, People
@@ -33,6 +36,9 @@ from cohelix.phenotypes.model import SEX_LABELS, People
 RELEASES, STANDING_FILE = "releases", "standing"
 _KEY_FILE, _PEOPLE_FILE, _WITHDRAWN_FILE, _SUFFIX = "key", "people", "withdrawn", ".release"
 _DELETED_FILE = "deleted"
+Scope = Literal["frequencies", "individual-queries", "secondary-use"]
+# What people agree to one by one: being counted in frequencies; in counts and records of people; in analyses and exports.
+SCOPES: Final[tuple[Scope, ...]] = ("frequencies", "individual-queries", "secondary-use")
 _DIGEST_BYTES = 16
 _ENTRY = np.dtype([("digest", f"V{_DIGEST_BYTES}"), ("ordinal", "<u4")])
 # Ordinals of people whom only other datasets have: above every ordinal of the dataset itself.
@@ -41,28 +47,47 @@ _STRANGERS = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One numbered release: `facts` says when and why it was made and its sizes; `cells` who is in it."""
+    """One numbered release: `facts` says when and why it was made and its sizes; `cells` who is in it.
+
+    `scoped` has the cells of the scopes whose people are others.
+    """
 
     number: int
     facts: dict[str, Any]
     cells: Cells
+    scoped: Mapping[Scope, Cells] = field(default_factory=dict)
+
+    def of(self, scope: Scope) -> Cells:
+        """Who is in it for one scope."""
+        return self.scoped.get(scope, self.cells)
+
+    def tellings(self) -> list[Cells]:
+        """Every set of people that answers may have been about."""
+        return [self.cells, *self.scoped.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a version knows of its release: the number, everybody wanted for it (ordinals), who is in it (people numbers)."""
+    """What a version knows of its release: the number, everybody who was there (ordinals), who is in it (people numbers).
+
+    `scoped` has the people numbers of the scopes whose people are others, `refused` the ordinals of who had not agreed.
+    """
 
     release: int
     known: BitMap
     released: BitMap
+    scoped: Mapping[Scope, BitMap] = field(default_factory=dict)
+    refused: Mapping[Scope, BitMap] = field(default_factory=dict)
 
 
 class Planned(NamedTuple):
-    """A release that has been decided: the mask (people,) of who is in it and of who has withdrawn, and what is kept of it."""
+    """A release that has been decided: the mask (people,) of who is in it, of who has withdrawn and of who has not agreed to
+    be in it, and what is kept of it."""
 
     standing: Standing
     released: BoolArray
     withdrawn: BoolArray
+    refused: BoolArray
 
 
 class ReleaseHistory:
@@ -123,6 +148,7 @@ class ReleaseHistory:
         before: Standing | None,
         published: int | None,
         others: Sequence[ReleaseHistory] = (),
+        refused: Mapping[Scope, BoolArray] | None = None,
         facts: Mapping[str, Any],
     ) -> Planned:
         """Decide the release of a version in the making, and write it down; it counts once the version is published.
@@ -140,6 +166,8 @@ class ReleaseHistory:
             loads that did not come to their end, and are forgotten.
         others
             Histories of the node's other datasets: what they have told of the same people counts too.
+        refused
+            Of each scope the (people,) mask of who has not agreed to it; None where all have.
         facts
             What the history says of a new release: why and when.
         """
@@ -149,30 +177,41 @@ class ReleaseHistory:
             self._forget_after(published)
         history = self.releases()
         withdrawn = self.withdrawn()
-        wanted = cells_of(people, call_sets, ordinals, without=withdrawn)
+        mine = {scope: _ordinals_of(ordinals, mask) for scope, mask in (refused or {}).items()}
+        everybody = cells_of(people, call_sets, ordinals, without=withdrawn)
+        wanted = {
+            scope: cells_of(people, call_sets, ordinals, without=withdrawn | mine[scope]) if mine.get(scope) else everybody
+            for scope in SCOPES
+        }
         last = history[-1] if history else None
         known = before.known if before is not None else everyone(last.cells) if last is not None else BitMap()
         number = last.number if last is not None else 0
-        cells = next_release(
-            [release.cells for release in history],
-            known,
-            wanted,
-            k=k,
-            choose=keyed_choice(self._key(), number + 1),
-            others=[
-                cells
-                for place, other in enumerate(others)
-                for cells in other.seen_from(ordinals, people, call_sets, _STRANGERS + (place << 24))
-            ],
-        )
-        if last is None or cells != dict(last.cells):
+        elsewhere = [
+            cells
+            for place, other in enumerate(others)
+            for cells in other.seen_from(ordinals, people, call_sets, _STRANGERS + (place << 24))
+        ]
+        back = {
+            scope: before.refused.get(scope, BitMap()) - mine.get(scope, BitMap()) if before else BitMap() for scope in SCOPES
+        }
+        cells = _scopes_released(history, known, wanted, back, elsewhere, k=k, choose=keyed_choice(self._key(), number + 1))
+        told = cells["frequencies"]
+        scoped: dict[Scope, Cells] = {scope: found for scope, found in cells.items() if found != told}
+        if last is None or any(cells[scope] != dict(last.of(scope)) for scope in SCOPES):
             number += 1
-            sizes = {"people": len(everyone(cells)), "waiting": len(everyone(wanted)) - len(everyone(cells)), "floor": k}
-            _write_release(self._folder, Release(number, {"release": number, **facts, **sizes}, cells))
-        released = np.isin(ordinals, np.array(everyone(cells), np.int64))
-        mine = BitMap(np.flatnonzero(released).astype(np.uint32))
+            sizes = {"people": len(everyone(told)), "waiting": len(everyone(wanted["frequencies"])) - len(everyone(told))}
+            _write_release(self._folder, Release(number, {"release": number, **facts, **sizes, "floor": k}, told, scoped))
+        released = np.isin(ordinals, np.array(everyone(told), np.int64))
+        standing = Standing(
+            number,
+            everyone(everybody),
+            _numbers_of(released),
+            {scope: _numbers_of(np.isin(ordinals, np.array(everyone(found), np.int64))) for scope, found in scoped.items()},
+            {scope: who for scope, who in mine.items() if who},
+        )
         gone = np.isin(ordinals, np.array(withdrawn, np.int64))
-        return Planned(Standing(number, everyone(wanted), mine), released, gone)
+        not_agreed = np.isin(ordinals, np.array(mine.get("frequencies", BitMap()), np.int64))
+        return Planned(standing, released, gone, not_agreed & ~gone)
 
     def seed(self, people: People, call_sets: CallSets, *, k: int, facts: Mapping[str, Any]) -> Standing:
         """Write down the one release of a version that is older than releases: everybody was in it."""
@@ -216,8 +255,9 @@ class ReleaseHistory:
             return []
         known = dict(zip(mine[shared].tolist(), ordinals[shared].tolist(), strict=True))
         return [
-            {labels: BitMap([known.get(who, base + who) for who in group]) for labels, group in release.cells.items()}
+            {labels: BitMap([known.get(who, base + who) for who in group]) for labels, group in cells.items()}
             for release in releases
+            for cells in release.tellings()
         ]
 
     def verify(self) -> None:
@@ -267,8 +307,12 @@ def cells_of(people: People, call_sets: CallSets, ordinals: IntArray, *, without
 
 def write_standing(standing: Standing, folder: Path) -> None:
     """Write a version's standing into its folder."""
-    parts = [bitmap.serialize() for bitmap in (standing.known, standing.released)]
-    write_sealed(folder / STANDING_FILE, _framed({"release": standing.release, "bytes": [len(part) for part in parts]}, parts))
+    bitmaps = [standing.known, standing.released, *standing.scoped.values(), *standing.refused.values()]
+    parts = [bitmap.serialize() for bitmap in bitmaps]
+    facts: dict[str, Any] = {"release": standing.release, "bytes": [len(part) for part in parts]}
+    if len(parts) > 2:
+        facts |= {"scoped": list(standing.scoped), "refused": list(standing.refused)}
+    write_sealed(folder / STANDING_FILE, _framed(facts, parts))
 
 
 def read_standing(folder: Path) -> Standing | None:
@@ -277,8 +321,15 @@ def read_standing(folder: Path) -> Standing | None:
     if not path.exists():
         return None
     facts, parts = _unframed(path)
-    known, released = (BitMap.deserialize(part) for part in parts)
-    return Standing(int(facts["release"]), known, released)
+    known, released, *more = (BitMap.deserialize(part) for part in parts)
+    scoped, refused = facts.get("scoped", []), facts.get("refused", [])
+    return Standing(
+        int(facts["release"]),
+        known,
+        released,
+        dict(zip(scoped, more[: len(scoped)], strict=True)),
+        dict(zip(refused, more[len(scoped) :], strict=True)),
+    )
 
 
 def write_sealed(path: Path, payload: bytes) -> None:
@@ -307,19 +358,88 @@ def _digest(key: bytes, name: str) -> bytes:
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), key=key, digest_size=_DIGEST_BYTES).digest()
 
 
+def _scopes_released(
+    history: Sequence[Release],
+    known: BitMap,
+    wanted: Mapping[Scope, Cells],
+    back: Mapping[Scope, BitMap],
+    elsewhere: Sequence[Cells],
+    *,
+    k: int,
+    choose: Choose,
+) -> dict[Scope, dict[tuple[str, ...], BitMap]]:
+    """The people of the next release for each scope; scopes that were alike and are wanted alike stay alike."""
+    found: dict[Scope, dict[tuple[str, ...], BitMap]] = {}
+    for scope in SCOPES:
+        same = next((one for one in found if _alike(one, scope, history, wanted, back)), None)
+        if same is not None:
+            found[scope] = found[same]
+            continue
+        found[scope] = next_release(
+            [release.of(scope) for release in history],
+            known,
+            wanted[scope],
+            k=k,
+            choose=choose,
+            others=[
+                *elsewhere,
+                *(cells for release in history for cells in release.tellings() if cells is not release.of(scope)),
+                *(found[one] for one in found),
+            ],
+            back=back[scope],
+        )
+    return found
+
+
+def _alike(
+    one: Scope, other: Scope, history: Sequence[Release], wanted: Mapping[Scope, Cells], back: Mapping[Scope, BitMap]
+) -> bool:
+    last = history[-1] if history else None
+    return (
+        wanted[one] == wanted[other]
+        and back[one] == back[other]
+        and (last is None or dict(last.of(one)) == dict(last.of(other)))
+    )
+
+
+def _ordinals_of(ordinals: IntArray, mask: BoolArray) -> BitMap:
+    return BitMap(ordinals[mask].astype(np.uint32))
+
+
+def _numbers_of(mask: BoolArray) -> BitMap:
+    return BitMap(np.flatnonzero(mask).astype(np.uint32))
+
+
 def _write_release(folder: Path, release: Release) -> None:
-    labels = sorted(release.cells)
-    parts = [release.cells[name].serialize() for name in labels]
-    facts = {**release.facts, "groups": [list(name) for name in labels], "bytes": [len(part) for part in parts]}
+    groups, parts = _packed_cells(release.cells)
+    scopes: dict[str, list[list[str]]] = {}
+    for scope, cells in release.scoped.items():
+        scopes[scope], more = _packed_cells(cells)
+        parts += more
+    facts = {
+        **release.facts,
+        "groups": groups,
+        **({"scopes": scopes} if scopes else {}),
+        "bytes": [len(part) for part in parts],
+    }
     write_sealed(folder / f"{release.number:06d}{_SUFFIX}", _framed(facts, parts))
+
+
+def _packed_cells(cells: Cells) -> tuple[list[list[str]], list[bytes]]:
+    labels = sorted(cells)
+    return [list(name) for name in labels], [cells[name].serialize() for name in labels]
 
 
 def _read_release(path: Path) -> Release:
     facts, parts = _unframed(path)
-    groups = [tuple(name) for name in facts.pop("groups")]
-    return Release(
-        int(facts["release"]), facts, {name: BitMap.deserialize(part) for name, part in zip(groups, parts, strict=True)}
-    )
+    rest = iter(parts)
+
+    def cells_read(groups: list[list[str]]) -> Cells:
+        return {tuple(name): BitMap.deserialize(next(rest)) for name in groups}
+
+    cells, scopes = cells_read(facts.pop("groups")), facts.pop("scopes", {})
+    scoped: dict[Scope, Cells] = {scope: cells_read(groups) for scope, groups in scopes.items()}
+    return Release(int(facts["release"]), facts, cells, scoped)
 
 
 def _framed(facts: dict[str, Any], parts: Sequence[bytes]) -> bytes:

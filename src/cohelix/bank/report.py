@@ -241,7 +241,10 @@ def release_warnings(planned: Planned) -> tuple[str, ...]:
             f"{n_withdrawn} people of these files have withdrawn: they are in no release; run 'cohelix node withdraw' again to "
             "remove them from this version's files"
         )
-    n_waiting = len(planned.released) - int(planned.released.sum()) - n_withdrawn
+    n_refused = int(planned.refused.sum())
+    if n_refused:
+        found.append(f"{n_refused} people have not agreed to be counted in frequencies: they are in no release")
+    n_waiting = len(planned.released) - int(planned.released.sum()) - n_withdrawn - n_refused
     if n_waiting:
         found.append(
             f"release {planned.standing.release} leaves out {n_waiting} people: no two releases may differ by a few people, so "

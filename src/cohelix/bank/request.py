@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cohelix.bank.consent import ConsentMode
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
 from cohelix.genotypes import RefAllele
@@ -41,6 +42,10 @@ class LoadRequest:
         Whether the quality gate only reports, or also refuses and leaves out; its thresholds (YAML).
     simulated, open_release_note
         What pages show beside every number: that the people do not exist; why the data may be open.
+    consent
+        Whether people who have said nothing are in, or out; None: as the version before, or opt-out.
+    consents
+        A table of what people have agreed to; it says nothing of scopes that somebody has spoken of before.
     """
 
     dataset: DatasetId
@@ -63,3 +68,5 @@ class LoadRequest:
     title: str | None = None
     simulated: bool = False
     open_release_note: str | None = None
+    consent: ConsentMode | None = None
+    consents: Path | None = None

@@ -303,7 +303,7 @@ def _open(folder: Path, node: str, name: DatasetId, frozen: int | None) -> OpenV
         raise Damaged(f"the stored files of dataset {name} are damaged: it takes no part") from None
     if version.manifest.content != "germline":
         raise NotSupported(f"dataset {name} holds no germline genotypes: it takes no part in analyses")
-    return version
+    return version.scoped("secondary-use")
 
 
 def _one_assembly(node: str, opened: Mapping[DatasetId, OpenVersion], plan: Plan) -> Assembly:

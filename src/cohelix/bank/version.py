@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from pyroaring import BitMap
 
 from cohelix.bank.manifest import COUNTS, GENOTYPES, MANIFEST_FILE, PEOPLE, Manifest, check_files, read_manifest
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets
-from cohelix.bank.releases import Standing, read_standing
+from cohelix.bank.releases import Scope, Standing, read_standing
 from cohelix.bank.rows import Layout
 from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
@@ -44,6 +46,7 @@ class OpenVersion:
     `released` (people,) bool: who is in the public release; the people of the tables first, then columns without a person.
     `call_sets` counts the columns of released people only, `everybody` those of all: the operator's own counts use that.
     `standing` is what the version knows of its release; None in a version of the first format, whose people are all released.
+    Released people are those of the frequencies; `scoped` gives the version with the people of another scope of consent.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class OpenVersion:
     released: BoolArray
     everybody: CallSets
     standing: Standing | None
+    scopes: Mapping[Scope, OpenVersion] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, *, manifest: str | None = None) -> OpenVersion:
@@ -91,7 +95,7 @@ class OpenVersion:
             atoms = tuple((atom, np.empty(0, np.int64)) for atom in declared.atoms)
         if tuple(atom for atom, _ in atoms) != declared.atoms:
             raise Damaged(f"version {declared.version}: its people are not those of the manifest")
-        return cls(
+        version = cls(
             folder,
             declared,
             open_store(folder / GENOTYPES),
@@ -105,6 +109,18 @@ class OpenVersion:
             everybody,
             standing,
         )
+        if standing is None or not standing.scoped:
+            return version
+        return replace(version, scopes={scope: version._of(who) for scope, who in standing.scoped.items()})
+
+    def scoped(self, scope: Scope) -> OpenVersion:
+        """The version with the people released for one scope of consent; counts and lists of variants stay as they are."""
+        return self.scopes.get(scope, self)
+
+    def _of(self, numbers: BitMap) -> OpenVersion:
+        released = np.zeros(self.everybody.n_people, np.bool_)
+        released[np.array(numbers, np.int64)] = True
+        return replace(self, released=released, call_sets=self.everybody.of_people(released))
 
     def is_listed(self, rows: IntArray, *, observed: bool) -> BoolArray:
         """(rows,) bool: which of these rows the public may know of; with `observed`, only those with a copy of the ALT."""

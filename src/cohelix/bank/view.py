@@ -85,8 +85,11 @@ class DatasetView:
         self._version = version
         self._manifest = version.manifest
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
-        self._entries = Entries(version, self._id)
+        # Who has agreed to be asked for one by one, and in counts of people; frequencies are of their own agreement.
+        self._people = version.scoped("individual-queries")
+        self._entries = Entries(self._people, self._id)
         self.cases = Cases(version)
+        self._carriers = self.cases if self._people is version else Cases(self._people)
         self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
         self._charge: Charge | None = None
         self._others: dict[tuple[str, str, bool], DatasetView] = {}
@@ -273,7 +276,9 @@ class DatasetView:
 
     def count_people(self, query: PeopleQuery) -> PeopleCount:
         """How many people meet the question; on a floored dataset in tens, and by sex, origin and disease only."""
-        unanswered = self._unanswered(NO_GROUPS, None) or self._without_people(query)
+        # Who may not ask of variants may ask how many people there are all the same.
+        unanswered = None if self.levels.genomic == "refused" else self._unanswered(NO_GROUPS, None)
+        unanswered = unanswered or self._without_people(query)
         if unanswered:
             return PeopleCount(*unanswered, None)
         floor, count = self._people_floor, int(self.people_meeting(query).sum())
@@ -284,7 +289,7 @@ class DatasetView:
 
     def count_cohort(self, expression: Expression) -> PeopleCount:
         """How many people an expression means; on a floored dataset as `count_people` counts those who meet a list."""
-        return count_cohort(self._version, expression, self.levels.people, self.count_people)
+        return count_cohort(self._people, expression, self.levels.people, self.count_people)
 
     def _fewest_around(self, query: PeopleQuery) -> int:
         """How many people meet the question without the one of its criteria that leaves out fewest.
@@ -294,7 +299,7 @@ class DatasetView:
         """
         criteria = tuple(dict.fromkeys(query.criteria))
         without = (replace(query, criteria=tuple(other for other in criteria if other != one)) for one in criteria)
-        return min((int(self.people_meeting(each).sum()) for each in without), default=int(self._version.released.sum()))
+        return min((int(self.people_meeting(each).sum()) for each in without), default=int(self._people.released.sum()))
 
     def entries(self, kind: EntryKind, query: PeopleQuery, *, skip: int = 0, limit: int = 0) -> EntryPage:
         """A page of the individuals, biosamples, runs or analyses of the people meant; of a floored dataset a count of people.
@@ -317,7 +322,7 @@ class DatasetView:
         if not self.levels.records:
             return False
         person = self._entries.person_chosen(chosen)
-        return person is not None and person >= 0 and bool(self._version.released[person])
+        return person is not None and person >= 0 and bool(self._people.released[person])
 
     @property
     def annotated(self) -> bool:
@@ -350,7 +355,7 @@ class DatasetView:
                 zygosity=carrier.zygosity,
                 allele_fraction=carrier.allele_fraction,
             )
-            for carrier in self.cases.carriers(row, among=columns, limit=limit)
+            for carrier in self._carriers.carriers(row, among=columns, limit=limit)
         )
 
     def people_meeting(self, query: PeopleQuery) -> BoolArray:
@@ -359,7 +364,7 @@ class DatasetView:
         The dataset's registered people come first, then its columns without a person, of whom nothing is known. People
         who are not in the public release meet nothing.
         """
-        version = self._version
+        version = self._people
         meeting = np.zeros(version.call_sets.n_people, np.bool_)
         registered = version.call_sets.n_registered
         meeting[:registered] = people_meeting(
@@ -372,7 +377,7 @@ class DatasetView:
             meeting &= np.arange(len(meeting)) == person
         if query.carries is None:
             return meeting
-        carrying = self.cases.people_carrying(query.carries, self._rows_carried(query.carries))
+        carrying = self._carriers.people_carrying(query.carries, self._rows_carried(query.carries))
         if query.carries.gene is not None and query.carries == VariantQuery(None, gene=query.carries.gene):
             # A report may name the gene and no variant.
             named = people_meeting(version.people, (Criterion("gene", "=", query.carries.gene),))
@@ -405,7 +410,7 @@ class DatasetView:
             meeting &= np.arange(len(meeting)) == number
         carrying = None
         if query.carries is not None:
-            carrying = self.cases.columns_carrying(query.carries, self._rows_carried(query.carries))
+            carrying = self._carriers.columns_carrying(query.carries, self._rows_carried(query.carries))
         if kind == "biosample":
             if carrying is not None:
                 with_call = np.zeros(len(meeting), np.bool_)
@@ -450,13 +455,13 @@ class DatasetView:
         if self.levels.people == "refused":
             return ()
         exact, floor = self.levels.people == "exact", self._people_floor
-        everybody = int(self._version.released.sum())
+        everybody = int(self._people.released.sum())
         return tuple(
             term
             if term.held_by is None
             else term._replace(held_by=tell_count(term.held_by, everybody, floor=floor, asked=True))
             for term in filtering_terms(
-                self._version.people, numbers=exact, least=max(1, floor), released=self._version.released
+                self._version.people, numbers=exact, least=max(1, floor), released=self._people.released
             )
         )
 

@@ -55,7 +55,7 @@ class SourceRecord:
     alt_numbers: tuple[int, ...]
 
 
-def write_region(store: GenotypeStore, region: Region, out: Path) -> int:
+def write_region(store: GenotypeStore, region: Region, out: Path, *, keep: IntArray | None = None) -> int:
     """Write every record that overlaps a region to a `.vcf.gz` (BGZF) or `.bcf` file, as `bcftools view -r` selects.
 
     Parameters
@@ -66,6 +66,8 @@ def write_region(store: GenotypeStore, region: Region, out: Path) -> int:
         0-based, half-open.
     out
         The file; it appears under its name when it is complete.
+    keep
+        The sample indexes that are written, ascending; None for all.
 
     Returns
     -------
@@ -86,7 +88,8 @@ def write_region(store: GenotypeStore, region: Region, out: Path) -> int:
     info = store.info
     records = source_records(store, region)
     symbols = sorted({alt[1:-1] for record in records for alt in record.alts if alt.startswith("<")})
-    header = _header_text(info, symbols).encode()
+    samples = info.samples if keep is None else tuple(info.samples[column] for column in keep.tolist())
+    header = _header_text(info, samples, symbols).encode()
     form: _Vcf | _Bcf
     if out.name.endswith(".bcf"):
         form = _Bcf(info.contigs.index(region.contig) if records else 0)
@@ -97,10 +100,10 @@ def write_region(store: GenotypeStore, region: Region, out: Path) -> int:
     partial = out.with_name(out.name + ".partial")
     with ThreadPoolExecutor(n_threads, "export") as pool, partial.open("wb") as file:
         file.writelines(compress_block(block) for block in split_blocks(header))
-        pieces = _pieces(records, 2 * len(info.samples))
+        pieces = _pieces(records, 2 * len(samples))
 
         def make(piece: Sequence[SourceRecord]) -> list[bytes]:
-            return [compress_block(block) for block in split_blocks(_format(store, piece, form))]
+            return [compress_block(block) for block in split_blocks(_format(store, piece, form, keep))]
 
         # A few pieces for each thread at a time, so that a large region is not held as a whole.
         for some in _batched(pieces, 4 * n_threads):
@@ -214,7 +217,7 @@ def _batched(pieces: Iterable[list[SourceRecord]], size: int) -> Iterator[list[l
         yield some
 
 
-def _header_text(info: StoreInfo, symbols: Sequence[str]) -> str:
+def _header_text(info: StoreInfo, samples: Sequence[str], symbols: Sequence[str]) -> str:
     lines = ["##fileformat=VCFv4.2", '##FILTER=<ID=PASS,Description="All filters passed">', f"##reference={info.assembly}"]
     for name in info.contigs:
         contig = known_contig(name, info.assembly)
@@ -223,7 +226,7 @@ def _header_text(info: StoreInfo, symbols: Sequence[str]) -> str:
     lines += [f'##ALT=<ID={symbol},Description="Symbolic allele of the source">' for symbol in symbols]
     lines.append('##INFO=<ID=END,Number=1,Type=Integer,Description="End position of the variant">')
     lines.append('##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">')
-    columns = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *info.samples]
+    columns = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *samples]
     return "\n".join(lines) + "\n" + "\t".join(columns) + "\n"
 
 
@@ -289,12 +292,14 @@ def _typed_text(text: str) -> bytes:
     return bytes((0xF7, 0x10 | kind)) + struct.pack(form, len(raw)) + raw
 
 
-def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | _Bcf) -> memoryview:
+def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | _Bcf, keep: IntArray | None) -> memoryview:
     """The bytes of some records."""
-    n_samples = len(store.info.samples)
+    n_samples = len(store.info.samples) if keep is None else len(keep)
     rows = np.array(sorted({row for record in records for row in record.rows}), np.int64)
     calls = store.calls(rows)
-    phased = calls.phased.view(np.uint8)
+    alleles, phased = calls.alleles, calls.phased.view(np.uint8)
+    if keep is not None:
+        alleles, phased = np.ascontiguousarray(alleles[:, keep]), np.ascontiguousarray(phased[:, keep])
     sites = [form.site(record, n_samples) for record in records]
     size = sum(map(len, sites)) + n_samples * sum(map(form.call_bytes, records))
     buffer = np.empty(size, np.uint8)
@@ -307,10 +312,10 @@ def _format(store: GenotypeStore, records: Sequence[SourceRecord], form: _Vcf | 
         numbers = np.array(record.alt_numbers, np.int64)
         width = form.call_bytes(record)
         if isinstance(form, _Bcf) and width == 2 and record.alt_numbers == (1,):
-            _put_biallelic(calls.alleles[local[0]], phased[local[0]], buffer, at)
+            _put_biallelic(alleles[local[0]], phased[local[0]], buffer, at)
             at += 2 * n_samples
             continue
-        _join(calls.alleles, phased, local, numbers, joined)
+        _join(alleles, phased, local, numbers, joined)
         at = _put_text(joined, buffer, at) if isinstance(form, _Vcf) else _put_typed(joined, buffer, at, width // 2)
     return buffer[:at].data
 
