@@ -115,8 +115,8 @@ class Asker:
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing is known of who asks: the answer is everybody's."""
-        return not self.actor.known and not self.refused_passport
+        """Whether nothing is known of who asks, nor for which project: the answer is everybody's."""
+        return not (self.actor.known or self.refused_passport or self.purpose.project)
 
 
 ANYBODY: Final = Asker()

@@ -71,7 +71,7 @@ class Terms:
     membership_power
         What its frequencies would tell an attacker about who is in it; None where nobody has computed it.
     anonymous_power_max
-        The power up to which somebody unknown may ask it of variants; the operator's setting.
+        The power up to which somebody unknown may ask it of variants; the operator's setting, 1 for no bound.
     visa_value
         What a visa for it says (rule 6 of the interface); empty where the node is in no federation, and no visa opens it.
     authorities
@@ -300,8 +300,9 @@ def _current(actor: Actor, now: datetime) -> bool:
 
 
 def _public(dataset: Terms) -> bool:
-    """Whether a floored dataset tells everybody of variants: its power is known, and within the bound."""
-    return dataset.membership_power is not None and dataset.membership_power <= dataset.anonymous_power_max
+    """Whether a floored dataset tells everybody of variants: its power is known and within the bound, or no bound is set."""
+    power, most = dataset.membership_power, dataset.anonymous_power_max
+    return most >= 1 or (power is not None and power <= most)
 
 
 def _registered(actor: Actor, now: datetime) -> bool:

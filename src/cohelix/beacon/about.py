@@ -102,7 +102,7 @@ class About:
         return {
             "$schema": _FRAMEWORK + "configuration/beaconConfigurationSchema.json",
             "maturityAttributes": {"productionStatus": _MATURITY[self.environment]},
-            "securityAttributes": {"defaultGranularity": DEFAULT, "securityLevels": ["PUBLIC"]},
+            "securityAttributes": {"defaultGranularity": DEFAULT, "securityLevels": ["PUBLIC", "REGISTERED", "CONTROLLED"]},
             **entry_types(),
         }
 

@@ -10,13 +10,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
 
 import orjson
 import structlog
 
-from cohelix.bank import Bank
+from cohelix.access.gate import ANYBODY, Asker
+from cohelix.bank.answering import Answers
+from cohelix.bank.counter import Counter
 from cohelix.beacon import about as documents
 from cohelix.beacon.about import About
 from cohelix.beacon.addresses import DEFAULT, Address, read_address, read_terms_address
@@ -27,7 +31,7 @@ from cohelix.beacon.entry_types import EntryType, check_schemas
 from cohelix.beacon.granularity import answer_meta, error_answer, returned
 from cohelix.beacon.people import KINDS, entries_plan
 from cohelix.beacon.variants import variants_plan
-from cohelix.core.errors import BadQuestion, CohelixError, MethodNotAllowed
+from cohelix.core.errors import AuditUnavailable, BadQuestion, CohelixError, MethodNotAllowed
 from cohelix.wire.beacon import BeaconQuestion, question_from_get, question_from_post
 
 # Region questions scan on other threads (the kernels let go of the lock), so that exact ones need not wait for them.
@@ -54,17 +58,18 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """Where a request arrived: its template for logs, and how it is answered."""
+    """Where a request arrived: its template for logs, how it is answered, and whether the answer is of the datasets."""
 
     route: str
-    plan: Callable[[BeaconQuestion, str], Plan]
+    plan: Callable[[Desk, BeaconQuestion, str], Plan]
     address: Address | None = None
+    tells: bool = False
 
 
 class _Kept:
-    """The last answers to exact questions, for as long as the same releases are published.
+    """The last answers to everybody's exact questions, for as long as the same releases are published.
 
-    Answers here are everybody's: what depended on who asks would have to be kept by asker.
+    What rests on who asks is never kept.
     """
 
     def __init__(self) -> None:
@@ -98,18 +103,18 @@ class Beacon:
 
     Parameters
     ----------
-    bank
-        Whose datasets are asked; only what its views tell leaves here.
+    counter
+        The datasets that are asked, under the gate's decisions; only what their views tell leaves here.
     about
         Whose Beacon it is.
     cohorts
         The folder of the operator's saved cohorts (`beacon.cohorts`); None where there are none.
     """
 
-    def __init__(self, bank: Bank, about: About, cohorts: Path | None = None) -> None:
-        self._bank = bank
+    def __init__(self, counter: Counter, about: About, cohorts: Path | None = None) -> None:
+        self._counter, self._bank = counter, counter.bank
         self._about = about
-        self._desk = Desk(bank, about, SavedCohorts(cohorts))
+        self._desk = Desk(counter.bank, about, SavedCohorts(cohorts))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="beacon")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="beacon-open")
         self._opening: asyncio.Future[None] | None = None
@@ -134,6 +139,7 @@ class Beacon:
         *,
         base: str,
         request_id: str | None = None,
+        asker: Asker = ANYBODY,
     ) -> Reply:
         """Answer one request; never raises, every error becomes Beacon's error body.
 
@@ -145,12 +151,15 @@ class Beacon:
             Decoded GET parameters; the body of a POST.
         base
             The Beacon's own address, for the addresses in `/map` and `/info`.
+        asker
+            Who asks, as far as it is proven.
         """
         endpoint = _Endpoint("unmatched", self._service_info)
         question = BeaconQuestion()
         asked = tuple(pairs)
         keep = (
-            method == "GET"
+            asker.unknown
+            and method == "GET"
             and path == "g_variants"
             and sum(len(name) + len(value) for name, value in asked) < _KEPT_REQUEST_CHARACTERS
         )
@@ -160,19 +169,27 @@ class Beacon:
             standing = self._bank.standing
             kept = self._kept.get(standing, asked) if keep else None
             if kept is not None:
+                self._told_everybody(asker, path, asked)
                 return kept
             endpoint = self._find(path)
             question = self._read(method, endpoint, asked, body)
-            plan = endpoint.plan(question, base)
-            if not plan.quick:
-                content = await asyncio.get_running_loop().run_in_executor(self._threads, plan.written)
-                return Reply(200, content, endpoint.route)
-            reply = Reply(200, plan.written(), endpoint.route)
-            if keep:
+            if endpoint.tells and not asker.unknown:
+                ask = partial(self._answer, asker, endpoint, question, base, _words(path, asked, body))
+                return Reply(200, await asyncio.get_running_loop().run_in_executor(self._threads, ask), endpoint.route)
+            plan = endpoint.plan(self._desk, question, base)
+            if plan.quick:
+                reply = Reply(200, plan.written(), endpoint.route)
+            else:
+                reply = Reply(
+                    200, await asyncio.get_running_loop().run_in_executor(self._threads, plan.written), endpoint.route
+                )
+            if endpoint.tells:
+                self._told_everybody(asker, path, asked, body)
+            if keep and plan.quick:
                 self._kept.put(standing, asked, reply)
             return reply
         except CohelixError as error:
-            known = error if error.status < 500 else None
+            known = error if error.status < 500 or isinstance(error, AuditUnavailable) else None
             if known is None:
                 self._log.exception("beacon question failed", route=endpoint.route, error=type(error).__name__)
             return self._refusal(endpoint, question, known, request_id)
@@ -181,13 +198,23 @@ class Beacon:
             return self._refusal(endpoint, question, None, request_id)
 
     async def door(
-        self, path: str, pairs: Sequence[tuple[str, str]], body: dict[str, Any] | None
+        self, path: str, pairs: Sequence[tuple[str, str]], body: dict[str, Any] | None, asker: Asker
     ) -> tuple[int, dict[str, Any]]:
         """The same for the federation, which carries documents: a POST where there is a body, else a GET."""
-        reply = await self.reply(
-            "GET" if body is None else "POST", path, pairs, None if body is None else orjson.dumps(body), base="/beacon/v2"
-        )
+        method, written = ("GET", None) if body is None else ("POST", orjson.dumps(body))
+        reply = await self.reply(method, path, pairs, written, base="/beacon/v2", asker=asker)
         return reply.status, orjson.loads(reply.body)
+
+    def _answer(self, asker: Asker, endpoint: _Endpoint, question: BeaconQuestion, base: str, words: str) -> bytes:
+        """The answer to somebody in particular, once it is written down."""
+
+        def answer(bank: Answers) -> dict[str, Any]:
+            return endpoint.plan(self._desk.asking(bank), question, base).answer()
+
+        return orjson.dumps(self._counter.ask("beacon", asker, words, answer, _sizes))
+
+    def _told_everybody(self, asker: Asker, path: str, asked: tuple[tuple[str, str], ...], body: bytes | None = None) -> None:
+        self._counter.gate.told_everybody("beacon", asker, _words(path, asked, body))
 
     def refuse(self, error: CohelixError, request_id: str | None) -> Reply:
         """Beacon's body for an error that was met before the question was read."""
@@ -222,14 +249,16 @@ class Beacon:
             return found
         terms = read_terms_address(path)
         if terms is not None:
-            return _Endpoint("/…/filtering_terms" if terms[0] else "/filtering_terms", self._filtering_terms(*terms))
+            return _Endpoint(
+                "/…/filtering_terms" if terms[0] else "/filtering_terms", self._filtering_terms(*terms), tells=True
+            )
         address = read_address(path)
 
-        def plan(question: BeaconQuestion, _base: str) -> Plan:
+        def plan(desk: Desk, question: BeaconQuestion, _base: str) -> Plan:
             check_schemas(question.schemas, address.entry)
-            return _PLANS[address.entry](self._desk, question, address)
+            return _PLANS[address.entry](desk, question, address)
 
-        return _Endpoint(address.route, plan, address)
+        return _Endpoint(address.route, plan, address, tells=True)
 
     @staticmethod
     def _read(method: str, endpoint: _Endpoint, pairs: Iterable[tuple[str, str]], body: bytes | None) -> BeaconQuestion:
@@ -241,29 +270,29 @@ class Beacon:
             raise MethodNotAllowed("ask with GET or POST" if endpoint.address else "ask with GET")
         return question_from_get(pairs)
 
-    def _telling(self, tell: Callable[[str], dict[str, Any]]) -> Callable[[BeaconQuestion, str], Plan]:
-        def plan(question: BeaconQuestion, base: str) -> Plan:
+    def _telling(self, tell: Callable[[str], dict[str, Any]]) -> Callable[[Desk, BeaconQuestion, str], Plan]:
+        def plan(_desk: Desk, question: BeaconQuestion, base: str) -> Plan:
             _need_nothing(question)
             return Plan(lambda: {"meta": self._about.meta(), "response": tell(base)}, quick=True)
 
         return plan
 
-    def _service_info(self, question: BeaconQuestion, base: str) -> Plan:
+    def _service_info(self, _desk: Desk, question: BeaconQuestion, base: str) -> Plan:
         _need_nothing(question)
         return Plan(lambda: self._about.service_info(base).body(), quick=True)
 
-    def _filtering_terms(self, entry: EntryType | None, identifier: str) -> Callable[[BeaconQuestion, str], Plan]:
+    def _filtering_terms(self, entry: EntryType | None, identifier: str) -> Callable[[Desk, BeaconQuestion, str], Plan]:
         """What may be filtered by: everything, an entry type's filters, or those of a dataset's or a cohort's people."""
 
-        def plan(question: BeaconQuestion, _base: str) -> Plan:
+        def plan(desk: Desk, question: BeaconQuestion, _base: str) -> Plan:
             _need_nothing(question)
             scope = None if entry in ("dataset", "cohort") else entry
-            views = self._desk.views()
+            views = desk.views()
             if identifier and entry is not None:
-                views = self._desk.target(Address(entry, entry, identifier, ""), frozenset()).views
+                views = desk.target(Address(entry, entry, identifier, ""), frozenset()).views
 
             def answer() -> dict[str, Any]:
-                terms = (term for view in views for term in self._desk.terms(view))
+                terms = (term for view in views for term in desk.terms(view))
                 shown = documents.filtering_terms(terms, scope)
                 # Paged where the client asks for a page: a bank of many diseases has ten thousand terms.
                 if question.paged:
@@ -273,6 +302,17 @@ class Beacon:
             return Plan(answer)
 
         return plan
+
+
+def _words(path: str, asked: tuple[tuple[str, str], ...], body: bytes | None) -> str:
+    """A question's words, of which the audit log keeps a keyed hash."""
+    return f"{path}?{urlencode(asked)}" if body is None else f"{path} {body.decode('utf-8', 'replace')}"
+
+
+def _sizes(document: dict[str, Any]) -> dict[str, int]:
+    """How many records of each dataset an answer shows."""
+    sets = document.get("response", {}).get("resultSets", ())
+    return {one["id"]: len(one["results"]) for one in sets if one["results"]}
 
 
 def _need_nothing(question: BeaconQuestion) -> None:

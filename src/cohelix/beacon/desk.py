@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 import structlog
 
-from cohelix.bank import Bank
+from cohelix.bank.answering import DAMAGED, Answers
 from cohelix.bank.answers import Term
-from cohelix.bank.answering import DAMAGED
 from cohelix.bank.questions import Chosen, VariantQuery
 from cohelix.bank.view import DatasetView
 from cohelix.beacon.about import About
@@ -26,8 +25,6 @@ from cohelix.core.ids import DatasetId
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
 from cohelix.wire.beacon import BeaconFilter, BeaconQuestion, Granularity
 from cohelix.wire.frequency import DatasetStatus
-
-CLOSED = "this dataset is closed: it answers nothing without a visa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +84,17 @@ class Words:
 
 
 class Desk:
-    """A bank, whose Beacon it is, and the operator's saved cohorts."""
+    """A node's datasets as somebody may ask them, whose Beacon it is, and the operator's saved cohorts."""
 
-    def __init__(self, bank: Bank, about: About, cohorts: SavedCohorts) -> None:
+    def __init__(self, bank: Answers, about: About, cohorts: SavedCohorts) -> None:
         self.bank, self.about, self.cohorts = bank, about, cohorts
-        self._terms: dict[tuple[str, int, int], tuple[Term, ...]] = {}
+        self._terms: dict[tuple[str, str], tuple[tuple[int, int], tuple[Term, ...]]] = {}
+
+    def asking(self, bank: Answers) -> Desk:
+        """The desk for one person's question."""
+        desk = Desk(bank, self.about, self.cohorts)
+        desk._terms = self._terms
+        return desk
 
     def views(self, datasets: frozenset[str] = frozenset()) -> tuple[DatasetView, ...]:
         """The datasets of these names, or all; raises `BadQuestion` for a name that the node does not have."""
@@ -116,7 +119,7 @@ class Desk:
         chosen, named = _chosen(root, identifier)
         knowing = tuple(view for view in views if (not named or view.record.id == named) and view.knows(chosen))
         if not knowing:
-            raise NotFound(f"no {root} of this id is in an open dataset")
+            raise NotFound(f"no {root} of this id is in a dataset whose records you may see")
         return Target(knowing, chosen)
 
     def _collected(self, root: str, identifier: str, views: tuple[DatasetView, ...]) -> Target:
@@ -149,16 +152,15 @@ class Desk:
         for term in self.terms(view):
             if ":" in term.id and (term.kind in _CODED or term.kind in BIOSAMPLE_KINDS):
                 kinds[term.id] = (*kinds.get(term.id, ()), term.kind)
-        return Words(kinds, frozenset(view.record.measurements), view.record.disclosure != "open", view)
+        return Words(kinds, frozenset(view.record.measurements), not view.levels.records, view)
 
     def terms(self, view: DatasetView) -> tuple[Term, ...]:
-        """A version's terms, gathered once."""
-        version = (view.record.id, view.record.version, view.record.release)
-        found = self._terms.get(version)
-        if found is None:
-            found = view.filtering_terms()
-            self._terms = {other: terms for other, terms in self._terms.items() if other[0] != version[0]} | {version: found}
-        return found
+        """What a version's people can be asked about at the view's level, gathered once."""
+        key, version = (view.record.id, view.levels.people), (view.record.version, view.record.release)
+        known = self._terms.get(key)
+        if known is None or known[0] != version:
+            known = self._terms[key] = version, view.filtering_terms()
+        return known[1]
 
     def ask(self, view: DatasetView, answer: Callable[[], DatasetAnswer]) -> DatasetAnswer:
         """One dataset's answer; where one of its files proves to be damaged, its line says so and the others answer."""
@@ -197,8 +199,8 @@ _CODED = frozenset(
 def variant_queries(view: DatasetView, ask: VariantAsk) -> tuple[list[VariantQuery], tuple[DatasetStatus, str] | None]:
     """A question about variants in the dataset's own coordinates, or why it has no answer there."""
     record = view.record
-    if record.disclosure == "closed":
-        return [], ("refused", CLOSED)
+    if view.levels.genomic == "refused":
+        return [], ("refused", view.levels.reason)
     if ask.assembly is not None and ask.assembly != record.assembly:
         return [], ("other_assembly", f"the dataset is of {record.assembly}; nothing is lifted over")
     if ask.query is None:
@@ -209,7 +211,7 @@ def variant_queries(view: DatasetView, ask: VariantAsk) -> tuple[list[VariantQue
 
 def _not_assessed(view: DatasetView, query: VariantQuery) -> str | None:
     """Why a dataset cannot know of such variants; None where it can."""
-    record, annotated = view.record, view.record.disclosure != "closed" and view.annotated
+    record, annotated = view.record, view.annotated
     if query.contig is not None and query.contig not in record.contigs:
         return f"the dataset has no record of contig {query.contig}"
     if annotated:

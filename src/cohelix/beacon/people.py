@@ -45,7 +45,7 @@ def entries_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Plan
     check_gene(target.views, ask)
     views = target.views
     criteria = people_criteria(filters.people, [desk.words(view) for view in views])
-    most: Granularity = "record" if any(view.record.disclosure == "open" for view in views) else "count"
+    most: Granularity = "record" if any(view.levels.records for view in views) else "count"
     granularity = returned(question.granularity, address.default, most=most)
 
     def answer() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -11,15 +11,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from cohelix.access.gate import ANYBODY, Asker
 from cohelix.beacon.beacon import Beacon, Reply
 from cohelix.beacon.entry_types import ENTRY_TYPES
 from cohelix.beacon.query import VARIANT_PARAMETERS
-from cohelix.core.errors import BadQuestion, TooLarge
+from cohelix.core.errors import BadQuestion, NotPermitted, TooLarge
 from cohelix.web import name_route, request_id
 
 PREFIX: Final = "/beacon/v2"
 _ALLOWED_HOST: Final = re.compile(r"[A-Za-z0-9.\-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:]{2,45}\](:\d{1,5})?")
 _PARAMETERS_MAX: Final = 200
+_HEADERS: Final = {405: {"Allow": "GET, POST"}, 401: {"WWW-Authenticate": 'DPoP algs="ES256"'}}
+Identify = Callable[[Request], Awaitable[Asker]]
 
 
 class BeaconApp:
@@ -29,11 +32,12 @@ class BeaconApp:
     ----------
     url
         The server's public address; None to take it from each request.
+    who
+        Tells who sends a request, and raises `NotAuthentic` for a token that does not hold; None where nobody can log in.
     """
 
-    def __init__(self, beacon: Beacon, url: str | None = None) -> None:
-        self._beacon = beacon
-        self._url = url
+    def __init__(self, beacon: Beacon, url: str | None = None, *, who: Identify | None = None) -> None:
+        self._beacon, self._url, self._who = beacon, url, who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,7 +45,7 @@ class BeaconApp:
         request = Request(scope, receive)
         reply = await self._reply(request)
         name_route(scope, f"{PREFIX}{reply.route}" if reply.route.startswith("/") else reply.route)
-        headers = {"Allow": "GET, POST"} if reply.status == 405 else None
+        headers = _HEADERS.get(reply.status)
         await Response(reply.body, reply.status, headers, "application/json")(scope, receive, send)
 
     async def _reply(self, request: Request) -> Reply:
@@ -49,13 +53,16 @@ class BeaconApp:
         try:
             pairs = _pairs(scope["query_string"])
             body = await request.body() if scope["method"] == "POST" else None
-        except (BadQuestion, TooLarge) as error:
+            # Nearly everybody sends no token: then there is nobody to ask about.
+            known = self._who is not None and "authorization" in request.headers
+            asker = await self._who(request) if known and self._who else ANYBODY
+        except (BadQuestion, TooLarge, NotPermitted) as error:
             return self._beacon.refuse(error, identifier)
         except ClientDisconnect:
             return self._beacon.refuse(BadQuestion("the request ended before its body did"), identifier)
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(PREFIX)
         return await self._beacon.reply(
-            scope["method"], path.lstrip("/"), pairs, body, base=self._base(request), request_id=identifier
+            scope["method"], path.lstrip("/"), pairs, body, base=self._base(request), request_id=identifier, asker=asker
         )
 
     def _base(self, request: Request) -> str:

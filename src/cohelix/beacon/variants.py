@@ -103,7 +103,7 @@ def _searched(view: DatasetView, wanted: _Wanted, among: PeopleQuery | None) -> 
     queries, unanswered = variant_queries(view, wanted.ask)
     if unanswered:
         return silent(view, *unanswered)
-    if among is not None and among.criteria and record.disclosure != "open":
+    if among is not None and among.criteria and not view.levels.records:
         return silent(view, "refused", "a floored dataset does not tell which variants a part of its people have")
     total, items = 0, list[FoundVariant]()
     for query in queries:
@@ -117,7 +117,7 @@ def _searched(view: DatasetView, wanted: _Wanted, among: PeopleQuery | None) -> 
         items.extend(page.items)
         if wanted.granularity == "boolean" and total:
             break
-    if not total and record.disclosure == "floored":
+    if not total and view.levels.genomic == "floored":
         return silent(view, "below_floor", "nothing there that reaches the floor")
     return DatasetAnswer(record.id, "answered", None, total, [_record(view, item, wanted, among) for item in items])
 

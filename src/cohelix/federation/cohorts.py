@@ -16,14 +16,14 @@ from cohelix.wire.frequency import DatasetStatus
 from cohelix.wire.plan import parse_plan
 
 if TYPE_CHECKING:  # the hub uses this module too, and needs no bank
-    from cohelix.bank import Bank
+    from cohelix.bank.answering import Answers
     from cohelix.disclosure import AnalysisPolicy
     from cohelix.disclosure.ledger import Ledger
 
 _COUNT_MAX = 2**53  # beyond it JSON numbers are not exact
 
 
-def count_at_node(bank: Bank, question: AskCohortCount) -> NodeCohortCount:
+def count_at_node(bank: Answers, question: AskCohortCount) -> NodeCohortCount:
     """A node's answer; datasets of other members and unknown ones are left out."""
     expression = read_expression(question.expression)
     prefix = f"{bank.node}:"

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
+import orjson
 from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cohelix.access.policy import Purpose
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, NotAuthentic, NotPermitted, TooLarge
 from cohelix.core.genome import parse_assembly, parse_region
@@ -57,22 +59,27 @@ from cohelix.wire.federation import (
     JoinConfirmed,
     JoinRequest,
     NodeDatasets,
+    OnBehalf,
     PollTasks,
 )
-from cohelix.wire.frequency import NodeRegion, Wire
+from cohelix.wire.frequency import NodeFrequency, NodeRegion, Wire
 from cohelix.wire.packed import MEDIA_TYPE as PACKED
 
 if TYPE_CHECKING:  # the hub uses this module too, and needs neither the bank nor its compiled kernels
+    from cohelix.access.gate import Asker, Kind
     from cohelix.bank import Bank
+    from cohelix.bank.answering import Answers
+    from cohelix.bank.counter import Counter
 
 _BROUGHT_HEAD_BYTES_MAX = 16 * 1024  # status and header fields of an answer that is posted
 BROUGHT_BYTES_MAX = RUN_BYTES_MAX + 2 * _BROUGHT_HEAD_BYTES_MAX
-BeaconDoor = Callable[[str, Sequence[tuple[str, str]], dict[str, Any] | None], Awaitable[tuple[int, dict[str, Any]]]]
+BeaconDoor = Callable[[str, Sequence[tuple[str, str]], dict[str, Any] | None, "Asker"], Awaitable[tuple[int, dict[str, Any]]]]
+_T = TypeVar("_T")
 
 
 def open_doors(
     door: Door,
-    bank: Bank,
+    counter: Counter,
     *,
     node: NodeId,
     name: str = "",
@@ -85,30 +92,53 @@ def open_doors(
 
     Parameters
     ----------
+    counter
+        The node's datasets behind its gate; the hub's word about who asks counts for nothing without a passport.
     node, name, country, may_overlap
         What the node declares of itself.
     beacon
-        Answers one question to the node's own Beacon: path after `/beacon/v2/`, GET parameters, POST body; gives
-        HTTP status and document.
+        Answers one question to the node's own Beacon: path after `/beacon/v2/`, GET parameters, POST body, who asks;
+        gives HTTP status and document.
     project_count
         Answers how many people an expression means where a project asks, by its ledger.
     """
 
+    def asker(question: OnBehalf, project: str = "") -> Asker:
+        return counter.gate.asker(question.passport, Purpose(question.purpose or "", project), way="hub")
+
+    async def told(
+        kind: Kind,
+        question: OnBehalf,
+        asked: str,
+        answer: Callable[[Answers], _T],
+        sizes: Callable[[_T], dict[str, int]] | None = None,
+        *,
+        project: str = "",
+    ) -> _T:
+        def asking() -> _T:
+            counter.bank.refresh()
+            return counter.ask(kind, asker(question, project), asked, answer, sizes)
+
+        return await anyio.to_thread.run_sync(asking)
+
     async def frequency(question: AskFrequency) -> Wire:
         key, assembly = variant_of_name(question.variant), parse_assembly(question.assembly)
-        return await anyio.to_thread.run_sync(lambda: _fresh(bank).frequency(key, assembly))
+        asked = f"{key} {assembly}"
+        return await told("frequency", question, asked, lambda bank: bank.frequency(key, assembly), _rows_told)
 
     async def region(question: AskRegion) -> Wire:
-        return await anyio.to_thread.run_sync(lambda: _fitting_region(_fresh(bank), question))
+        asked = f"{question.region} {question.assembly} {question.after or ''}"
+        return await told("region", question, asked, lambda bank: _fitting_region(bank, question), _variants_told)
 
     async def datasets(_question: AskDatasets) -> Wire:
-        records = await anyio.to_thread.run_sync(lambda: _fresh(bank).datasets())
+        records = await anyio.to_thread.run_sync(lambda: _fresh(counter.bank).datasets())
         return NodeDatasets(node=node, name=name, country=country, may_overlap=may_overlap, datasets=records)
 
     async def ask_beacon(question: AskBeacon) -> Wire:
         if beacon is None:
             raise NotPermitted("this node has no Beacon")
-        status, document = await beacon(question.path, question.parameters, question.body)
+        who = await anyio.to_thread.run_sync(asker, question)
+        status, document = await beacon(question.path, question.parameters, question.body, who)
         return BeaconReply(status=status, document=document)
 
     door.open("frequency", json_answering(AskFrequency, frequency))
@@ -116,9 +146,16 @@ def open_doors(
     door.open("datasets", json_answering(AskDatasets, datasets))
 
     async def cohort_count(question: AskCohortCount) -> Wire:
+        asked = orjson.dumps(question.expression, option=orjson.OPT_SORT_KEYS).decode()
         if question.project and project_count is not None:
-            return await anyio.to_thread.run_sync(project_count, question)
-        return await anyio.to_thread.run_sync(lambda: count_at_node(_fresh(bank), question))
+            by_project = project_count
+
+            def count_project(bank: Answers) -> NodeCohortCount:
+                bank.views()  # what was decided of each dataset is written down with the count
+                return by_project(question)
+
+            return await told("cohort-count", question, asked, count_project, project=question.project)
+        return await told("cohort-count", question, asked, lambda bank: count_at_node(bank, question))
 
     door.open("beacon", json_answering(AskBeacon, ask_beacon))
     door.open("cohort-count", json_answering(AskCohortCount, cohort_count))
@@ -267,7 +304,15 @@ def _fresh(bank: Bank) -> Bank:
     return bank
 
 
-def _fitting_region(bank: Bank, question: AskRegion) -> NodeRegion:
+def _rows_told(answer: NodeFrequency) -> dict[str, int]:
+    return {dataset.id: len(dataset.populations) for dataset in answer.datasets}
+
+
+def _variants_told(answer: NodeRegion) -> dict[str, int]:
+    return {dataset.id: len(dataset.variants) for dataset in answer.datasets}
+
+
+def _fitting_region(bank: Answers, question: AskRegion) -> NodeRegion:
     """A page of the region that fits into an answer: fewer variants where they have many rows."""
     region, assembly = parse_region(question.region), parse_assembly(question.assembly)
     after = variant_of_name(question.after) if question.after else None

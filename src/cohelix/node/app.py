@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 
 from cohelix import __version__, web
 from cohelix.bank import Bank, Scrubber
+from cohelix.bank.counter import Counter
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.db import open_database
@@ -34,6 +35,7 @@ from cohelix.federation.signing import public_key
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
 from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
+from cohelix.node.gate import make_gate
 from cohelix.node.settings import NodeSettings, database_of, read_settings
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
 
@@ -52,9 +54,11 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         If the folder is not a node's.
     """
     settings = read_settings(folder)
-    bank = Bank.open(folder, settings.node)
     door = Door(folder)
     log = open_log(folder, f"node/{settings.id}", database_of(folder, settings))
+    gate = make_gate(folder, door, log)
+    counter = Counter(Bank.open(folder, settings.node, gate.public), gate)
+    bank = counter.bank
     runs = _run_doors(folder, settings, door, dask)
     roads = web.member_roads(folder, settings)
 
@@ -85,10 +89,10 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
         members_only=(PATH,) if settings.tls_mutual else (),
     )
-    beacon = Beacon(bank, _about(settings), folder / "cohorts")
+    beacon = Beacon(counter, _about(settings), folder / "cohorts")
     open_doors(
         door,
-        bank,
+        counter,
         node=settings.node,
         name=settings.name,
         country=settings.country,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cohelix.access.policy import ANONYMOUS_POWER_MAX
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.core.ids import NodeId, node_id
 from cohelix.disclosure.analysis import AnalysisPolicy
@@ -51,6 +52,21 @@ class PeerSettings(BaseModel):
     aggregator: bool = False
 
 
+class DisclosureSettings(BaseModel):
+    """What a node lets everybody ask; `[disclosure]` of its `node.toml`.
+
+    Attributes
+    ----------
+    anonymous_power_max
+        The membership power of a floored dataset's frequencies up to which somebody unknown may ask it of variants; with 1,
+        whatever they would tell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    anonymous_power_max: float = Field(default=ANONYMOUS_POWER_MAX, ge=0, le=1)
+
+
 class NodeSettings(BaseModel):
     """What a node says of itself; read from `node.toml`, `url` and `environment` also from the environment.
 
@@ -80,6 +96,8 @@ class NodeSettings(BaseModel):
         Whether this node adds up shares of others (rule 10 of the interface).
     analysis
         What it asks of analyses.
+    disclosure
+        What it lets everybody ask.
     peers
         Members whom it knows, none twice.
     """
@@ -101,6 +119,7 @@ class NodeSettings(BaseModel):
     tls_mutual: bool = False
     aggregator: bool = False
     analysis: AnalysisPolicy = AnalysisPolicy()
+    disclosure: DisclosureSettings = DisclosureSettings()
     peers: tuple[PeerSettings, ...] = ()
 
     @field_validator("peers", mode="after")
