@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from cohelix.access.accounts import Account, Accounts
-from cohelix.access.broker_clients import CLI_CLIENT, NODE_AUDIENCE, BrokerClients, Client
+from cohelix.access.broker_clients import CLI_CLIENT, BrokerClients, Client
 from cohelix.access.broker_keys import ALGORITHM, BrokerKeys
+from cohelix.access.issuers import ACCESS_TYPE, GRANT_EXCHANGE, NODE_AUDIENCE, PASSPORT_SCOPE, PASSPORT_TYPE
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import IssuerRefused
 from cohelix.db.tables import BROKER_GRANTS
@@ -32,14 +33,10 @@ CODE_SECONDS: Final = 60
 DEVICE_SECONDS: Final = 600
 LOGIN_SECONDS: Final = 7 * 86_400  # from the login to the end of its last refresh token
 POLL_SECONDS: Final = 5
-PASSPORT_SCOPE: Final = "ga4gh_passport_v1"
 SCOPES: Final = ("openid", "profile", PASSPORT_SCOPE, "offline_access")
 GRANT_CODE: Final = "authorization_code"
 GRANT_REFRESH: Final = "refresh_token"
 GRANT_DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
-GRANT_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-PASSPORT_TYPE: Final = "urn:ga4gh:params:oauth:token-type:passport"
-ACCESS_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"  # RFC 8628, section 6.1: no vowels, so no words; 20**8 codes
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from cohelix.access.issuers import NODE_AUDIENCE
 from cohelix.core.errors import BadUsage, Conflict, IssuerRefused
 from cohelix.db.tables import BROKER_CLIENTS
 
 CLI_CLIENT: Final = "cohelix-cli"
 HUB_CLIENT: Final = "hub"
-NODE_AUDIENCE: Final = "urn:cohelix:node:"
 _NODE_CLIENT: Final = "node:"
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,63}")
 

@@ -44,7 +44,7 @@ class BrokerKeys:
     def rotate(self) -> SigningKey:
         """Sign with a new key from now on; the one before stays published until what it signed has expired."""
         private = ECKey.generate_key("P-256")
-        key = SigningKey(self._now(), secrets.token_hex(8), private)
+        key = SigningKey(self.now(), secrets.token_hex(8), private)
         path = self._folder / f"{key.made_at:012d}-{key.kid}.pem"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -56,18 +56,20 @@ class BrokerKeys:
     def current(self) -> SigningKey:
         """The key that signs now; it is replaced when it is a month old."""
         newest = self._all()[-1]
-        return newest if self._now() - newest.made_at < ROTATE_SECONDS else self.rotate()
+        return newest if self.now() - newest.made_at < ROTATE_SECONDS else self.rotate()
 
     def published(self) -> dict[str, Any]:
         """The JWK set that others verify with."""
-        keys, now = self._all(), self._now()
+        keys, now = self._all(), self.now()
         ended = {one.kid for one, next_one in itertools.pairwise(keys) if next_one.made_at + _KEPT_SECONDS < now}
         return {"keys": [_public(one) for one in keys if one.kid not in ended]}
 
-    def sign(self, claims: dict[str, Any], kind: str) -> str:
-        """A JWT with these claims, whose `typ` is `kind`."""
+    def sign(self, claims: dict[str, Any], kind: str, **header: str) -> str:
+        """A JWT with these claims, whose `typ` is `kind`; more may stand in its header."""
         key = self.current()
-        return jwt.encode({"alg": ALGORITHM, "typ": kind, "kid": key.kid}, claims, key.private, algorithms=[ALGORITHM])
+        return jwt.encode(
+            {"alg": ALGORITHM, "typ": kind, "kid": key.kid, **header}, claims, key.private, algorithms=[ALGORITHM]
+        )
 
     def read(self, token: str, kind: str) -> dict[str, Any] | None:
         """The claims of a JWT that one of these keys has signed as that kind; times and names are the caller's to check."""
@@ -93,7 +95,8 @@ class BrokerKeys:
                 self._read[name] = SigningKey(int(made_at), kid, private)
         return [self._read[name] for name in names]
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """Seconds since 1970, of the clock that signatures are dated by."""
         return int(self._clock.now().timestamp())
 
 

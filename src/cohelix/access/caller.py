@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from starlette.requests import HTTPConnection
+
 from cohelix.access.actor import ANONYMOUS, Actor
 
 PassportFor = Callable[[str], Awaitable[str | None]]
@@ -38,6 +40,8 @@ class Caller:
         may be called with every question.
     notice
         Why a login that the request brought no longer counts; empty otherwise.
+    may_log_in
+        Whether this server knows an issuer at all.
     """
 
     actor: Actor = ANONYMOUS
@@ -47,6 +51,28 @@ class Caller:
     form_key: str = field(default="", repr=False)
     passport_for: PassportFor = field(default=no_passport, repr=False)
     notice: str = ""
+    may_log_in: bool = False
 
 
 NOBODY: Final = Caller()
+
+CallerOf = Callable[[HTTPConnection], Awaitable[Caller]]
+"""Finds who sends a request, and keeps the answer with it."""
+_KEPT: Final = "cohelix.caller"
+
+
+async def nobody_calls(_request: HTTPConnection) -> Caller:
+    """Of a server that knows no issuer: everybody is unknown."""
+    return NOBODY
+
+
+def known_caller(request: HTTPConnection) -> Caller:
+    """Who sends a request, as far as it has been found."""
+    found = request.scope.get(_KEPT)
+    return found if isinstance(found, Caller) else NOBODY
+
+
+def keep_caller(request: HTTPConnection, caller: Caller) -> Caller:
+    """Keep with a request who sends it."""
+    request.scope[_KEPT] = caller
+    return caller

@@ -15,15 +15,20 @@ from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.db import open_database
 from cohelix.federation.audit_log import open_log
+from cohelix.federation.audit_routes import audit_router
+from cohelix.federation.heralds import Herald, keys_of
 from cohelix.federation.polling import PollingTransport, Roads
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
-from cohelix.federation.routes import BROUGHT_BYTES_MAX, hub_router, polling_router
+from cohelix.federation.routes import BROUGHT_BYTES_MAX, hub_router, polling_router, successions_router
 from cohelix.federation.runs import Runs
 from cohelix.federation.signing import load_identity
+from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH, HttpTransport
+from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import analyses_router, released_summary
 from cohelix.hub.api import api_router
+from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, read_settings
@@ -37,18 +42,32 @@ def create_app(folder: Path) -> FastAPI:
     identity = load_identity(folder)
     registry = Registry(folder)
     log = open_log(folder, "hub", settings.database)
-    polled = PollingTransport(identity, poll_seconds=settings.poll_seconds)
+    book = SuccessionBook(folder)
+    keys = keys_of(book)
+    polled = PollingTransport(identity, keys=keys, poll_seconds=settings.poll_seconds)
     roads = member_roads(folder, settings)
-    dialled = HttpTransport(identity, private_addresses=settings.private_addresses, tls=roads.context)
+    dialled = HttpTransport(identity, private_addresses=settings.private_addresses, tls=roads.context, keys=keys)
     transport = Roads(dialled, polled)
+    herald = Herald(folder, registry, transport, book, log=log)
     federation = Federation(registry, transport, deadline_seconds=settings.deadline_seconds)
+    witness = HubWitness(
+        log,
+        identity,
+        keys_at_hub(registry.members, book),
+        members=federation.active,
+        transport=transport,
+        successions=lambda origin: successions_of(book, origin, settings.url),
+        seconds=settings.witness_seconds,
+    )
+    engine = open_database(settings.database or folder / DATABASE_FILE)
     runs = Runs(
         folder,
-        open_database(settings.database or folder / DATABASE_FILE),
+        engine,
         transport=transport,
         identity=identity,
         members=registry.members,
         limits=settings.run_limits,
+        keys=keys,
     )
 
     @asynccontextmanager
@@ -57,9 +76,11 @@ def create_app(folder: Path) -> FastAPI:
             await anyio.to_thread.run_sync(find_gene, "", assembly)
         log.begin()
         await runs.start()
-        yield
+        async with herald.running(), witness.running():
+            yield
         await runs.close()
         await federation.close()
+        await persons.close()
         await anyio.to_thread.run_sync(log.close)
 
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -70,15 +91,18 @@ def create_app(folder: Path) -> FastAPI:
         patient=(f"{PATH}/tasks",),
         members_only=(PATH,) if settings.tls_mutual else (),
     )
+    persons = install_identity(app, folder, settings, engine, log)
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )
-    app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url))
+    app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url, keys=keys))
+    app.include_router(audit_router(log))
+    app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url))
     app.include_router(analyses_router(runs))
     app.include_router(network_router(federation, settings))
     app.include_router(services_router(federation, settings))
     app.router.routes.extend(
-        pages.routes(federation, runs, partial(released_summary, runs))
+        pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)
     )  # last: it takes every address that is left
     return app

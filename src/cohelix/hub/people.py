@@ -2,33 +2,215 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio.to_thread
+import structlog
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from cohelix.access.actor import Actor
-from cohelix.access.caller import NOBODY, Caller
+from cohelix.access.caller import Caller, keep_caller, known_caller
+from cohelix.access.door import TokenDoor
+from cohelix.access.issuers import NODE_AUDIENCE, PASSPORT_SCOPE
+from cohelix.access.oidc import Issuer
+from cohelix.access.roles import Roles
+from cohelix.access.sessions import Session, Sessions
+from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotPermitted, Unreachable
 
-_CALLER = "cohelix.caller"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FORM_KEY: Final = "form_key"
+_REFRESH_SECONDS: Final = 60
+_FORM: Final = "cohelix.form"
+_log = structlog.get_logger("cohelix.hub")
+
+
+class Cookie:
+    """One cookie of the hub: for this host only over TLS (`__Host-`), never for scripts, and not with posts of other sites."""
+
+    def __init__(self, name: str, url: str, *, path: str = "/") -> None:
+        self._secure = url.startswith("https://")
+        self.name = f"__Host-{name}" if self._secure else name
+        self._path = "/" if self._secure else path
+
+    def read(self, request: HTTPConnection) -> str:
+        """Its value; empty where it was not sent."""
+        return request.cookies.get(self.name, "")
+
+    def write(self, answer: Response, value: str) -> None:
+        """Set it until the browser ends; the server ends its session before that."""
+        answer.set_cookie(self.name, value, path=self._path, secure=self._secure, httponly=True, samesite="lax")
+
+    def clear(self, answer: Response) -> None:
+        """Take it away."""
+        answer.delete_cookie(self.name, path=self._path, secure=self._secure, httponly=True, samesite="lax")
 
 
 class People:
     """The only door through which identity enters the hub."""
 
-    async def caller_of(self, request: Request) -> Caller:
-        """Who sends a request; asked once, and kept with it.
+    def __init__(
+        self, sessions: Sessions, roles: Roles, issuers: Mapping[str, Issuer], door: TokenDoor, *, hub_url: str
+    ) -> None:
+        self.sessions, self.roles, self.issuers, self._door = sessions, roles, dict(issuers), door
+        self.hub_url = hub_url
+        self.cookie = Cookie("cohelix-session", hub_url)
+        self._refreshing: dict[str, asyncio.Lock] = {}
+
+    async def caller_of(self, request: HTTPConnection) -> Caller:
+        """Who sends a request; found once, and kept with it.
 
         Raises
         ------
         NotAuthentic
             If the request brings an `Authorization` that does not hold. A session that has ended is no error.
+        NotPermitted
+            If a request that changes something comes with a session's cookie, but from a page of somebody else.
         """
-        found = request.scope.get(_CALLER)
-        if not isinstance(found, Caller):
-            found = request.scope[_CALLER] = await self._find(request)
-        return found
+        found = known_caller(request)
+        if "cohelix.asked" in request.scope:
+            return found
+        request.scope["cohelix.asked"] = True
+        if request.headers.get("authorization"):
+            return keep_caller(request, await self._by_token(request))
+        return keep_caller(request, await self._by_session(request))
 
-    async def actor_of(self, request: Request) -> Actor:
+    async def actor_of(self, request: HTTPConnection) -> Actor:
         """The person behind a request; `ANONYMOUS` where nobody has logged in."""
         return (await self.caller_of(request)).actor
 
-    async def _find(self, _request: Request) -> Caller:
-        return NOBODY
+    async def form_of(self, request: Request) -> dict[str, str]:
+        """The fields of a form that was made for the caller's session; `NotPermitted` for any other."""
+        await self.caller_of(request)
+        fields = await read_form(request)
+        session = await self.session_of(request)
+        if session is None or not session.owns_form(fields.get(FORM_KEY, "")):
+            raise NotPermitted("the form is not of your present session: open its page again")
+        return fields
+
+    async def session_of(self, request: HTTPConnection) -> Session | None:
+        """The session of a request's cookie, if it lasts."""
+        key = self.cookie.read(request)
+        return await anyio.to_thread.run_sync(self.sessions.find, key) if key else None
+
+    async def access_token(self, session: Session) -> str | None:
+        """A session's access token, renewed where it is about to end; None where the login at the issuer has ended."""
+        issuer = self.issuers.get(session.issuer)
+        if issuer is None:
+            return None
+        async with self._refreshing.setdefault(session.handle, asyncio.Lock()):
+            now = await anyio.to_thread.run_sync(self.sessions.find, session.key)
+            if now is None:
+                return None
+            if now.content["ends_at"] - _REFRESH_SECONDS > now.seen_at:
+                return str(now.content["access"])
+            if not now.content["refresh"]:
+                return None
+            try:
+                tokens = await issuer.refresh(now.content["refresh"])
+            except IssuerRefused:
+                await anyio.to_thread.run_sync(self.sessions.end, session.key)
+                return None
+            finally:
+                if len(self._refreshing) > 10_000:
+                    self._refreshing.clear()
+            await anyio.to_thread.run_sync(self.sessions.keep, now, {**now.content, **tokens.kept()})
+            return tokens.access
+
+    async def visas_of(self, request: HTTPConnection) -> tuple[str, ...]:
+        """The visas of a session's person as the issuer's userinfo tells them, not verified.
+
+        Raises
+        ------
+        NotAuthentic
+            If the login has ended at the issuer.
+        Unreachable
+            If the issuer does not answer.
+        """
+        session = await self.session_of(request)
+        token = await self.access_token(session) if session else None
+        if session is None or token is None:
+            raise NotAuthentic("the login at the issuer has ended: log in again")
+        told = (await self.issuers[session.issuer].userinfo(token)).get(PASSPORT_SCOPE, ())
+        return tuple(visa for visa in told if isinstance(visa, str)) if isinstance(told, list) else ()
+
+    async def _by_token(self, request: HTTPConnection) -> Caller:
+        person = await self._door.person(request.headers, request.scope.get("method", "GET"), self.hub_url + _path_of(request))
+
+        async def passport_for(node: str) -> str | None:
+            return await self._passport(person.issuer, person.token, NODE_AUDIENCE + node)
+
+        roles = await anyio.to_thread.run_sync(self.roles.of, person.subject, person.issuer.settings.issuer)
+        actor = Actor(person.subject, person.issuer.settings.issuer, roles, (), person.expires)
+        return Caller(actor, "token", person.subject, passport_for=passport_for, may_log_in=True)
+
+    async def _by_session(self, request: HTTPConnection) -> Caller:
+        session = await self.session_of(request)
+        nobody = Caller(may_log_in=bool(self.issuers))
+        if session is None or not session.subject:
+            return nobody
+        if request.scope.get("method", "GET") not in SAFE_METHODS:
+            require_own_origin(request, self.hub_url)
+
+        async def passport_for(node: str) -> str | None:
+            return await self._session_passport(session, NODE_AUDIENCE + node)
+
+        roles = await anyio.to_thread.run_sync(self.roles.of, session.subject, session.issuer)
+        actor = Actor(session.subject, session.issuer, roles)
+        name = str(session.content.get("name") or session.subject)
+        return Caller(actor, "session", name, session.handle, session.form_key, passport_for, may_log_in=True)
+
+    async def _session_passport(self, session: Session, audience: str) -> str | None:
+        issuer = self.issuers.get(session.issuer)
+        try:
+            token = await self.access_token(session)
+        except (Unreachable, NotAuthentic) as error:
+            _log.warning("no token for a session", issuer=session.issuer, detail=error.detail)
+            return None
+        return await self._passport(issuer, token, audience) if issuer and token else None
+
+    async def _passport(self, issuer: Issuer, token: str, audience: str) -> str | None:
+        try:
+            return await issuer.passport(token, audience)
+        except (IssuerRefused, Unreachable, NotAuthentic) as error:
+            # The question goes on as one of somebody unknown; a node says what that does not open.
+            _log.warning("no passport", issuer=issuer.settings.issuer, audience=audience, detail=error.detail)
+            return None
+
+
+def require_own_origin(request: HTTPConnection, url: str) -> None:
+    """Refuse a request that a page of another site has sent; `url` is the server's own address.
+
+    Behind a proxy that ends TLS the request's own scheme is not what the browser sees: its host decides.
+    """
+    origin = request.headers.get("origin", "")
+    parts = urlsplit(url)
+    own_host = urlsplit(origin).netloc == request.headers.get("host", "") and origin.startswith(("http://", "https://"))
+    if origin != f"{parts.scheme}://{parts.netloc}" and not own_host:
+        raise NotPermitted("this was not sent from a page of this server")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of an urlencoded body, none twice."""
+    kept = request.scope.get(_FORM)
+    if isinstance(kept, dict):
+        return kept
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise BadQuestion("send the form as application/x-www-form-urlencoded")
+    try:
+        pairs: list[Any] = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError as error:
+        raise BadQuestion("the form cannot be read") from error
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BadQuestion("a field of the form stands there twice")
+    request.scope[_FORM] = fields
+    return fields
+
+
+def _path_of(request: HTTPConnection) -> str:
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return raw.decode("ascii", "replace").partition("?")[0]

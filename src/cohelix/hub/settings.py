@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cohelix.access.issuers import IssuerSettings
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.federation.fan_out import DEADLINE_SECONDS
 from cohelix.federation.polling import POLL_SECONDS, POLL_SECONDS_MAX
 from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.signing import create_identity
 from cohelix.federation.transport import checked_address, is_private
+from cohelix.federation.witness import WITNESS_SECONDS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -27,6 +29,20 @@ DATABASE_FILE = "hub.sqlite"
 RUNS_FOLDER = "runs"
 _NAME = "Cohelix federation"
 _ENVIRONMENT = "COHELIX_HUB_"
+
+
+class BrokerSettings(BaseModel):
+    """The embedded issuer of identities: for the demo, and for sites without an identity provider of their own.
+
+    Attributes
+    ----------
+    embedded
+        Whether it is on, below `/broker`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedded: bool = False
 
 
 class HubSettings(BaseModel):
@@ -59,8 +75,18 @@ class HubSettings(BaseModel):
         From the proposal of an analysis until it is given up.
     run_open_seconds
         How long members may take to say whether they take part; who has not said so by then is left out.
+    witness_seconds
+        From one exchange of audit checkpoints with the members to the next.
     aggregators
         Ids of the members that are asked first to add up shares, in order, with commas or spaces between.
+    issuers
+        Issuers of identities at which people may log in.
+    broker
+        The hub's own issuer.
+    accept_bearer
+        Whether access tokens that are bound to no key are taken: whoever has seen one can use it.
+    session_idle_seconds, session_seconds
+        When a browser's session ends: after so long without a request, and in any case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +106,13 @@ class HubSettings(BaseModel):
     runs_waiting: int = Field(default=100, ge=1, le=10_000)
     run_deadline_seconds: float = Field(default=86_400.0, gt=0)
     run_open_seconds: float = Field(default=60.0, gt=0, le=3600)
+    witness_seconds: float = Field(default=WITNESS_SECONDS, ge=0.1, le=3600)
     aggregators: str = ""
+    issuers: tuple[IssuerSettings, ...] = ()
+    broker: BrokerSettings = BrokerSettings()
+    accept_bearer: bool = False
+    session_idle_seconds: int = Field(default=1800, ge=60, le=86_400)
+    session_seconds: int = Field(default=28_800, ge=60, le=604_800)
 
     @property
     def run_limits(self) -> RunLimits:
@@ -138,17 +170,18 @@ def open_runs(folder: Path) -> RunStore:
     """The runs of a hub's folder, beside a hub that may be serving."""
     from cohelix.federation.run_store import RunStore
 
-    return RunStore(_database(folder))
+    return RunStore(open_hub_database(folder))
 
 
 def open_sums(folder: Path, run: str) -> SumStore:
     """The opened sums of a run of a hub's folder."""
     from cohelix.federation.run_store import SumStore
 
-    return SumStore(_database(folder), folder / RUNS_FOLDER / run, run)
+    return SumStore(open_hub_database(folder), folder / RUNS_FOLDER / run, run)
 
 
-def _database(folder: Path) -> Engine:
+def open_hub_database(folder: Path) -> Engine:
+    """The database of a hub's folder, beside a hub that may be serving."""
     from cohelix.db import open_database
 
     return open_database(read_settings(folder).database or folder / DATABASE_FILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from cohelix import __version__
+from cohelix.access.caller import CallerOf, known_caller, nobody_calls
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import CohelixError, NotFound
 from cohelix.core.genes import Gene, find_gene, genes_in
@@ -52,34 +53,45 @@ _HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with "no-referrer" browsers hide the origin of forms, which is checked
     "Cache-Control": "no-store",
 }
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(federation: Federation, runs: RunBoard, summary: Summarise, clock: Clock | None = None) -> list[BaseRoute]:
-    """The portal of a hub, to be mounted after all other routes.
+def routes(
+    federation: Federation,
+    runs: RunBoard,
+    summary: Summarise,
+    clock: Clock | None = None,
+    *,
+    caller_of: CallerOf = nobody_calls,
+) -> list[BaseRoute]:
+    """The portal of a hub, to be mounted after all other routes; `caller_of` tells who asks for a page.
 
     The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
     """
     Thread(target=_read_genes, name="read genes", daemon=True).start()  # the first reader should not wait for it
     pages = _Pages(federation, Roll(federation, clock or SystemClock()))
-    analyses = AnalysisPages(runs, summary, _page)
+    analyses = AnalysisPages(runs, summary, render)
+
+    def route(template: str, handler: Handler) -> Route:
+        return page_route(template, handler, caller_of)
+
     return [
-        _route("/", pages.home),
-        _route("/search", pages.search),
-        _route("/variant/{variant}", pages.variant),
-        _route("/region/{region}", pages.region),
-        _route("/gene/{symbol}", pages.gene),
-        _route("/datasets", pages.datasets),
-        _route("/datasets/{dataset}", pages.dataset),
-        _route("/analyses", analyses.board),
-        _route("/analyses/{run}", analyses.one),
-        _route("/about", pages.about),
-        _route("/static/{digest}/{name}", asset),
-        _route("/{path:path}", _nothing_here),
+        route("/", pages.home),
+        route("/search", pages.search),
+        route("/variant/{variant}", pages.variant),
+        route("/region/{region}", pages.region),
+        route("/gene/{symbol}", pages.gene),
+        route("/datasets", pages.datasets),
+        route("/datasets/{dataset}", pages.dataset),
+        route("/analyses", analyses.board),
+        route("/analyses/{run}", analyses.one),
+        route("/about", pages.about),
+        route("/static/{digest}/{name}", asset),
+        route("/{path:path}", _nothing_here),
     ]
 
 
@@ -98,7 +110,7 @@ class _Pages:
 
     async def home(self, request: Request) -> Response:
         called = await self._roll.call()
-        return _page(request, "home.html", called=called, assembly=_usual_assembly(called))
+        return render(request, "home.html", called=called, assembly=_usual_assembly(called))
 
     async def search(self, request: Request) -> Response:
         called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
@@ -107,7 +119,7 @@ class _Pages:
         question = understand(request.query_params.get("q", ""), assembly, called.dataset_ids)
         if isinstance(question, NotUnderstood):
             return _not_understood(request, question)
-        return _redirect(_path_of(question))
+        return redirect(_path_of(question))
 
     async def variant(self, request: Request) -> Response:
         assembly = _assembly(request)
@@ -121,7 +133,7 @@ class _Pages:
         answer, called = await asyncio.gather(
             self._federation.frequency(key, assembly), self._roll.call(patience_seconds=_GLANCE_SECONDS)
         )
-        return _page(
+        return render(
             request,
             "variant.html",
             assembly=assembly,
@@ -162,7 +174,7 @@ class _Pages:
         after = variant_of_name(cursor) if cursor else None
         asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after)
         answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=_GLANCE_SECONDS))
-        return _page(
+        return render(
             request,
             "region.html",
             assembly=assembly,
@@ -179,7 +191,7 @@ class _Pages:
 
     async def datasets(self, request: Request) -> Response:
         called = await self._roll.call()
-        return _page(request, "datasets.html", called=called, assembly=_usual_assembly(called))
+        return render(request, "datasets.html", called=called, assembly=_usual_assembly(called))
 
     async def dataset(self, request: Request) -> Response:
         called = await self._roll.call()
@@ -191,11 +203,11 @@ class _Pages:
             raise NotFound(f"there is no dataset {wanted!r} in this federation")
         assembly = parse_assembly(record.assembly) if record else _usual_assembly(called)
         heard = called.heard.get(node)
-        return _page(request, "dataset.html", id=wanted, record=record, member=member, heard=heard, assembly=assembly)
+        return render(request, "dataset.html", id=wanted, record=record, member=member, heard=heard, assembly=assembly)
 
     async def about(self, request: Request) -> Response:
         called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
-        return _page(request, "about.html", assembly=_usual_assembly(called))
+        return render(request, "about.html", assembly=_usual_assembly(called))
 
 
 async def _nothing_here(request: Request) -> Response:
@@ -248,20 +260,21 @@ def _path_of(question: Question) -> str:
             return "/"
 
 
-def _redirect(path: str) -> Response:
+def redirect(path: str) -> Response:
+    """Lead to another page of this server."""
     return RedirectResponse(path, HTTPStatus.SEE_OTHER, headers=_HEADERS)
 
 
 def _elsewhere(request: Request, question: Question) -> Response:
     """For an address that is not the one of what it names: lead there, or say why it names nothing."""
-    return _not_understood(request, question) if isinstance(question, NotUnderstood) else _redirect(_path_of(question))
+    return _not_understood(request, question) if isinstance(question, NotUnderstood) else redirect(_path_of(question))
 
 
 def _not_understood(request: Request, question: NotUnderstood) -> Response:
     if question.problem == "empty":
-        return _redirect("/")
+        return redirect("/")
     status = HTTPStatus.NOT_FOUND if question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
-    return _page(request, "search.html", status, question=question, assembly=question.assembly)
+    return render(request, "search.html", status, question=question, assembly=question.assembly)
 
 
 def _assembly(request: Request) -> Assembly | None:
@@ -301,32 +314,45 @@ def _hub_url(request: Request) -> str:
 
 
 def _which_assembly(request: Request, subject: str) -> Response:
-    return _page(request, "which_assembly.html", HTTPStatus.BAD_REQUEST, subject=subject, assembly=Assembly.GRCH38)
+    return render(request, "which_assembly.html", HTTPStatus.BAD_REQUEST, subject=subject, assembly=Assembly.GRCH38)
 
 
-def _route(template: str, handler: Handler) -> Route:
-    """A GET route that shows an error of the house as a page; everything unexpected goes on to the app, which logs it."""
+def page_route(
+    template: str, handler: Handler, caller_of: CallerOf = nobody_calls, methods: Collection[str] = ("GET",)
+) -> Route:
+    """A route that shows an error of the house as a page; everything unexpected goes on to the app, which logs it."""
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
         name_route(request.scope, template)
         try:
+            await caller_of(request)  # kept with the request; every page says who is logged in
             return await handler(request)
         except CohelixError as error:
-            return _page(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
+            return render(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
 
-    return Route(template, answer)
+    return Route(template, answer, methods=list(methods))
 
 
-def _page(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+def render(
+    request: Request,
+    template: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    *,
+    leads_to: str = "",
+    **values: Any,
+) -> Response:
+    """A page; `leads_to` is another origin to which its form's answer may redirect."""
     html = _TEMPLATES.get_template(template).render(
         path=request.url.path,
         typed=request.query_params.get("q", ""),
         code=int(status),
         hub_url=_hub_url(request),
+        caller=known_caller(request),
         **values,
     )
-    return HTMLResponse(html, status, headers=_HEADERS)
+    policy = _HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {leads_to}".rstrip())
+    return HTMLResponse(html, status, headers={**_HEADERS, "Content-Security-Policy": policy})
 
 
 _TEMPLATES = Environment(

@@ -1,0 +1,97 @@
+"""Access tokens at a server's door: which issuer signed one, whether it is meant for here, and who may use it (DPoP)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio.to_thread
+
+from cohelix.access.dpop import verify_dpop
+from cohelix.access.oidc import Issuer, unverified
+from cohelix.access.sessions import Once
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import NotAuthentic
+
+_TYPES = ("at+jwt", "application/at+jwt", "JWT")
+TOKEN_MAX = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPerson:
+    """The person of an access token that holds, and the issuer that can exchange it."""
+
+    subject: str
+    issuer: Issuer
+    expires: datetime
+    token: str = field(repr=False)
+
+
+class TokenDoor:
+    """Verifies the `Authorization` of requests.
+
+    Parameters
+    ----------
+    issuers
+        Whose tokens count, by address.
+    audience
+        Whom tokens must be meant for: the hub's address, or `urn:cohelix:node:ID`.
+    bearer
+        Whether a token without a key of its own is taken: whoever has seen it can use it.
+    """
+
+    def __init__(
+        self,
+        issuers: Mapping[str, Issuer],
+        audience: str,
+        once: Once,
+        *,
+        bearer: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self._issuers, self._audience, self._once, self._bearer = dict(issuers), audience, once, bearer
+        self._clock = clock or SystemClock()
+
+    async def person(self, headers: Mapping[str, str], method: str, url: str) -> TokenPerson:
+        """Whose token a request brings, at the address as its sender knows it.
+
+        Raises
+        ------
+        NotAuthentic
+            If the token or the proof of its key does not hold.
+        """
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        bound = scheme.lower() == "dpop"
+        if not bound and scheme.lower() != "bearer":
+            raise NotAuthentic("send the access token as `Authorization: DPoP TOKEN`")
+        if not 0 < len(token) <= TOKEN_MAX:
+            raise NotAuthentic("the access token is missing, or too long")
+        issuer = self._issuers.get(str(unverified(token).get("iss")))
+        if issuer is None:
+            raise NotAuthentic("the access token is of an issuer that is not trusted here")
+        claims = await issuer.verified(token, audience=self._audience, types=_TYPES)
+        wanted = (claims.get("cnf") or {}).get("jkt")
+        if bound and isinstance(wanted, str):
+            await anyio.to_thread.run_sync(self._prove, headers.get("dpop", ""), method, url, token, wanted)
+        elif wanted is not None or not self._bearer:
+            raise NotAuthentic("the access token is bound to a key: send it as `Authorization: DPoP`, with its proof")
+        return TokenPerson(claims["sub"], issuer, datetime.fromtimestamp(claims["exp"], UTC), token)
+
+    async def passport_of(self, headers: Mapping[str, str], method: str, url: str) -> str | None:
+        """A passport for this server in exchange for a request's token; None where it brings none."""
+        if not headers.get("authorization"):
+            return None
+        person = await self.person(headers, method, url)
+        return await person.issuer.passport(person.token, self._audience)
+
+    async def close(self) -> None:
+        """End the connections to issuers."""
+        for issuer in self._issuers.values():
+            await issuer.close()
+
+    def _prove(self, proof: str, method: str, url: str, token: str, wanted: str) -> None:
+        found = verify_dpop(proof, method=method, url=url, now=self._clock.now(), access_token=token, first=self._once.first)
+        if found != wanted:
+            raise NotAuthentic("the proof is of another key than the access token")

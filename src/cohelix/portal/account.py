@@ -1,0 +1,105 @@
+"""The page "My access": who I am, my roles, visas and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cohelix.access.actor import REGISTERED_ACCESS, VisaKind
+from cohelix.access.caller import Caller, known_caller
+from cohelix.access.sessions import Session
+from cohelix.core.errors import CohelixError
+from cohelix.portal.pages import redirect, render
+
+KIND_WORDS = {
+    VisaKind.CONTROLLED_ACCESS_GRANTS: "May ask a dataset",
+    VisaKind.RESEARCHER_STATUS: "Is a researcher",
+    VisaKind.ACCEPTED_TERMS_AND_POLICIES: "Has accepted the terms",
+    VisaKind.AFFILIATION_AND_ROLE: "Works at",
+    VisaKind.LINKED_IDENTITIES: "Is the same person as",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVisa:
+    """A visa as a person's issuer hands it out; `expires` in seconds since 1970. Whether it opens something, nodes decide."""
+
+    kind: str
+    value: str
+    issuer: str
+    expires: int
+
+
+class AccountDesk(Protocol):
+    """What the page needs of the hub."""
+
+    async def visas(self, request: Request) -> Sequence[HeldVisa]:
+        """The visas of whoever is logged in; `Unreachable` where the issuer does not tell."""
+
+    async def sessions(self, caller: Caller) -> Sequence[Session]:
+        """The person's sessions that last."""
+
+    async def end_session(self, caller: Caller, handle: str) -> None:
+        """End one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPages:
+    """The page and its one form; `form_of` reads a form of the caller's session."""
+
+    desk: AccountDesk
+    form_of: Callable[[Request], Awaitable[dict[str, str]]]
+    hub_url: str
+
+    async def account(self, request: Request) -> Response:
+        """Show it; somebody who is not logged in is sent to do so."""
+        caller = known_caller(request)
+        if caller.way != "session":
+            return redirect("/login?next=/account")
+        trouble = ""
+        visas: Sequence[HeldVisa] = ()
+        try:
+            visas = await self.desk.visas(request)
+        except CohelixError as error:
+            trouble = f"your visas cannot be shown now: {error.detail}"
+        now = datetime.now(UTC).timestamp()
+        registered = {visa.kind for visa in visas if visa.value == REGISTERED_ACCESS and visa.expires > now}
+        shown = [
+            {
+                "what": KIND_WORDS.get(VisaKind(visa.kind), visa.kind) if visa.kind in list(VisaKind) else visa.kind,
+                "dataset": visa.value.removeprefix(f"{self.hub_url}/datasets/") if "/datasets/" in visa.value else "",
+                "value": visa.value,
+                "issuer": visa.issuer,
+                "until": _moment(visa.expires),
+                "ended": visa.expires <= now,
+            }
+            for visa in visas
+        ]
+        sessions = [
+            {"handle": one.handle, "begun": _moment(one.made_at), "used": _moment(one.seen_at), "ends": _moment(one.ends_at)}
+            for one in await self.desk.sessions(caller)
+        ]
+        return render(
+            request,
+            "account.html",
+            roles=sorted(caller.actor.roles),
+            registered={VisaKind.ACCEPTED_TERMS_AND_POLICIES, VisaKind.RESEARCHER_STATUS} <= registered,
+            visas=shown,
+            sessions=sessions,
+            trouble=trouble,
+        )
+
+    async def end_session(self, request: Request) -> Response:
+        """End another session of the same person."""
+        fields = await self.form_of(request)
+        await self.desk.end_session(known_caller(request), fields.get("session", ""))
+        return redirect("/account")
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
