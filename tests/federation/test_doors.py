@@ -67,7 +67,7 @@ def test_the_pinned_hub_is_answered_without_a_restart_and_with_a_signature(door:
     ):
         answer, signed = door.ask(question, body)
         assert answer.status_code == 200, answer.text
-        check_answer(dict(answer.headers), status=200, body=answer.content, to=signature_of(signed), key=door.key)
+        check_answer(dict(answer.headers), status=200, body=answer.content, to=signature_of(signed), keys=[door.key])
         assert kind.model_validate_json(answer.content).node == "FI"
 
 
@@ -82,7 +82,7 @@ def test_a_refusal_to_the_hub_is_signed_too(door: Door) -> None:
     ):
         answer, signed = door.ask("frequency", body)
         assert answer.status_code == 400, body
-        check_answer(dict(answer.headers), status=400, body=answer.content, to=signature_of(signed), key=door.key)
+        check_answer(dict(answer.headers), status=400, body=answer.content, to=signature_of(signed), keys=[door.key])
 
 
 def test_strangers_replays_and_changes_are_refused(door: Door, make_identity: Callable[[str], Identity], clock: object) -> None:

@@ -143,9 +143,9 @@ def test_an_answer_belongs_to_one_request(make_identity: Callable[[str], Identit
     second = signature_of(sign_request(hub, method="POST", url=URL, body=BODY))
     assert first != second
     answer = sign_answer(node, status=200, body=b"{}", to=first)
-    check_answer(answer, status=200, body=b"{}", to=first, key=node.public)
-    for wrong in ({"to": second}, {"status": 403}, {"body": b"[]"}, {"key": hub.public}):
-        given_to = {"status": 200, "body": b"{}", "to": first, "key": node.public, **wrong}
+    check_answer(answer, status=200, body=b"{}", to=first, keys=[node.public])
+    for wrong in ({"to": second}, {"status": 403}, {"body": b"[]"}, {"keys": [hub.public]}):
+        given_to = {"status": 200, "body": b"{}", "to": first, "keys": [node.public], **wrong}
         with pytest.raises(NotAuthentic):
             check_answer(answer, **given_to)
 

@@ -17,6 +17,7 @@ from cohelix.cli import (
     cohort,
     demo,
     hub,
+    keys,
     node,
     node_life,
     node_ontologies,
@@ -67,6 +68,7 @@ for _noun in (
     node_policy,
     node_quality,
     hub,
+    keys,
     audit,
     demo,
 ):

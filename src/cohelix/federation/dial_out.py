@@ -23,7 +23,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import CohelixError, NotAuthentic, Unreachable
 from cohelix.federation.door import Door, Reply
 from cohelix.federation.polling import HANDED_BYTES_MAX, POLL_SECONDS_MAX, Task, pack_brought, unpack_tasks
-from cohelix.federation.signing import PublicKey, check_answer, sign_request, signature_of
+from cohelix.federation.signing import check_answer, sign_request, signature_of
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, TlsContexts, fixed_tls
 from cohelix.wire.federation import PinnedHub, PollTasks
 from cohelix.wire.packed import MEDIA_TYPE as PACKED
@@ -163,7 +163,7 @@ class DialOut:
             status=response.status_code,
             body=content,
             to=signature_of(headers),
-            key=PublicKey(hub.hub_key),
+            keys=self._door.hub_keys(hub),
             clock=self._clock,
         )
         return response.status_code, content

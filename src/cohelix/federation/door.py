@@ -27,6 +27,7 @@ from cohelix.federation.signing import (
     load_identity,
     sign_answer,
 )
+from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH
 from cohelix.wire.federation import PROTOCOLS_READ, Message, PinnedHub
 from cohelix.wire.frequency import Wire
@@ -68,6 +69,7 @@ class Door:
         self._folder = folder
         self._clock = clock or SystemClock()
         self.identity = load_identity(folder)
+        self.successions = SuccessionBook(folder, clock=self._clock)
         self._nonces = NonceCache(folder / NONCES_FILE, clock=self._clock)
         self._read_of: tuple[int, int] | None = None
         self._pinned: PinnedHub | None = None
@@ -101,7 +103,7 @@ class Door:
         if answering is None:
             raise NotFound("there is no such question")
         url = f"{hub.node_url}{PATH}/{question}"
-        keys = (PublicKey(hub.hub_key),)
+        keys = self.hub_keys(hub)
         signed = check_request(headers, method="POST", url=url, body=None, keys=keys, clock=self._clock)
         self._nonces.spend(signed)
         body = await read()
@@ -118,6 +120,10 @@ class Door:
         if version != self._read_of:
             self._pinned, self._read_of = read_pinned(self._folder), version
         return self._pinned
+
+    def hub_keys(self, hub: PinnedHub) -> tuple[PublicKey, ...]:
+        """The keys that hold now of the hub that this node has joined."""
+        return self.successions.keys(hub.hub_key, hub.hub_url)
 
     def _hub(self) -> PinnedHub:
         hub = self.pinned()

@@ -214,7 +214,9 @@ class RunDriver:
             return None
         try:
             acceptance = Acceptance.model_validate(answer.acceptance)
-            known = {"run": self._run.id, "plan_hash": self._run.plan_hash, "node": member.id, "key": member.key}
+            keys = self._stage.keys(member)
+            key = acceptance.node_key if acceptance.node_key in keys else member.key
+            known = {"run": self._run.id, "plan_hash": self._run.plan_hash, "node": member.id, "key": key}
             check_acceptance(acceptance, **known)
         except (ValueError, Deviation) as error:
             await self._status(member.id, "absent", f"its acceptance was not accepted: {getattr(error, 'detail', 'not one')}")
@@ -245,7 +247,7 @@ class RunDriver:
             unsigned = AskRoster(run=self._run.id, roster=roster.model_dump(mode="json"))
             signatures = await together(self._sign(self._member(name), unsigned) for name in roster.aggregators)
         else:
-            signatures = [sign_as(HUB, roster.digest(), self._stage.identity)]
+            signatures = [sign_as(HUB, roster.digest(), self._stage.identity.holding(roster.coordinator))]
         frozen = FrozenRoster(roster=roster, signatures=tuple(signatures))
         check_signatures(frozen)
         whole = frozen.model_dump(mode="json")
@@ -334,7 +336,7 @@ class RunDriver:
             frozen,
             self._members,
             self._stage.sums(self._run.id),
-            identity=self._stage.identity,
+            identity=self._stage.identity.holding(frozen.roster.coordinator),
             done=self._block_done,
             computed=self._block_computed,
         )
@@ -385,7 +387,7 @@ class RunDriver:
         return "held"
 
     def _signature(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        identity = self._stage.identity
+        identity = self._stage.identity.current()
         value = sign_document(identity, _MANIFEST, canonical(dict(manifest)))
         return {"algorithm": "Ed25519", "kind": _MANIFEST, "key": identity.public, "value": value}
 

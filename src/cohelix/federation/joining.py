@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import ssl
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotAuthentic, NotPermitted, Unreachable
+from cohelix.core.private_files import replace_private
 from cohelix.federation.registry import JoinToken
 from cohelix.federation.signing import Identity, PublicKey, check_answer, sign_request, signature_of
 from cohelix.federation.transport import PATH, address_of, checked_address, fixed_tls
@@ -52,21 +53,9 @@ def join(
     url = f"{checked_address(token.hub_url, private_addresses=True)}{PATH}/join"
     body = request.model_dump_json().encode()
     headers = sign_request(identity, method="POST", url=url, body=body, clock=clock)
-    answer = post_to_hub(url, body, headers, tls=tls)
-    if answer.status_code in (400, 401, 403, 404, 409):
-        raise _refusal(answer)
-    if answer.status_code != 200:
-        raise Unreachable(f"the hub at {token.hub_url} answered HTTP {answer.status_code}")
-    check_answer(
-        dict(answer.headers),
-        status=200,
-        body=answer.content,
-        to=signature_of(headers),
-        key=PublicKey(token.hub_key),
-        clock=clock,
-    )
+    answer = post_to_hub(url, body, headers, keys=(PublicKey(token.hub_key),), tls=tls, clock=clock)
     try:
-        confirmed = JoinConfirmed.model_validate_json(answer.content)
+        confirmed = JoinConfirmed.model_validate_json(answer)
     except ValidationError as error:
         raise NotAuthentic("the hub's confirmation is not one") from error
     member = confirmed.member
@@ -83,12 +72,7 @@ def join(
 
 def write_pinned(folder: Path, pinned: PinnedHub) -> None:
     """Keep the hub's address and key in the node's folder, in place of an earlier hub's; atomic."""
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{_PINNED}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pinned.model_dump_json(indent=1).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(folder / _PINNED)
+    replace_private(folder / _PINNED, pinned.model_dump_json(indent=1).encode())
 
 
 def read_pinned(folder: Path) -> PinnedHub | None:
@@ -102,8 +86,26 @@ def read_pinned(folder: Path) -> PinnedHub | None:
         raise Damaged(f"{path} does not name a hub and its key") from error
 
 
-def post_to_hub(url: str, body: bytes, headers: dict[str, str], *, tls: ssl.SSLContext | None) -> httpx.Response:
-    """Put one signed message to the hub; its answer is yet to be checked. `Unreachable` where there is none."""
+def post_to_hub(
+    url: str,
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    keys: Sequence[PublicKey],
+    tls: ssl.SSLContext | None,
+    clock: Clock | None = None,
+) -> bytes:
+    """Put one signed message to the hub and give its answer, which one of these keys signed.
+
+    Raises
+    ------
+    Unreachable
+        If the hub does not answer.
+    NotPermitted, Conflict, BadUsage
+        If it refuses, in its words.
+    NotAuthentic
+        If the answer is not the hub's.
+    """
     try:
         with (
             httpx.Client(verify=tls or fixed_tls()(), trust_env=False, follow_redirects=False, timeout=_SECONDS) as client,
@@ -114,16 +116,21 @@ def post_to_hub(url: str, body: bytes, headers: dict[str, str], *, tls: ssl.SSLC
                 content += part
                 if len(content) > _ANSWER_BYTES_MAX:
                     raise NotAuthentic("the hub's answer is too long to be one")
-            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"no hub answers at {url}: {type(error).__name__}") from error
+    if answer.status_code in (400, 401, 403, 404, 409):
+        raise _refusal(answer.status_code, content)
+    if answer.status_code != 200:
+        raise Unreachable(f"the hub at {url} answered HTTP {answer.status_code}")
+    check_answer(dict(answer.headers), status=200, body=content, to=signature_of(headers), keys=keys, clock=clock)
+    return content
 
 
-def _refusal(answer: httpx.Response) -> CohelixError:
+def _refusal(status: int, content: bytes) -> CohelixError:
     """The hub's own words for why it refuses."""
     try:
-        words = str(answer.json()["detail"])[:500]
+        words = str(json.loads(content)["detail"])[:500]
     except (ValueError, KeyError, TypeError):
-        words = f"HTTP {answer.status_code}"
+        words = f"HTTP {status}"
     kinds: dict[int, type[CohelixError]] = {400: BadUsage, 409: Conflict}
-    return kinds.get(answer.status_code, NotPermitted)(f"the hub refused: {words}")
+    return kinds.get(status, NotPermitted)(f"the hub refused: {words}")

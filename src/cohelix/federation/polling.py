@@ -22,11 +22,13 @@ from cohelix.federation.signing import Identity, sign_request, signature_of
 from cohelix.federation.transport import (
     PATH,
     Arrival,
+    MemberKeys,
     Transport,
     address_of,
     answer_bytes_max,
     checked_arrival,
     content_type_of,
+    own_key,
     refusal,
     too_large,
 )
@@ -96,6 +98,8 @@ class PollingTransport:
 
     Parameters
     ----------
+    keys
+        The keys by which members are known; those of their entries where nothing is given.
     poll_seconds
         How long a poll waits for a question.
     absent_seconds
@@ -106,11 +110,13 @@ class PollingTransport:
         self,
         identity: Identity,
         *,
+        keys: MemberKeys | None = None,
         clock: Clock | None = None,
         poll_seconds: float = POLL_SECONDS,
         absent_seconds: float = ABSENT_SECONDS,
     ) -> None:
         self._identity = identity
+        self._keys = keys or own_key
         self._clock = clock or SystemClock()
         self._poll_seconds = poll_seconds
         self._absent_seconds = absent_seconds
@@ -177,8 +183,9 @@ class PollingTransport:
         one = self._owed(member, task)
         bytes_max = answer_bytes_max(one.question)
         refused = refusal(status, headers) or (too_large(bytes_max) if len(body) > bytes_max else None)
+        keys = self._keys(one.member)
         one.arrival.set_result(
-            refused or checked_arrival(one.member, status, headers, body, to=one.signature, clock=self._clock)
+            refused or checked_arrival(status, headers, body, to=one.signature, keys=keys, clock=self._clock)
         )
 
     def spoil(self, member: str, task: str, arrival: Arrival) -> None:

@@ -11,10 +11,8 @@ import binascii
 import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -27,6 +25,7 @@ from pydantic import Field, ValidationError
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, Conflict, Damaged, NotFound, NotPermitted
 from cohelix.core.ids import node_id
+from cohelix.core.private_files import replace_private
 from cohelix.wire.federation import JoinRequest, Member, MemberState
 from cohelix.wire.frequency import Wire
 
@@ -191,6 +190,26 @@ class Registry:
             change.document = change.document.model_copy(update={"members": {**change.document.members, name: member}})
         return member
 
+    def set_key(self, name: str, old: str, new: str) -> Member:
+        """Bind a member's id to the key that follows its key; the caller has checked that the old key signed it.
+
+        Raises
+        ------
+        NotPermitted
+            If the member's key is another than the old one.
+        Conflict
+            If the new key is another member's.
+        """
+        with self._changing() as change:
+            members = change.document.members
+            if name not in members or members[name].key not in (old, new):
+                raise NotPermitted(f"the key that gives way is not the one that {name} is bound to")
+            if any(other.id != name and other.key == new for other in members.values()):
+                raise Conflict("this is the key of another member")
+            member = members[name].model_copy(update={"key": new})
+            change.document = change.document.model_copy(update={"members": {**members, name: member}})
+        return member
+
     def seen(self, name: str) -> None:
         """Note that a member has just answered."""
         self._seen[name] = _text(self._clock.now())
@@ -257,30 +276,12 @@ class Registry:
             fcntl.flock(lock, fcntl.LOCK_EX)
             change = _Change(self._load())
             yield change
-            _replace(self._path, change.document.model_dump_json(indent=1).encode())
+            replace_private(self._path, change.document.model_dump_json(indent=1).encode())
 
 
 class _Change:
     def __init__(self, document: _Document) -> None:
         self.document = document
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _digest(secret: str) -> str:

@@ -37,10 +37,11 @@ HIDDEN: tuple[Mode, ...] = ("shares",)  # what a policy allows unless it says mo
 
 
 class Peer(NamedTuple):
-    """A member as this node's own settings know it; the hub has no say in it."""
+    """A member as this node's own settings know it; the hub has no say in it. A former key holds for a while beside its own."""
 
     key: PublicKey
     aggregator: bool = False
+    former: tuple[PublicKey, ...] = ()
 
 
 class Acceptance(Wire):
@@ -149,6 +150,7 @@ def accept(
     identity: Identity,
 ) -> Acceptance:
     """A node's signed acceptance; `session` as from `new_session`."""
+    identity = identity.current()
     plain = Acceptance(
         run=run,
         plan_hash=plan_hash,
@@ -241,7 +243,7 @@ def check_roster(
         _check_signed(one)
         _session_key(one.session_key, one.node)
         known = peers.get(one.node)
-        if known is not None and known.key != one.node_key:
+        if known is not None and one.node_key not in (known.key, *known.former):
             raise Deviation("substituted-key", f"{one.node} has another key on this node's own list", HUB)
     _check_contributors(roster, own, peers)
     _check_aggregators(roster, own, peers)

@@ -35,6 +35,7 @@ from cohelix.federation.door import (
     read_message,
     signed_reply,
 )
+from cohelix.federation.heralds import Herald
 from cohelix.federation.polling import PollingTransport, pack_tasks, unpack_brought
 from cohelix.federation.registry import Registry
 from cohelix.federation.signing import (
@@ -47,9 +48,18 @@ from cohelix.federation.signing import (
     check_request,
     public_key,
 )
-from cohelix.federation.transport import ANSWER_BYTES_MAX, PATH, RUN_BYTES_MAX, checked_address, too_large
+from cohelix.federation.transport import (
+    ANSWER_BYTES_MAX,
+    PATH,
+    RUN_BYTES_MAX,
+    MemberKeys,
+    checked_address,
+    own_key,
+    too_large,
+)
 from cohelix.wire.cohorts import AskCohortCount, NodeCohortCount
 from cohelix.wire.federation import (
+    AnnounceSuccession,
     AskBeacon,
     AskDatasets,
     AskFrequency,
@@ -220,17 +230,23 @@ def polling_router(
     folder: Path,
     *,
     hub_url: str,
+    keys: MemberKeys | None = None,
     clock: Clock | None = None,
 ) -> APIRouter:
     """The hub's endpoints for members that dial out: `POST /federation/v1/tasks` gives the next questions, `…/tasks/{task}`
     takes the answer to one."""
-    clock = clock or SystemClock()
+    clock, known = clock or SystemClock(), keys or own_key
     nonces = NonceCache(folder / NONCES_FILE, clock=clock)
     router = APIRouter(prefix=PATH, tags=["federation"])
 
     def authentic(request: Request, path: str) -> tuple[str, Signed]:
         """The member that asks; its body is yet to be read."""
-        members = {member.key: member.id for member in registry.members() if member.dials_out and member.state != "suspended"}
+        members = {
+            key: member.id
+            for member in registry.members()
+            if member.dials_out and member.state != "suspended"
+            for key in known(member)
+        }
         keys = [PublicKey(key) for key in members]
         url = f"{hub_url}{PATH}/{path}"
         signed = check_request(_headers(request), method="POST", url=url, body=None, keys=keys, clock=clock)
@@ -268,6 +284,32 @@ def polling_router(
         ("/tasks/{task}", answer, "A member that dials out brings an answer"),
     ):
         router.add_api_route(path, endpoint, methods=["POST"], summary=summary, response_model=None)
+    return router
+
+
+def successions_router(
+    herald: Herald, identity: Identity, folder: Path, *, hub_url: str, clock: Clock | None = None
+) -> APIRouter:
+    """The hub's endpoint for members whose key gives way to another: `POST /federation/v1/successions`."""
+    clock = clock or SystemClock()
+    nonces = NonceCache(folder / NONCES_FILE, clock=clock)
+    router = APIRouter(prefix=PATH, tags=["federation"])
+
+    async def announce(request: Request) -> Response:
+        body = await request.body()
+        asked = read_message(AnnounceSuccession, body)
+        key, url = public_key(asked.succession.old), f"{hub_url}{PATH}/successions"
+        signed = check_request(_headers(request), method="POST", url=url, body=body, keys=(key,), clock=clock)
+        nonces.spend(signed)
+
+        async def answering() -> Content:
+            return json_content(await herald.take(herald.member_of(key), asked.succession))
+
+        return _response(await signed_reply(identity, signed, answering, clock))
+
+    router.add_api_route(
+        "/successions", announce, methods=["POST"], summary="A member's key gives way to another", response_model=None
+    )
     return router
 
 

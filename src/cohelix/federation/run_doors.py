@@ -242,6 +242,9 @@ class RunDoors:
         roster, stance, own = _model(Roster, message.roster), self._stance(), run.record.acceptance
         pinned = self._door.pinned()
         assert pinned is not None  # the door was open
+        # The coordinator's key is the hub's of now, or the one that still holds beside it.
+        keys = self._door.hub_keys(pinned)
+        coordinator = roster.coordinator if roster.coordinator in keys else keys[0]
         modes: tuple[Mode, ...] = ("shares",)
         if own.contributor:
             modes = stance.policy.modes(all_open=run.record.terms.open_data)
@@ -250,8 +253,8 @@ class RunDoors:
                 roster,
                 own=own,
                 peers=stance.peers,
-                coordinator=pinned.hub_key,
-                identity=self._door.identity,
+                coordinator=coordinator,
+                identity=self._door.identity.holding(own.node_key),
                 earlier=self._runs.earlier_roster(message.run),
                 modes=modes,
             )
@@ -259,7 +262,7 @@ class RunDoors:
             return wire.RosterAnswer(signature=signature.model_dump(mode="json"))
         frozen = FrozenRoster(roster=roster, signatures=tuple(_model(RosterSignature, one) for one in message.signatures))
         earlier = self._runs.earlier_roster(message.run)
-        check_frozen(frozen, own=own, peers=stance.peers, coordinator=pinned.hub_key, earlier=earlier, modes=modes)
+        check_frozen(frozen, own=own, peers=stance.peers, coordinator=coordinator, earlier=earlier, modes=modes)
         self._settle(run, roster)
         if run.frozen() is None:
             names = [one.node for one in roster.contributors()]
@@ -447,7 +450,7 @@ class RunDoors:
             frozen,
             node=self._node,
             session=run.session(),
-            identity=self._door.identity,
+            identity=self._door.identity.holding(run.record.acceptance.node_key),
             earlier=None if earlier is None else Header.model_validate_json(earlier),
         )
         document = sealed.header.model_dump_json()
@@ -473,7 +476,7 @@ class RunDoors:
             frozen,
             node=self._node,
             session=run.session(),
-            identity=self._door.identity,
+            identity=self._door.identity.holding(run.record.acceptance.node_key),
             earlier=None if earlier is None else Partial.model_validate_json(earlier),
         )
         document = added.partial.model_dump_json()

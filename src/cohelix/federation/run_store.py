@@ -24,7 +24,7 @@ from cohelix.core.errors import Conflict, Damaged, NotFound
 from cohelix.db import serialised
 from cohelix.db.tables import RUN_EVENTS, RUN_REVIEWS, RUN_SUMS, RUNS
 from cohelix.federation.signing import Identity
-from cohelix.federation.transport import Transport
+from cohelix.federation.transport import MemberKeys, Transport, own_key
 from cohelix.wire.analysis import ENDED, Review, RunEvent, RunState
 from cohelix.wire.federation import Member
 
@@ -270,6 +270,7 @@ class Stagehands:
     clock: Clock
     open_seconds: float
     aggregators: tuple[str, ...]
+    keys: MemberKeys = own_key
 
 
 def time_text(moment: datetime) -> str:

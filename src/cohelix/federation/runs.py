@@ -26,7 +26,7 @@ from cohelix.federation.roster import AGGREGATORS, CONTRIBUTORS_MIN
 from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.run_store import RunStore, Stagehands, StoredRun, SumStore, time_text
 from cohelix.federation.signing import Identity
-from cohelix.federation.transport import Transport
+from cohelix.federation.transport import MemberKeys, Transport, own_key
 from cohelix.wire.analysis import AskCheck, CheckAnswer, NodeStatus, PlanCheck, Review, Run, RunEvent, RunNode, Summing
 from cohelix.wire.federation import Member
 from cohelix.wire.packed import pack, unpack
@@ -52,6 +52,7 @@ class Runs:
         identity: Identity,
         members: Callable[[], Sequence[Member]],
         limits: RunLimits,
+        keys: MemberKeys | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
@@ -68,6 +69,7 @@ class Runs:
             clock=self._clock,
             open_seconds=limits.open_seconds,
             aggregators=limits.aggregators,
+            keys=keys or own_key,
         )
         self._drivers: dict[str, RunDriver] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import Conflict, Damaged, NotAuthentic, NotFound
+from cohelix.core.private_files import check_private
 
 PublicKey = NewType("PublicKey", str)  # the 32 raw bytes, base64url without padding: 43 characters
 
@@ -51,16 +52,68 @@ _REQUEST = _Profile('("@method" "@target-uri" "content-type" "content-digest")',
 _ANSWER = _Profile(f'("@status" "content-type" "content-digest" "signature";req;key="{LABEL}")', "cohelix-answer-1")
 
 
-@dataclass(frozen=True, slots=True)
 class Identity:
-    """A member's or the hub's key pair."""
+    """A member's or the hub's key pair; of one that is kept in a folder always the one that lies there now."""
 
-    private: Ed25519PrivateKey
-    public: PublicKey
+    def __init__(self, private: Ed25519PrivateKey, public: PublicKey | None = None) -> None:
+        self._private = private
+        self._public = public or _text_of(private.public_key())
+
+    @property
+    def private(self) -> Ed25519PrivateKey:
+        """What signs."""
+        return self._private
+
+    @property
+    def public(self) -> PublicKey:
+        """What others know it by."""
+        return self._public
+
+    def current(self) -> Identity:
+        """The key pair of this moment, which stays as it is: for a signature that names its key."""
+        return self
+
+    def holding(self, key: str) -> Identity:
+        """The key pair of this public key, which may be a former one; the current one where that key is no longer kept."""
+        return self
 
     def __repr__(self) -> str:
         """Names the public key only."""
         return f"Identity({self.public})"
+
+
+class _KeptIdentity(Identity):
+    """The key pair in a folder, read anew when another has taken its place (`successions.py`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._place = folder / "identity"
+        self._kept: tuple[tuple[int, int], Identity] | None = None
+        super().__init__(self.current().private)
+
+    @property
+    def private(self) -> Ed25519PrivateKey:
+        return self.current().private
+
+    @property
+    def public(self) -> PublicKey:
+        return self.current().public
+
+    def current(self) -> Identity:
+        path = self._place / _KEY_FILE
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            folder = self._place.parent
+            raise NotFound(f"{folder} has no identity: make one with `cohelix node init` or `cohelix hub init`") from None
+        version, kept = (state.st_ino, state.st_mtime_ns), self._kept
+        if kept is None or kept[0] != version:
+            kept = self._kept = (version, _read_key(path))
+        return kept[1]
+
+    def holding(self, key: str) -> Identity:
+        now = self.current()
+        former = former_key_file(self._place.parent, key)
+        return now if key == now.public or not former.is_file() else _read_key(former)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +140,54 @@ def create_identity(folder: Path) -> Identity:
         If the folder has an identity already: a member's key is never overwritten.
     """
     private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     place = folder / "identity"
     place.mkdir(mode=0o700, exist_ok=True)
     place.chmod(0o700)
     try:
-        descriptor = os.open(place / _KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_key(place / _KEY_FILE, private)
     except FileExistsError as error:
         raise Conflict(f"{place} holds an identity already") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    return Identity(private, _text_of(private.public_key()))
+    return Identity(private)
 
 
 def load_identity(folder: Path) -> Identity:
-    """Read the key pair of a node's or hub's folder; `NotFound` where there is none, `Damaged` where it is unreadable."""
-    path = folder / "identity" / _KEY_FILE
+    """The key pair of a node's or hub's folder, also after it gave way to another.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    Damaged
+        If it is unreadable.
+    BadUsage
+        If others than its owner may read it.
+    """
+    return _KeptIdentity(folder)
+
+
+def write_key(path: Path, private: Ed25519PrivateKey) -> None:
+    """Write a private key to a new file (0600, PKCS 8 PEM); `FileExistsError` where there is one."""
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def former_key_file(folder: Path, key: str) -> Path:
+    """Where a node's or hub's folder keeps the private key of a former public key."""
+    return folder / "identity" / "former" / f"{public_key(key)}.pem"
+
+
+def _read_key(path: Path) -> Identity:
+    check_private(path)
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except FileNotFoundError as error:
-        raise NotFound(f"{folder} has no identity: make one with `cohelix node init` or `cohelix hub init`") from error
     except ValueError as error:
         raise Damaged(f"{path} is not a private key") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise Damaged(f"{path} is not an Ed25519 key")
-    return Identity(private, _text_of(private.public_key()))
+    return Identity(private)
 
 
 def public_key(text: str) -> PublicKey:
@@ -220,10 +294,10 @@ def check_answer(
     status: int,
     body: bytes,
     to: str,
-    key: PublicKey,
+    keys: Sequence[PublicKey],
     clock: Clock | None = None,
 ) -> Signed:
-    """Check that an answer was signed by `key`, over this body, to the request whose signature is `to`.
+    """Check that an answer was signed by one of `keys`, over this body, to the request whose signature is `to`.
 
     Raises
     ------
@@ -232,7 +306,7 @@ def check_answer(
     """
     digest, kind = headers.get("content-digest", ""), headers.get("content-type", "")
     components = _answer_values(status, kind, digest, to)
-    return _checked(headers, _ANSWER, components, body=body, keys=(key,), clock=clock)
+    return _checked(headers, _ANSWER, components, body=body, keys=keys, clock=clock)
 
 
 def signature_of(headers: Mapping[str, str]) -> str:
@@ -332,7 +406,7 @@ def _answer_values(status: int, content_type: str, digest: str, to: str) -> list
 def _signed(
     identity: Identity, profile: _Profile, components: Sequence[tuple[str, str]], clock: Clock | None
 ) -> dict[str, str]:
-    created = int((clock or SystemClock()).now().timestamp())
+    created, identity = int((clock or SystemClock()).now().timestamp()), identity.current()
     parameters = (
         f"{profile.covered};created={created};expires={created + TOLERANCE_SECONDS}"
         f';keyid="{identity.public}";alg="ed25519";nonce="{new_nonce()}";tag="{profile.tag}"'

@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 import typing
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,6 +51,15 @@ _LOOKUP_SECONDS = 60.0
 
 TlsContexts = Callable[[], ssl.SSLContext]
 """Gives the TLS context of the next connection to a member: whom it trusts, and the certificate that it shows."""
+
+
+MemberKeys = Callable[[Member], Sequence[PublicKey]]
+"""Gives the keys that hold now of a member: one, and during a change of keys two."""
+
+
+def own_key(member: Member) -> Sequence[PublicKey]:
+    """The one key that the member's entry names."""
+    return (PublicKey(member.key),)
 
 
 def fixed_tls() -> TlsContexts:
@@ -104,7 +113,8 @@ class HttpTransport:
 
     No redirects, no proxies, no environment; header and body sizes are capped; where `private_addresses` is False a
     member's name must not resolve to a private, loopback or link-local address (threat T11), and the connection goes
-    to the very address that was checked. `tls` says whom connections trust and what certificate they show.
+    to the very address that was checked. `tls` says whom connections trust and what certificate they show,
+    `keys` by which keys members are known.
     """
 
     def __init__(
@@ -113,12 +123,14 @@ class HttpTransport:
         *,
         private_addresses: bool,
         tls: TlsContexts | None = None,
+        keys: MemberKeys | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._identity = identity
         self._clock = clock or SystemClock()
         self._backend = _GuardedBackend(private_addresses)
         self._tls = tls or fixed_tls()
+        self._keys = keys or own_key
         self._pools: dict[tuple[str, str, int], httpcore.AsyncConnectionPool] = {}
 
     async def ask(self, member: Member, question: str, body: bytes) -> Arrival:
@@ -155,7 +167,8 @@ class HttpTransport:
             return _broken(error, began=began)
         if isinstance(content, Arrival):
             return content
-        return checked_arrival(member, response.status, fields, content, to=signature_of(signed), clock=self._clock)
+        keys, to = self._keys(member), signature_of(signed)
+        return checked_arrival(response.status, fields, content, to=to, keys=keys, clock=self._clock)
 
     def _pool(self, member: Member) -> httpcore.AsyncConnectionPool:
         context = self._tls()
@@ -171,10 +184,13 @@ class HttpTransport:
         return self._pools[name]
 
 
-def checked_arrival(member: Member, status: int, headers: Mapping[str, str], body: bytes, *, to: str, clock: Clock) -> Arrival:
-    """What an answer is worth: its body where the member signed it, with status 200, for the question of signature `to`."""
+def checked_arrival(
+    status: int, headers: Mapping[str, str], body: bytes, *, to: str, keys: Sequence[PublicKey], clock: Clock
+) -> Arrival:
+    """What an answer is worth: its body where a member with one of these keys signed it, with status 200, for the question
+    of signature `to`."""
     try:
-        check_answer(headers, status=status, body=body, to=to, key=PublicKey(member.key), clock=clock)
+        check_answer(headers, status=status, body=body, to=to, keys=keys, clock=clock)
     except NotAuthentic as error:
         words = "" if status == 200 else f"it answered HTTP {status}, and "
         return Arrival("faulty", f"{words}its signature was not accepted: {error.detail}")

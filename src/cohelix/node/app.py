@@ -27,6 +27,7 @@ from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.audit_log import open_log
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
+from cohelix.federation.heralds import noting
 from cohelix.federation.node_runs import NodeRuns
 from cohelix.federation.roster import Peer
 from cohelix.federation.routes import node_router, open_doors
@@ -101,6 +102,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         project_count=runs.project_count,
     )
     runs.open()
+    door.open("successions", noting(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers}))
     app.include_router(node_router(door))
     beacon_app = BeaconApp(beacon, settings.url)
     # First of all routes, as most questions are its.
@@ -132,7 +134,10 @@ def _run_doors(folder: Path, settings: NodeSettings, door: Door, dask: str | Non
 
     def stance() -> Stance:
         now = read_settings(folder)  # what commands change holds from the next question on
-        peers = {peer.id: Peer(public_key(peer.key), peer.aggregator) for peer in now.peers}
+        peers = {}
+        for peer in now.peers:
+            key, *former = door.successions.keys(public_key(peer.key), peer.id)
+            peers[peer.id] = Peer(key, peer.aggregator, tuple(former))
         return Stance(now.analysis, peers, now.aggregator)
 
     workers = Workers(workers_wanted(), dask=dask)

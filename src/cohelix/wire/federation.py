@@ -210,6 +210,46 @@ class JoinConfirmed(Message):
     member: Member
 
 
+class Succession(Wire):
+    """A key gives way to another (rule 6 of the interface): signed by both, kept by everybody who knows the old one.
+
+    `who` is a member's id or the hub's address; both keys hold until `until`, the new one from when somebody knows of it.
+    """
+
+    who: str = Field(max_length=500)
+    old: str = Field(max_length=64)
+    new: str = Field(max_length=64)
+    at: str = Field(max_length=40)
+    until: str = Field(max_length=40)
+    by_old: str = Field(default="", max_length=100)
+    by_new: str = Field(default="", max_length=100)
+
+
+class AnnounceSuccession(Message):
+    """Node to hub: `POST /federation/v1/successions`, signed with the old key; answered with a `SuccessionTaken`."""
+
+    succession: Succession
+
+
+class SuccessionTaken(Message):
+    """Hub to node: the new key is taken; which members were told of it, and which are told when they are there again."""
+
+    told: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+
+class TellSuccessions(Message):
+    """Hub to node: `POST /federation/v1/successions`, all that the hub knows; answered with a `SuccessionsNoted`."""
+
+    successions: tuple[Succession, ...] = Field(default=(), max_length=1000)
+
+
+class SuccessionsNoted(Message):
+    """Node to hub: how many of them are of somebody whom this node knows."""
+
+    noted: int
+
+
 class PollTasks(Message):
     """Node to hub: `POST /federation/v1/tasks`, signed with the node's key; answered with packed questions.
 
