@@ -167,6 +167,9 @@ class AuditLog:
             self._changed.notify()
         if self._thread:
             self._thread.join()
+        with self._store_lock:
+            if self._store is not None:
+                self._store.engine.dispose()  # SQLite moves what it wrote aside into the file; who reads later opens anew
 
     def _put_awaited(self, line: Line) -> Future[None]:
         done: Future[None] = Future()

@@ -385,9 +385,11 @@ class LogStore:
 
     def _kept_hashes(self, connection: sql.Connection, nodes: list[Node]) -> dict[Node, bytes]:
         table = AUDIT_NODES.c
+        if not nodes:
+            return {}
         chosen = sql.select(table.level, table.number, table.hash).where(table.log == self.origin)
         chosen = chosen.where(sql.or_(*(sql.and_(table.level == one.level, table.number == one.number) for one in nodes)))
-        found = {Node(row.level, row.number): bytes(row.hash) for row in connection.execute(chosen)} if nodes else {}
+        found = {Node(row.level, row.number): bytes(row.hash) for row in connection.execute(chosen)}
         if len(found) != len(set(nodes)):
             raise Damaged("hashes of the audit log are missing")
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sql
 
@@ -24,6 +24,13 @@ from cohelix.db.tables import AUDIT_WITNESSED
 _REASON_MAX: Final = 300
 
 
+class Proof(NamedTuple):
+    """A proof of consistency from a checkpoint of some size on."""
+
+    since: int
+    hashes: Sequence[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """The last checkpoint that was believed of a log, when it was shown last, and why a later one was not believed."""
@@ -35,7 +42,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of a checkpoint: whether it is believed, and what is to be written down of it."""
+    """What became of a checkpoint: whether it is believed now, why it contradicts the log, and what is to be written down."""
 
     believed: bool
     reason: str = ""
@@ -62,9 +69,7 @@ class Witnessed:
         """The last checkpoint that was believed of every log, by its origin."""
         return self._all(sql.true())
 
-    def see(
-        self, note: str, origin: str, proof: Sequence[bytes], *, keys: Sequence[str], now: datetime, direct: bool = False
-    ) -> Seen:
+    def see(self, note: str, origin: str, proof: Proof, *, keys: Sequence[str], now: datetime, size_min: int = 0) -> Seen:
         """Compare a checkpoint with the last one of its log that was believed, and keep it where it continues that one.
 
         Parameters
@@ -72,11 +77,13 @@ class Witnessed:
         origin
             Whose checkpoint it must be.
         proof
-            That it continues the last one that was believed; of a first one nothing is asked.
+            That it continues the last one that was believed; of a first one nothing is asked. One that starts from
+            another size proves nothing: somebody else has seen a later checkpoint meanwhile.
         keys
             Keys that the log may be signed with; the one of the first checkpoint where none are known.
-        direct
-            Whether the log's own server shows it now: then an older one than was seen before is an alarm too.
+        size_min
+            How many entries it must have: what was seen before the log's own server was asked. An older one that
+            somebody else passes on is no alarm.
         """
         with self._engine.begin() as connection:
             serialised(connection, f"audit witness {self._log}")
@@ -84,11 +91,11 @@ class Witnessed:
             held = read_note(row.note) if row else None
             try:
                 shown = _shown(note, origin, held, keys)
-                found = _continuing(shown, held, proof, direct=direct)
+                found = _continuing(shown, held, proof, size_min)
             except NotAuthentic as error:
                 return self._alarm(connection, row, note, error.detail)
             if found is None:
-                return Seen(True)
+                return Seen(False)
             state = {"size": found.size, "note": found.note(), "key": found.key, "seen_at": time_text(now)}
             if held is None:
                 connection.execute(sql.insert(AUDIT_WITNESSED).values(log=self._log, origin=origin, **state))
@@ -128,19 +135,19 @@ def _shown(note: str, origin: str, held: Checkpoint | None, keys: Sequence[str])
     return found
 
 
-def _continuing(found: Checkpoint, held: Checkpoint | None, proof: Sequence[bytes], *, direct: bool) -> Checkpoint | None:
-    """The checkpoint where it continues the held one, None where it is older; `NotAuthentic` where it contradicts it."""
+def _continuing(found: Checkpoint, held: Checkpoint | None, proof: Proof, size_min: int) -> Checkpoint | None:
+    """The checkpoint where it continues the held one, None where that cannot be told; `NotAuthentic` where it does not."""
+    if found.size < size_min:
+        raise NotAuthentic(f"the log has become shorter: {size_min} entries were signed before")
     if held is None:
         return found
-    if found.size < held.size:
-        if direct:
-            raise NotAuthentic(f"the log has become shorter: {held.size} entries were signed before")
-        return None
+    if found.size == held.size and found.root != held.root:
+        raise NotAuthentic(f"the log was forked: two checkpoints of {held.size} entries have different roots")
     if found.size == held.size:
-        if found.root != held.root:
-            raise NotAuthentic(f"the log was forked: two checkpoints of {held.size} entries have different roots")
         return found
-    if not consistency_holds(held.size, found.size, held.root, found.root, proof):
+    if found.size < held.size or proof.since != held.size:
+        return None
+    if not consistency_holds(held.size, found.size, held.root, found.root, proof.hashes):
         raise NotAuthentic(f"it does not continue the {held.size} entries that were signed before")
     return found
 

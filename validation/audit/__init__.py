@@ -1,0 +1,1 @@
+"""Tampered audit logs, proofs and figures of the log: `python -m validation.audit`."""
