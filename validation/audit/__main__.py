@@ -58,10 +58,10 @@ def _tamperings(folder: Path) -> tuple[list[str], bool]:
             print(f"{seed + 1:,} tamperings", file=sys.stderr, flush=True)
     lines = [
         f"{TAMPERINGS:,} random tamperings (seeds 0…{TAMPERINGS - 1:,}) with a log of {made.size} entries in SQLite, by",
-        "somebody who mends nothing (`rows`), numbers, leaf hashes and copies too (`hashes`), or signs every checkpoint anew with",
-        "the log's own key (`signed anew`). The verifier knows the log's key, and checkpoints that another member holds. The last",
-        "column: how many of those signed anew are seen without them, of each tenth one. The first entry counts as named where",
-        "the one that was touched, or its neighbour, is among those that the message names.",
+        "somebody who mends nothing (`rows`), numbers, leaf hashes and copies too (`hashes`), or signs every checkpoint",
+        "anew with the log's own key (`signed anew`). The verifier knows the log's key, and checkpoints that another member",
+        "holds. The last column: how many of those signed anew are seen without them, of each tenth one. The first entry",
+        "counts as named where the one that was touched, or its neighbour, is among those that the message names.",
         "",
         f"| | {' | '.join(DEPTHS)} | all seen | first entry named | signed anew, without a witness |",
         f"|---|{'---|' * (len(DEPTHS) + 3)}",

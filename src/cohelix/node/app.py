@@ -25,6 +25,7 @@ from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.db import open_database
 from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.audit_log import open_log
+from cohelix.federation.audit_routes import audit_router
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
 from cohelix.federation.heralds import noting
@@ -34,6 +35,7 @@ from cohelix.federation.routes import node_router, open_doors
 from cohelix.federation.run_doors import RunDoors, Stance
 from cohelix.federation.signing import public_key
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
+from cohelix.federation.witness import QUESTION, Witness, keys_at_node, witnessing
 from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
 from cohelix.node.gate import make_gate
@@ -103,7 +105,10 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     )
     runs.open()
     door.open("successions", noting(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers}))
+    keys = keys_at_node(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers})
+    door.open(QUESTION, witnessing(Witness(log, door.identity, keys)))
     app.include_router(node_router(door))
+    app.include_router(audit_router(log))
     beacon_app = BeaconApp(beacon, settings.url)
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
