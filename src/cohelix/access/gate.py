@@ -25,8 +25,8 @@ from cohelix.core.errors import NotPermitted
 
 Way = Literal["direct", "hub"]
 Kind = Literal["frequency", "region", "datasets", "beacon", "cohort-count", "analysis"]
-Charge = Callable[[Any, list[int]], str | None]
-"""Is told of a version's rows before their counts leave; gives the reason where they may not."""
+Charge = Callable[[Any, list[int], str], str | None]
+"""Is told of a version's rows, and of what was asked, before counts leave; gives the reason where they may not."""
 Charging = Callable[[Actor, Decision], Charge | None]
 """Whom to tell, of one person and one dataset (`disclosure.budget`); None where nothing is reckoned up."""
 

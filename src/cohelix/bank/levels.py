@@ -52,8 +52,3 @@ def exact_listing(version: OpenVersion) -> ByteArray:
         return listed_cases(version.store, details, version.everybody, version.released, 0)
     given = version.manifest.content == "aggregate"
     return listed_rows(version.store, version.counts, version.layout, 0, given=given)
-
-
-def membership_power(version: OpenVersion) -> float | None:
-    """What a version's frequencies would tell an attacker about who is in it; None where nobody has computed it."""
-    return getattr(version, "membership_power", None)

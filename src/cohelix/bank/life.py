@@ -24,6 +24,7 @@ from cohelix.bank.manifest import (
     damaged_files,
     read_manifest,
 )
+from cohelix.bank.membership import membership_of_version
 from cohelix.bank.people import CallSets, link, people_joined, people_of
 from cohelix.bank.publish import (
     DATASETS,
@@ -326,7 +327,7 @@ def _status(node: Path, dataset: DatasetId) -> dict[str, Any]:
         version = open_current(node, dataset)
     except CohelixError as error:
         return {**found, "reason": error.detail}
-    manifest = version.manifest
+    manifest, told = version.manifest, membership_of_version(version)
     return {
         **found,
         "state": pointer.state,
@@ -342,6 +343,8 @@ def _status(node: Path, dataset: DatasetId) -> dict[str, Any]:
         "waiting": manifest.n_waiting,
         "callSets": manifest.n_call_sets,
         "variants": manifest.n_variants,
+        "membershipPower": None if told is None else told.power,
+        "membership": None if told is None else told.sentence(manifest.disclosure),
         "bytes": sum(path.stat().st_size for path in version.folder.rglob("*") if path.is_file()),
     }
 

@@ -9,6 +9,7 @@ from cohelix.bank.calls import are_lists, load_lists, note_cases, with_tumours
 from cohelix.bank.consent import ConsentBook, read_choices
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import COUNTS, GENOTYPES, REPORT_FILE, read_manifest
+from cohelix.bank.membership import read_membership
 from cohelix.bank.notes import annotated_files, lift_genotypes, note_annotations, other_build
 from cohelix.bank.people import link
 from cohelix.bank.publish import open_current, published, staging
@@ -136,6 +137,7 @@ def load(
             quality=quality,
             codes=ontologies.report(),
             lift=lift,
+            membership=read_membership(place.folder),
         )
         write_report(report, place.folder / REPORT_FILE)
         begin("publish")

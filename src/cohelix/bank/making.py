@@ -12,6 +12,7 @@ import numpy as np
 from cohelix.bank.cases import NOT_COUNTED, listed_cases
 from cohelix.bank.consent import ConsentBook, ConsentMode
 from cohelix.bank.manifest import CASES, COUNTS, GENOTYPES, PEOPLE, Atom, Manifest, checksums, read_manifest, write_manifest
+from cohelix.bank.membership import membership_of, write_membership
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets, write_call_sets
 from cohelix.bank.publish import DATASETS, Staging
 from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, Standing, names_of, read_standing, write_standing
@@ -126,6 +127,9 @@ def complete_version(
     else:
         listed = listed_rows(store, open_counts(folder / COUNTS), layout, floor, given=groups is not None)
     np.save(folder / LISTED_FILE, listed, allow_pickle=False)
+    counted = np.concatenate([np.empty(0, np.int64), *(columns for _, columns in atoms)])
+    told = membership_of(store, open_counts(folder / COUNTS), layout, counted, floor=floor, content=declared.content)
+    write_membership(told, folder)
     (folder / PEOPLE).mkdir()
     write_people(people, folder / PEOPLE, ontologies or Ontologies.of(place.home.parent.parent))
     write_call_sets(call_sets, folder / PEOPLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cohelix.access.policy import Level
+from cohelix.bank.membership import membership_of_version
 from cohelix.bank.version import OpenVersion
 from cohelix.disclosure.rules import tell_count
 from cohelix.wire.dataset import DatasetRecord
@@ -10,7 +11,7 @@ from cohelix.wire.dataset import DatasetRecord
 
 def record_of(version: OpenVersion, federation_id: str, level: Level) -> DatasetRecord:
     """The dataset's record for somebody whom it tells of its people at this level."""
-    manifest = version.manifest
+    manifest, told = version.manifest, membership_of_version(version)
     closed, exact = level == "refused", level == "exact"
     floor = 0 if exact else manifest.floors.people
     people: dict[str, int] = {}
@@ -34,4 +35,5 @@ def record_of(version: OpenVersion, federation_id: str, level: Level) -> Dataset
         simulated=manifest.simulated,
         open_release_note=manifest.open_release_note,
         lifted_from=manifest.lift_over["from"] if manifest.lift_over else None,
+        membership_power=None if told is None or closed else told.shown,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cohelix.bank.membership import Membership
 from cohelix.bank.people import Linkage
 from cohelix.bank.quality import QualityReport
 from cohelix.bank.releases import Planned
@@ -45,6 +46,7 @@ class LoadReport:
     quality: QualityReport | None = None
     codes: CodeReport | None = None
     lift: LiftReport | None = None
+    membership: Membership | None = None
 
     def document(self) -> dict[str, Any]:
         """The report as a JSON document."""
@@ -95,6 +97,9 @@ class LoadReport:
                 "callSetsNotCounted": _listed(self.linkage.not_counted),
             },
             "quality": self.quality.document if self.quality is not None else None,
+            "membership": None
+            if self.membership is None
+            else {**self.membership.document(), "said": self.membership.sentence(self.disclosure)},
             "warnings": list(self.warnings),
         }
 
@@ -143,6 +148,8 @@ class LoadReport:
             )
         if self.quality is not None:
             lines.append(self.quality.text())
+        if self.membership is not None:
+            lines.append(f"  {self.membership.sentence(self.disclosure)}")
         lines += [f"  warning: {warning}" for warning in self.warnings]
         lines.append(f"  published in {sum(self.seconds.values()):.1f} s")
         return "\n".join(lines)

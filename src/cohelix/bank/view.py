@@ -24,8 +24,9 @@ from cohelix.bank.criteria import (
     people_meeting,
 )
 from cohelix.bank.entries import Entries, EntryKind
-from cohelix.bank.levels import Levels, exact_listing, membership_power
+from cohelix.bank.levels import Levels, exact_listing
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
+from cohelix.bank.membership import power_of, registered_listing
 from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.record import record_of
 from cohelix.bank.rows import Layout
@@ -92,6 +93,8 @@ class DatasetView:
         self._carriers = self.cases if self._people is version else Cases(self._people)
         self._wanted = lru_cache(maxsize=_GROUPS_KEPT)(lambda groups: _Wanted.of(version.layout, groups))
         self._charge: Charge | None = None
+        self._power = lru_cache(maxsize=1)(lambda: power_of(version))
+        self._registered = lru_cache(maxsize=1)(lambda: registered_listing(version))
         self._others: dict[tuple[str, str, bool], DatasetView] = {}
         self._take(Levels.of_disclosure(version.manifest.disclosure))
 
@@ -123,12 +126,14 @@ class DatasetView:
         if charge is not None or levels != found.levels:
             found = copy.copy(found)
             found._charge, found.levels = charge, levels
+            if charge is not None:
+                found._listed = self._registered()
         return found
 
     @property
     def membership_power(self) -> float | None:
         """What the dataset's frequencies would tell an attacker about who is in it; None where nobody has computed it."""
-        return membership_power(self._version)
+        return self._power()
 
     @property
     def disclosure(self) -> Disclosure:
@@ -144,13 +149,14 @@ class DatasetView:
 
         `assembly` is the question's; None where the caller has compared it. With groups, only their rows come with the total.
         """
+        groups = self._groups(groups)
         unanswered = self._unanswered(groups, assembly)
         if unanswered:
             return self._without(*unanswered)
         if self._manifest.content in NOT_COUNTED:
             return self._without("not_assessed", NOT_COUNTED[self._manifest.content])
         cells, row, status = self.cells(key)
-        spent = self._spent([] if row is None else [row])
+        spent = self._spent([] if row is None else [row], str(key))
         if spent:
             return self._without(*spent)
         if cells is None:
@@ -158,9 +164,9 @@ class DatasetView:
         layout = self._version.layout
         counts = layout.counts(cells[None])
         told = self._tell(key.contig, counts)
-        if not self._may_show(told.counts, groups)[0]:
+        if not (self._may_show(told.counts, groups)[0] and self._names(row)):
             return self._without(*self._below())
-        rows = layout.documents(counts[0], told.counts[0], told.genotypes[0], self._wanted(groups).shown)
+        rows = self._documents(counts[0], told.counts[0], told.genotypes[0], groups)
         return DatasetFrequency(id=self._id, status="answered", populations=rows)
 
     def cells(self, key: VariantKey) -> tuple[IntArray | None, int | None, tuple[DatasetStatus, str]]:
@@ -204,6 +210,7 @@ class DatasetView:
         those from its position on. A site with AC 0 is a variant of an open dataset, unless `observed`. People are counted
         for variants of the page only, so the work is bounded by the region's rows and the page.
         """
+        groups = self._groups(groups)
         unanswered = self._unanswered(groups, assembly) or (self._without_people(among) if among else None)
         if unanswered:
             return VariantPage(0, (), *unanswered)
@@ -224,7 +231,7 @@ class DatasetView:
         else:
             total, page = len(rows), self._page_of_rows(rows, skip, limit, after)
         # A page of records tells of its variants; a number without records tells of all that it counts.
-        spent = self._spent([name.row for name in page] if limit else rows.tolist())
+        spent = self._spent([name.row for name in page] if limit else rows.tolist(), repr(query))
         if spent:
             return VariantPage(0, (), *spent)
         return VariantPage(total, self._found(page, groups))
@@ -247,12 +254,12 @@ class DatasetView:
         # Alleles whose first base is not known (`N`) are of case reports and mutation lists only.
         by_case = self._manifest.content in NOT_COUNTED
         rows = self.cases.candidates(exact_query(key)) if by_case else version.store.rows_of(key)
+        spent = self._spent([int(row) for row in rows[:1]], str(key))
+        if spent:
+            return VariantPage(0, (), *spent)
         if not len(rows):
             return VariantPage(0, ())
         row = int(rows[0])
-        spent = self._spent([row])
-        if spent:
-            return VariantPage(0, (), *spent)
         if not int(self._listed[int(observed), row >> 3]) >> (row & 7) & 1:
             return VariantPage(0, ())
         if not with_item:
@@ -262,7 +269,7 @@ class DatasetView:
             layout = version.layout
             counts = layout.counts(version.counts.row(row)[None])
             told = self._tell(key.contig, counts)
-            populations = layout.documents(counts[0], told.counts[0], told.genotypes[0], self._wanted(NO_GROUPS).shown)
+            populations = self._documents(counts[0], told.counts[0], told.genotypes[0], NO_GROUPS)
         stored, end, name = version.store.name(row)
         return VariantPage(1, (FoundVariant(stored, end, name, populations, row),))
 
@@ -474,10 +481,26 @@ class DatasetView:
     def _people_floor(self) -> int:
         return 0 if self.levels.people == "exact" else self._manifest.floors.people
 
-    def _spent(self, rows: list[int]) -> tuple[DatasetStatus, str] | None:
+    def _spent(self, rows: list[int], asked: str) -> tuple[DatasetStatus, str] | None:
         """Why these rows may not be told any more to whoever asks; None where they may, and then it is reckoned up."""
-        reason = None if self._charge is None else self._charge(self._version, rows)
+        reason = None if self._charge is None else self._charge(self._version, rows, asked)
         return ("refused", reason) if reason else None
+
+    def _names(self, row: int | None) -> bool:
+        """Whether whoever is charged may be told of a row; of others the counts decide."""
+        return self._charge is None or row is None or bool(int(self._listed[0, row >> 3]) >> (row & 7) & 1)
+
+    def _groups(self, groups: Groups) -> Groups:
+        """The groups that are answered: whoever is charged is told of the whole dataset, for small groups tell more of each."""
+        return groups if self._charge is None else NO_GROUPS
+
+    def _documents(
+        self, counts: IntArray, told: BoolArray, genotypes: BoolArray, groups: Groups
+    ) -> tuple[PopulationCounts, ...]:
+        """One variant's rows as they are shown; to whoever is charged the total, without genotypes."""
+        if self._charge is not None:
+            return self._version.layout.documents(counts, told, np.zeros_like(genotypes), (0,))
+        return self._version.layout.documents(counts, told, genotypes, self._wanted(groups).shown)
 
     def _unanswered(self, groups: Groups, assembly: Assembly | None) -> tuple[DatasetStatus, str] | None:
         """Why the dataset says nothing, whatever the variant; None where it may answer."""
@@ -576,15 +599,13 @@ class DatasetView:
         return sorted(names, key=_place)[before : before + limit]
 
     def _found(self, names: list[Name], groups: Groups) -> tuple[FoundVariant, ...]:
-        layout = self._version.layout
-        shown = self._wanted(groups).shown
         by_row: dict[int, tuple[PopulationCounts, ...]] = {}
         if self._manifest.content in NOT_COUNTED:
             return tuple(FoundVariant(name.key, name.end, name.id, (), name.row) for name in names)
         rows = np.array(sorted(name.row for name in names), np.int64)
         for block, counts, told in self._told(rows):
             for index, row in enumerate(block.tolist()):
-                by_row[row] = layout.documents(counts[index], told.counts[index], told.genotypes[index], shown)
+                by_row[row] = self._documents(counts[index], told.counts[index], told.genotypes[index], groups)
         return tuple(FoundVariant(name.key, name.end, name.id, by_row[name.row], name.row) for name in names)
 
 

@@ -33,7 +33,19 @@ def datasets(folder: _Folder, as_json: _Json = False) -> None:
 
     _check_node(folder)
     found = statuses(folder)
-    columns = ("dataset", "state", "version", "release", "disclosure", "people", "released", "waiting", "variants", "bytes")
+    columns = (
+        "dataset",
+        "state",
+        "version",
+        "release",
+        "disclosure",
+        "people",
+        "released",
+        "waiting",
+        "variants",
+        "bytes",
+        "membershipPower",
+    )
     _show(found, columns, as_json=as_json)
     for item in found:
         if "reason" in item and not as_json:

@@ -299,3 +299,48 @@ BROKER_GRANTS = sa.Table(
     sa.Column("polled_at", sa.BigInteger, nullable=False),
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
 )
+
+# What registered people, and their organisations, have been told of datasets (`disclosure/budget.py`); hashes name them.
+BUDGET_ACCOUNTS = sa.Table(
+    "budget_accounts",
+    METADATA,
+    sa.Column("payer", sa.String(40), primary_key=True),
+    sa.Column("dataset", sa.String(200), primary_key=True),
+    sa.Column("spent", sa.Float, nullable=False),  # independent variants for each person of the dataset
+    sa.Column("at", sa.String(40), nullable=False),
+)
+
+BUDGET_CHARGES = sa.Table(
+    "budget_charges",
+    METADATA,
+    sa.Column("payer", sa.String(40), primary_key=True),
+    sa.Column("dataset", sa.String(200), primary_key=True),
+    sa.Column("item", sa.String(40), primary_key=True),
+    sa.Column("cost", sa.Float, nullable=False),
+)
+
+# What the authorities of a folder have granted and revoked (`access/grants.py`); times are seconds since 1970.
+AUTHORITY_VISAS = sa.Table(
+    "authority_visas",
+    METADATA,
+    sa.Column("id", sa.String(200), primary_key=True),
+    sa.Column("authority", sa.String(64), nullable=False),
+    sa.Column("dataset", sa.String(200), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("subject_issuer", sa.String(500), nullable=False),
+    sa.Column("granted_at", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger, index=True),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("sent_at", sa.BigInteger),  # when the hub took it
+    sa.Column("visa", sa.Text, nullable=False),
+)
+
+# Authorities that members have shown the hub (`hub/revocations.py`); an id belongs to whoever showed it first.
+MEMBER_AUTHORITIES = sa.Table(
+    "member_authorities",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("member", sa.String(64), nullable=False),
+    sa.Column("shown", sa.JSON, nullable=False),
+)

@@ -25,7 +25,9 @@ class DatasetRecord(Wire):
 
     `lifted_from` is the build that the positions were moved from by a chain file, None where they are as the files had them.
     `n_individuals` is exact on an open dataset, rounded down to tens on a floored one, None where it is below ten or
-    the dataset is closed. `n_variants` and `measurements` are told of open datasets only.
+    the dataset is closed. `membership_power` is what its answers to everybody would tell of who is in it, as the AUC of an
+    attack, rounded up to twentieths; None where nobody has computed it. `n_variants` and `measurements` are told of open
+    datasets only.
     """
 
     id: str
@@ -45,3 +47,4 @@ class DatasetRecord(Wire):
     simulated: bool = False
     open_release_note: str | None = None
     lifted_from: str | None = None
+    membership_power: float | None = None
