@@ -13,6 +13,7 @@ from cohelix.core.errors import BadInput, NotFound
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
 from cohelix.federation.answers import checked_datasets, checked_frequency, checked_region, merge_region, pool
+from cohelix.federation.behalf import EVERYBODY, Behalf, addressed, on_behalf, passports
 from cohelix.federation.cohorts import check_dataset_names, checked_count, pooled_people
 from cohelix.federation.fan_out import DEADLINE_SECONDS, Asked, ask_all
 from cohelix.federation.registry import Registry
@@ -30,6 +31,7 @@ from cohelix.wire.federation import (
     Message,
     NodeDatasets,
     NodeDatasetsAnswer,
+    OnBehalf,
     RegionAnswer,
     Road,
 )
@@ -62,9 +64,9 @@ class Federation:
         """The members that are asked."""
         return tuple(member for member in self._registry.members() if member.state == "active")
 
-    async def frequency(self, key: VariantKey, assembly: Assembly) -> FrequencyAnswer:
+    async def frequency(self, key: VariantKey, assembly: Assembly, behalf: Behalf = EVERYBODY) -> FrequencyAnswer:
         """Counts of one variant: pooled, and every member's, by id."""
-        asked = await self._all("frequency", _frequency_message(key, assembly), _read_frequency)
+        asked = await self._all("frequency", _frequency_message(key, assembly), _read_frequency, behalf)
         return FrequencyAnswer(
             variant=str(key),
             assembly=assembly,
@@ -72,10 +74,12 @@ class Federation:
             nodes=tuple(_node_answer(one) for one in asked),
         )
 
-    async def frequency_stream(self, key: VariantKey, assembly: Assembly) -> AsyncGenerator[NodeAnswer | PooledCounts, None]:
+    async def frequency_stream(
+        self, key: VariantKey, assembly: Assembly, behalf: Behalf = EVERYBODY
+    ) -> AsyncGenerator[NodeAnswer | PooledCounts, None]:
         """The same, node by node in the order of arrival; the pooled figures come last."""
         told: list[tuple[Member, NodeFrequency]] = []
-        bodies = self._to_all(_frequency_message(key, assembly))
+        bodies = await addressed(_frequency_message(key, assembly), self.active(), behalf)
         async with aclosing(self._ask("frequency", bodies, _read_frequency)) as results:
             async for one in results:
                 if one.answer:
@@ -84,7 +88,13 @@ class Federation:
         yield pool(told)
 
     async def region(
-        self, region: Region, assembly: Assembly, *, limit: int = REGION_LIMIT, after: VariantKey | None = None
+        self,
+        region: Region,
+        assembly: Assembly,
+        *,
+        limit: int = REGION_LIMIT,
+        after: VariantKey | None = None,
+        behalf: Behalf = EVERYBODY,
     ) -> RegionAnswer:
         """Variants that overlap a region and may be told, in order; `after` is the last one of the page before.
 
@@ -98,7 +108,7 @@ class Federation:
         def read(member: Member, body: bytes) -> NodeRegion:
             return checked_region(member, NodeRegion.model_validate_json(body), region, limit=limit, after=after)
 
-        asked = await self._all("region", message, read)
+        asked = await self._all("region", message, read, behalf)
         return merge_region(str(region), assembly, [(one.member, one.road, one.answer) for one in asked], limit=limit)
 
     async def datasets(self) -> DatasetsAnswer:
@@ -110,7 +120,7 @@ class Federation:
         return DatasetsAnswer(nodes=tuple(_datasets_answer(one.member, one.road, one.answer) for one in asked))
 
     async def cohort_count(
-        self, expression: Expression, datasets: Sequence[str] = (), *, project: str = ""
+        self, expression: Expression, datasets: Sequence[str] = (), *, project: str = "", behalf: Behalf = EVERYBODY
     ) -> CohortCountAnswer:
         """How many people an expression means at every member, by id, and in all; of some datasets, or of all."""
         check_dataset_names(datasets)
@@ -120,12 +130,11 @@ class Federation:
         unknown = sorted(asked_of - {member.id for member in members})
         if unknown:
             raise NotFound(f"the federation has no active member {unknown[0][:64]}")
-        body = message.model_dump_json().encode()
 
         def read(member: Member, body: bytes) -> NodeCohortCount:
             return checked_count(member, NodeCohortCount.model_validate_json(body))
 
-        async with aclosing(self._ask("cohort-count", [(member, body) for member in members], read)) as results:
+        async with aclosing(self._ask("cohort-count", await addressed(message, members, behalf), read)) as results:
             asked = sorted([one async for one in results], key=lambda one: one.member.id)
         return CohortCountAnswer(
             expression=document_of(expression),
@@ -135,7 +144,10 @@ class Federation:
         )
 
     async def beacon(
-        self, questions: Mapping[str, AskBeacon], read: Callable[[Member, BeaconReply], Answer]
+        self,
+        questions: Mapping[str, AskBeacon],
+        read: Callable[[Member, BeaconReply], Answer],
+        behalf: Behalf = EVERYBODY,
     ) -> tuple[Asked[Answer], ...]:
         """Members' own Beacons' replies, by id of the member; only those that `questions` has one for are asked.
 
@@ -144,8 +156,11 @@ class Federation:
         read
             Checks a reply; raises `BadInput` for one that a sound Beacon would not give.
         """
+        asked = [member for member in self.active() if member.id in questions]
+        held = await passports(behalf, asked)
         bodies = [
-            (member, questions[member.id].model_dump_json().encode()) for member in self.active() if member.id in questions
+            (member, on_behalf(questions[member.id], held.get(member.id), behalf.purpose).model_dump_json().encode())
+            for member in asked
         ]
 
         def checked(member: Member, body: bytes) -> Answer:
@@ -159,13 +174,20 @@ class Federation:
         self._registry.flush()
         await self._transport.close()
 
-    async def _all(self, question: str, message: Message, read: Callable[[Member, bytes], Answer]) -> list[Asked[Answer]]:
-        async with aclosing(self._ask(question, self._to_all(message), read)) as results:
+    async def _all(
+        self,
+        question: str,
+        message: Message,
+        read: Callable[[Member, bytes], Answer],
+        behalf: Behalf = EVERYBODY,
+    ) -> list[Asked[Answer]]:
+        if isinstance(message, OnBehalf):
+            bodies = await addressed(message, self.active(), behalf)
+        else:
+            body = message.model_dump_json().encode()
+            bodies = [(member, body) for member in self.active()]
+        async with aclosing(self._ask(question, bodies, read)) as results:
             return sorted([one async for one in results], key=lambda one: one.member.id)
-
-    def _to_all(self, message: Message) -> list[tuple[Member, bytes]]:
-        body = message.model_dump_json().encode()
-        return [(member, body) for member in self.active()]
 
     async def _ask(
         self, question: str, bodies: Sequence[tuple[Member, bytes]], read: Callable[[Member, bytes], Answer]

@@ -8,13 +8,16 @@ from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from cohelix.access.caller import CallerOf, nobody_calls
 from cohelix.core.errors import BadQuestion, NotFound
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, parse_region
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
+from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
 from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
 from cohelix.wire.expression import TEXT_MAX, read_expression
@@ -31,9 +34,18 @@ _STREAM = "text/event-stream"
 _ACCESSION = re.compile(r"NC_\d+\.\d+", re.IGNORECASE)
 
 
-def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
-    """The endpoints under `/api/v1`."""
+def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = nobody_calls) -> APIRouter:
+    """The endpoints under `/api/v1`.
+
+    Parameters
+    ----------
+    caller_of
+        Finds who sends a request: members are asked on that person's behalf, and the answer is for nobody else.
+    """
     router = APIRouter(prefix="/api/v1", tags=["questions"])
+
+    async def behalf(request: Request) -> Behalf:
+        return behalf_of(await caller_of(request), request.headers)
 
     @router.get(
         "/frequency/{variant}",
@@ -41,43 +53,56 @@ def api_router(federation: Federation, *, hub_url: str) -> APIRouter:
         responses={200: {"content": {_STREAM: {}}}},
         summary="Counts of one variant, pooled and at every member",
     )
-    async def frequency(variant: str, assembly: _AssemblyText, accept: Annotated[str, Header()] = "") -> Response:
+    async def frequency(
+        request: Request, variant: str, assembly: _AssemblyText, accept: Annotated[str, Header()] = ""
+    ) -> Response:
+        who = await behalf(request)
         build = parse_assembly(assembly)
         key = read_variant(variant, build)
         if _STREAM in accept.lower():
             headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-            return StreamingResponse(_events(federation, key, build), media_type=_STREAM, headers=headers)
-        return _json(await federation.frequency(key, build))
+            return StreamingResponse(_events(federation, key, build, who), media_type=_STREAM, headers=headers)
+        return _json(await federation.frequency(key, build, who), who)
 
     @router.get("/region/{region}", response_model=RegionAnswer, summary="Variants that overlap a region, page by page")
-    async def region(region: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None) -> Response:
+    async def region(
+        request: Request, region: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None
+    ) -> Response:
+        who = await behalf(request)
         build = parse_assembly(assembly)
         place = parse_region(region)
         _check_accession(_ACCESSION.match(region.strip()), build)
         _check_contig(place.contig, build)
-        return _json(await federation.region(place, build, limit=limit, after=_cursor(after, place)))
+        answer = await federation.region(place, build, limit=limit, after=_cursor(after, place), behalf=who)
+        return _json(answer, who)
 
     @router.get("/gene/{symbol}", response_model=GeneAnswer, summary="Variants of a gene's region, page by page")
-    async def gene(symbol: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None) -> Response:
+    async def gene(
+        request: Request, symbol: str, assembly: _AssemblyText, limit: _Limit = REGION_LIMIT, after: _After = None
+    ) -> Response:
+        who = await behalf(request)
         build = parse_assembly(assembly)
         found = find_gene(symbol, build)
         if found is None:
             raise NotFound(f"no gene {symbol[:60]!r} is known on {build}: give its symbol or its Ensembl id")
-        answer = await federation.region(found.region, build, limit=limit, after=_cursor(after, found.region))
+        answer = await federation.region(found.region, build, limit=limit, after=_cursor(after, found.region), behalf=who)
         record = GeneRecord(symbol=found.symbol, ensembl_id=found.ensembl_id, name=found.name, region=str(found.region))
-        return _json(GeneAnswer(**dict(answer), gene=record))
+        return _json(GeneAnswer(**dict(answer), gene=record), who)
 
     @router.get("/datasets", response_model=DatasetsAnswer, summary="Every member's datasets")
     async def datasets() -> Response:
         return _json(await federation.datasets())
 
     @router.post("/cohorts/count", response_model=CohortCountAnswer, summary="How many people an expression means")
-    async def count(question: CohortQuestion) -> Response:
-        return _json(await federation.cohort_count(question.expression, question.datasets, project=question.project))
+    async def count(request: Request, question: CohortQuestion) -> Response:
+        who = await behalf(request)
+        asked = question.expression, question.datasets
+        return _json(await federation.cohort_count(*asked, project=question.project, behalf=who), who)
 
     @router.get("/cohorts/count", response_model=CohortCountAnswer, summary="The same, of an expression as text")
-    async def count_text(expression: _Expression, datasets: _Datasets = ()) -> Response:
-        return _json(await federation.cohort_count(read_expression(expression), datasets))
+    async def count_text(request: Request, expression: _Expression, datasets: _Datasets = ()) -> Response:
+        who = await behalf(request)
+        return _json(await federation.cohort_count(read_expression(expression), datasets, behalf=who), who)
 
     @router.get("/plan-schema", summary="The JSON schema of plans of analyses")
     async def schema() -> Response:
@@ -128,13 +153,15 @@ def _cursor(after: str | None, region: Region) -> VariantKey | None:
     return key
 
 
-async def _events(federation: Federation, key: VariantKey, assembly: Assembly) -> AsyncIterator[bytes]:
+async def _events(federation: Federation, key: VariantKey, assembly: Assembly, behalf: Behalf) -> AsyncIterator[bytes]:
     """One `node` event for each member as it answers, then one `pooled` event."""
-    async with aclosing(federation.frequency_stream(key, assembly)) as answers:
+    async with aclosing(federation.frequency_stream(key, assembly, behalf)) as answers:
         async for answer in answers:
             name = "pooled" if isinstance(answer, PooledCounts) else "node"
             yield f"event: {name}\ndata: {answer.model_dump_json()}\n\n".encode()
 
 
-def _json(document: Wire) -> Response:
-    return Response(document.model_dump_json().encode(), media_type="application/json")
+def _json(document: Wire, behalf: Behalf = EVERYBODY) -> Response:
+    """A document; one that was made for a person is kept by nobody on the way."""
+    headers = {"cache-control": "no-store"} if behalf.known else None
+    return Response(document.model_dump_json().encode(), headers=headers, media_type="application/json")

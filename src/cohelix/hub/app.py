@@ -98,9 +98,9 @@ def create_app(folder: Path) -> FastAPI:
     app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url, keys=keys))
     app.include_router(audit_router(log))
     app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
-    app.include_router(api_router(federation, hub_url=settings.url))
+    app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
     app.include_router(analyses_router(runs))
-    app.include_router(network_router(federation, settings))
+    app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)

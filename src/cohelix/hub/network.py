@@ -15,11 +15,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cohelix import __version__
+from cohelix.access.caller import CallerOf, nobody_calls
 from cohelix.beacon.about import About, endpoint_map, entry_types
 from cohelix.beacon.addresses import DEFAULT, Address, read_address, read_terms_address
 from cohelix.beacon.entry_types import ENTRY_TYPES, check_schemas
 from cohelix.beacon.granularity import answer_meta, error_answer
-from cohelix.core.errors import BadInput, BadQuestion, CohelixError, MethodNotAllowed, NotFound, TooLarge, Unreachable
+from cohelix.core.errors import (
+    BadInput,
+    BadQuestion,
+    CohelixError,
+    MethodNotAllowed,
+    NotFound,
+    NotPermitted,
+    TooLarge,
+    Unreachable,
+)
+from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
 from cohelix.federation.fan_out import Asked
 from cohelix.federation.questions import Federation
 from cohelix.hub.services import beacon_id
@@ -60,7 +71,9 @@ class Network:
         self._about = about
         self._base = base
 
-    async def answer(self, method: str, path: str, pairs: Sequence[tuple[str, str]], body: bytes) -> tuple[int, dict[str, Any]]:
+    async def answer(
+        self, method: str, path: str, pairs: Sequence[tuple[str, str]], body: bytes, behalf: Behalf = EVERYBODY
+    ) -> tuple[int, dict[str, Any]]:
         """Status and document of one request; every error becomes Beacon's error body."""
         question, address, path = BeaconQuestion(), None, path.strip("/")
         try:
@@ -70,12 +83,12 @@ class Network:
                 raise BadQuestion("a POST's question is in its body, not in the address")
             question = question_from_post(body) if method == "POST" else question_from_get(pairs)
             question = replace(question, limit=min(question.limit, _LIMIT_MAX))
-            told = await self._informational(path)
+            told = await self._informational(path, behalf)
             if told is not None:
                 return 200, told
             address = read_address(path)
             check_schemas(question.schemas, address.entry)
-            return await self._entries(path, address, question)
+            return await self._entries(path, address, question, behalf)
         except CohelixError as error:
             return error.status, error_answer(self._meta(question, address), error, None)
 
@@ -83,7 +96,7 @@ class Network:
         """Beacon's body for an error that was met before the question was read."""
         return error_answer(self._meta(BeaconQuestion(), None), error, None)
 
-    async def _informational(self, path: str) -> dict[str, Any] | None:
+    async def _informational(self, path: str, behalf: Behalf) -> dict[str, Any] | None:
         """What the network says of itself; None for the address of entries."""
         tell = {
             "": lambda: self._about.info(self._base),
@@ -95,15 +108,16 @@ class Network:
         if path == "service-info":
             return self._about.service_info(self._base).body()
         if read_terms_address(path) is not None:
-            return {"meta": self._about.meta(), "response": await self._filtering_terms(path)}
+            return {"meta": self._about.meta(), "response": await self._filtering_terms(path, behalf)}
         if path not in tell:
             return None
         return {"meta": self._about.meta(), "response": tell[path]()}
 
-    async def _filtering_terms(self, path: str) -> dict[str, Any]:
+    async def _filtering_terms(self, path: str, behalf: Behalf) -> dict[str, Any]:
         """The terms of all members: of the same id one, with the values, the scopes and the people of all."""
         ask = AskBeacon(path=path)
-        asked = await self._federation.beacon({member.id: ask for member in self._federation.active()}, _read_terms)
+        everybody = {member.id: ask for member in self._federation.active()}
+        asked = await self._federation.beacon(everybody, _read_terms, behalf)
         if asked and all(one.answer and one.answer.refusal for one in asked):
             raise NotFound("no member has terms of this name")
         terms: dict[str, dict[str, Any]] = {}
@@ -120,7 +134,9 @@ class Network:
             "resources": [resources[name] for name in sorted(resources)],
         }
 
-    async def _entries(self, path: str, address: Address, question: BeaconQuestion) -> tuple[int, dict[str, Any]]:
+    async def _entries(
+        self, path: str, address: Address, question: BeaconQuestion, behalf: Behalf
+    ) -> tuple[int, dict[str, Any]]:
         members = [member.id for member in self._federation.active()]
         asked_datasets = _datasets_of(question)
         named = address.root in _NAMED_BY_MEMBER
@@ -139,7 +155,7 @@ class Network:
             if own is None or own:
                 datasets = sorted(name for name in asked_datasets or () if name.startswith(f"{member}:"))
                 questions[member] = AskBeacon(path=path, body=_forwarded(forwarded, datasets))
-        asked = await self._federation.beacon(questions, read_entries)
+        asked = await self._federation.beacon(questions, read_entries, behalf)
         told = [one.answer for one in asked if one.answer]
         parts = [part for part in told if part.refusal is None]
         if not told:
@@ -175,7 +191,7 @@ class Network:
         return answer_meta(self._about.beacon_id, question, granularity, entry, default)
 
 
-def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
+def network_router(federation: Federation, settings: HubSettings, *, caller_of: CallerOf = nobody_calls) -> APIRouter:
     """The network's endpoints; what they are is told by `/beacon/v2/map`."""
     about = About(
         beacon_id=beacon_id(settings),
@@ -193,10 +209,12 @@ def network_router(federation: Federation, settings: HubSettings) -> APIRouter:
         path = cast(str, request.path_params.get("path", ""))
         try:
             body = await request.body()
-        except TooLarge as error:
+            behalf = behalf_of(await caller_of(request), request.headers)
+        except (TooLarge, BadQuestion, NotPermitted) as error:
             return JSONResponse(network.refuse(error), error.status)
-        status, document = await network.answer(request.method, path, request.query_params.multi_items(), body)
-        return JSONResponse(document, status, {"allow": "GET, POST"} if status == 405 else None)
+        status, document = await network.answer(request.method, path, request.query_params.multi_items(), body, behalf)
+        headers = {"allow": "GET, POST"} if status == 405 else {"cache-control": "no-store"} if behalf.known else None
+        return JSONResponse(document, status, headers)
 
     for template, name in (("", "information"), ("/{path:path}", "question")):
         for method in ("GET", "POST"):

@@ -26,6 +26,7 @@ from cohelix.core.genes import Gene, find_gene, genes_in
 from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.federation.answers import variant_of_name
+from cohelix.federation.behalf import Behalf
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.assets import asset, asset_path
@@ -131,7 +132,7 @@ class _Pages:
             return _elsewhere(request, question)
         key = question.key
         answer, called = await asyncio.gather(
-            self._federation.frequency(key, assembly), self._roll.call(patience_seconds=_GLANCE_SECONDS)
+            self._federation.frequency(key, assembly, _behalf(request)), self._roll.call(patience_seconds=_GLANCE_SECONDS)
         )
         return render(
             request,
@@ -172,7 +173,7 @@ class _Pages:
     async def _variants_in(self, request: Request, region: Region, assembly: Assembly, *, gene: Gene | None) -> Response:
         cursor = request.query_params.get("after")
         after = variant_of_name(cursor) if cursor else None
-        asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after)
+        asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after, behalf=_behalf(request))
         answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=_GLANCE_SECONDS))
         return render(
             request,
@@ -307,6 +308,11 @@ def _kind(key: VariantKey) -> str:
     if len(key.ref) == 1 and key.alt[0] == key.ref:
         return "insertion"
     return "deletion" if len(key.alt) == 1 and key.ref[0] == key.alt else "indel"
+
+
+def _behalf(request: Request) -> Behalf:
+    """On whose behalf a page asks."""
+    return Behalf(known_caller(request))
 
 
 def _hub_url(request: Request) -> str:
