@@ -31,14 +31,30 @@ class SigningKey(NamedTuple):
 
 
 class BrokerKeys:
-    """The keys in a folder (0700, files 0600); several processes may share it."""
+    """The keys in a folder (0700, files 0600); several processes may share it.
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    Parameters
+    ----------
+    rotate_seconds
+        After how long a key gives way by itself; None for never, as of an authority whose operator says when.
+    kept_seconds
+        How long a key that has given way is published: as long as anything that it has signed may hold.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock | None = None,
+        *,
+        rotate_seconds: int | None = ROTATE_SECONDS,
+        kept_seconds: int = _KEPT_SECONDS,
+    ) -> None:
         self._folder, self._clock = folder, clock or SystemClock()
+        self._rotate_seconds, self._kept_seconds = rotate_seconds, kept_seconds
         self._read: dict[str, SigningKey] = {}
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        if not self._all():
+        if not self.all():
             self.rotate()
 
     def rotate(self) -> SigningKey:
@@ -54,14 +70,15 @@ class BrokerKeys:
         return key
 
     def current(self) -> SigningKey:
-        """The key that signs now; it is replaced when it is a month old."""
-        newest = self._all()[-1]
-        return newest if self.now() - newest.made_at < ROTATE_SECONDS else self.rotate()
+        """The key that signs now; one that has served its time is replaced."""
+        newest = self.all()[-1]
+        lasts = self._rotate_seconds is None or self.now() - newest.made_at < self._rotate_seconds
+        return newest if lasts else self.rotate()
 
     def published(self) -> dict[str, Any]:
         """The JWK set that others verify with."""
-        keys, now = self._all(), self.now()
-        ended = {one.kid for one, next_one in itertools.pairwise(keys) if next_one.made_at + _KEPT_SECONDS < now}
+        keys, now = self.all(), self.now()
+        ended = {one.kid for one, next_one in itertools.pairwise(keys) if next_one.made_at + self._kept_seconds < now}
         return {"keys": [_public(one) for one in keys if one.kid not in ended]}
 
     def sign(self, claims: dict[str, Any], kind: str, **header: str) -> str:
@@ -74,7 +91,7 @@ class BrokerKeys:
     def read(self, token: str, kind: str) -> dict[str, Any] | None:
         """The claims of a JWT that one of these keys has signed as that kind; times and names are the caller's to check."""
         published = {one["kid"] for one in self.published()["keys"]}
-        by_kid = {one.kid: one.private for one in self._all() if one.kid in published}
+        by_kid = {one.kid: one.private for one in self.all() if one.kid in published}
         try:
             # The header is not trusted: it only says which of our own keys may fit.
             found = jwt.decode(token, lambda given: by_kid[given.headers()["kid"]], algorithms=[ALGORITHM])
@@ -82,7 +99,7 @@ class BrokerKeys:
             return None
         return found.claims if found.header.get("typ") == kind else None
 
-    def _all(self) -> list[SigningKey]:
+    def all(self) -> list[SigningKey]:
         """All keys of the folder, the oldest first."""
         names = sorted(path.name for path in self._folder.glob("*.pem"))
         for name in names:

@@ -13,8 +13,8 @@ from cohelix.access.oidc import Issuer, unverified
 from cohelix.access.sessions import Once
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import NotAuthentic
+from cohelix.wire.passport import ACCESS_TOKEN_TYPES
 
-_TYPES = ("at+jwt", "application/at+jwt", "JWT")
 TOKEN_MAX = 8192
 
 
@@ -71,7 +71,7 @@ class TokenDoor:
         issuer = self._issuers.get(str(unverified(token).get("iss")))
         if issuer is None:
             raise NotAuthentic("the access token is of an issuer that is not trusted here")
-        claims = await issuer.verified(token, audience=self._audience, types=_TYPES)
+        claims = await issuer.verified(token, audience=self._audience, types=ACCESS_TOKEN_TYPES, what="access token")
         wanted = (claims.get("cnf") or {}).get("jkt")
         if bound and isinstance(wanted, str):
             await anyio.to_thread.run_sync(self._prove, headers.get("dpop", ""), method, url, token, wanted)
@@ -92,6 +92,5 @@ class TokenDoor:
             await issuer.close()
 
     def _prove(self, proof: str, method: str, url: str, token: str, wanted: str) -> None:
-        found = verify_dpop(proof, method=method, url=url, now=self._clock.now(), access_token=token, first=self._once.first)
-        if found != wanted:
-            raise NotAuthentic("the proof is of another key than the access token")
+        now = self._clock.now()
+        verify_dpop(proof, method=method, url=url, now=now, first=self._once.first, access_token=token, jkt=wanted)

@@ -72,7 +72,7 @@ def read_token(token: str, *, what: str, characters_max: int = TOKEN_CHARACTERS_
     return Unverified(_object(parts[0], what), _object(parts[1], what))
 
 
-def check_token(token: str, read: Unverified, key: Key, *, what: str, types: Collection[str]) -> None:
+def check_token(token: str, read: Unverified, key: Key, *, what: str, types: Collection[str | None]) -> None:
     """Check a token's algorithm, type and signature with a key that the caller has chosen.
 
     Raises

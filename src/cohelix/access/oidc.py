@@ -6,27 +6,25 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from cohelix.access.issuers import ACCESS_TYPE, GRANT_EXCHANGE, PASSPORT_TYPE, IssuerSettings
+from cohelix.access.jose import Key, check_times, check_token, read_key_set, read_token
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import IssuerRefused, NotAuthentic, Unreachable
 
-ALGORITHMS: Final = ("RS256", "ES256")  # GA4GH AAI 1.2.1
 DOCUMENT_BYTES_MAX: Final = 1 << 20
 TIMEOUT_SECONDS: Final = 10.0
 _METADATA_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 30.0  # an unknown key id does not make us ask more often than this
-_SKEW_SECONDS: Final = 60
+_ID_TOKEN_TYPES: Final = ("JWT", None)  # OpenID Connect Core does not ask for a type
+_SUBJECT_MAX: Final = 255
 _PASSPORT_LEFT_SECONDS: Final = 60  # a kept passport is handed out while it lasts this much longer
 _PASSPORTS_MAX: Final = 10_000
 
@@ -80,7 +78,7 @@ class Issuer:
         loopback = (urlsplit(settings.issuer).hostname or "") in ("127.0.0.1", "::1", "localhost")
         self._http = http or httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=not loopback)
         self._metadata: tuple[float, dict[str, Any]] | None = None
-        self._keys: tuple[float, KeySet] | None = None
+        self._keys: tuple[float, dict[str, Key]] | None = None
         self._passports: dict[str, tuple[int, str]] = {}
 
     async def close(self) -> None:
@@ -101,16 +99,12 @@ class Issuer:
             self._metadata = now, found
         return self._metadata[1]
 
-    async def keys(self, *, fresh: bool = False) -> KeySet:
-        """Its keys; `fresh` asks again where the last answer is older than half a minute."""
+    async def keys(self, *, fresh: bool = False) -> dict[str, Key]:
+        """Its keys by id; `fresh` asks again where the last answer is older than half a minute."""
         now = self._clock.monotonic()
         age = now - self._keys[0] if self._keys else float("inf")
         if self._keys is None or age > _METADATA_SECONDS or (fresh and age > _KEYS_SECONDS):
-            document = await self._document("GET", (await self.metadata())["jwks_uri"])
-            try:
-                self._keys = now, KeySet.import_key_set(document)  # type: ignore[arg-type]
-            except (JoseError, ValueError, KeyError, TypeError) as error:
-                raise NotAuthentic(f"the keys of {self.settings.issuer} cannot be read") from error
+            self._keys = now, read_key_set(await self._document("GET", (await self.metadata())["jwks_uri"]))
         return self._keys[1]
 
     async def login_address(self, attempt: Attempt, redirect: str) -> str:
@@ -140,7 +134,7 @@ class Issuer:
         """
         asked = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "code_verifier": attempt.verifier}
         tokens = await self._tokens(asked)
-        claims = await self.verified(tokens.identity, audience=self.settings.client_id)
+        claims = await self.verified(tokens.identity, audience=self.settings.client_id, types=_ID_TOKEN_TYPES)
         if not secrets.compare_digest(str(claims.get("nonce", "")), attempt.nonce):
             raise NotAuthentic("the id token is of another login")
         return tokens, claims
@@ -193,38 +187,32 @@ class Issuer:
                 headers, form = self._proof({"token": refresh_token, "token_type_hint": "refresh_token"})
                 await self._document("POST", address, headers=headers, form=form)
 
-    async def verified(self, token: str, *, audience: str, types: tuple[str, ...] = ("JWT", "")) -> dict[str, Any]:
+    async def verified(
+        self, token: str, *, audience: str, types: Collection[str | None], what: str = "id token"
+    ) -> dict[str, Any]:
         """The claims of a JWT that this issuer has signed for an audience and that holds now; `NotAuthentic` otherwise."""
-        try:
-            found = self._decoded(token, await self.keys())
-        except (JoseError, ValueError, KeyError, TypeError):
-            try:
-                found = self._decoded(token, await self.keys(fresh=True))
-            except (JoseError, ValueError, KeyError, TypeError):
-                raise NotAuthentic("the token is not signed by a key of its issuer") from None
-        claims, now = dict(found.claims), self._clock.now().timestamp()
+        read = read_token(token, what=what)
+        key = (await self.keys()).get(read.kid) or (await self.keys(fresh=True)).get(read.kid)
+        if key is None:
+            raise NotAuthentic(f"the {what} names a key that its issuer does not publish")
+        check_token(token, read, key, what=what, types=types)
+        claims = read.claims
         meant = claims.get("aud")
-        times = claims.get("iat"), claims.get("exp")
-        if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
-            raise NotAuthentic("the token does not say from when and until when it holds")
-        right = (
-            claims.get("iss") == self.settings.issuer
-            and (meant == audience or (isinstance(meant, list) and audience in meant))
-            and found.header.get("typ", "") in types
-            and isinstance(claims.get("sub"), str)
-        )
-        if not right:
-            raise NotAuthentic("the token is not of this issuer for this server")
+        if claims.get("iss") != self.settings.issuer or not (
+            meant == audience or (isinstance(meant, list) and audience in meant)
+        ):
+            raise NotAuthentic(f"the {what} is not of this issuer for this server")
         if isinstance(meant, list) and len(meant) > 1 and claims.get("azp", audience) != audience:
-            raise NotAuthentic("the token was issued to another client")
-        if not (claims["iat"] - _SKEW_SECONDS <= now < claims["exp"]):
-            raise NotAuthentic("the token has expired, or a clock is wrong")
-        if claims.get("nbf", 0) > now + _SKEW_SECONDS:
-            raise NotAuthentic("the token does not hold yet")
-        return claims
-
-    def _decoded(self, token: str, keys: KeySet) -> jwt.Token:
-        return jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+            raise NotAuthentic(f"the {what} was issued to another client")
+        times = [claims.get(name) for name in ("iat", "exp")] + [claims.get("nbf", 0)]
+        subject = claims.get("sub")
+        if any(isinstance(time, bool) or not isinstance(time, int | float) for time in times):
+            raise NotAuthentic(f"the {what} does not say when it holds")
+        if not isinstance(subject, str) or not 0 < len(subject) <= _SUBJECT_MAX:
+            raise NotAuthentic(f"the {what} does not say whose it is")
+        issued, expires, not_before = (float(time) for time in times if time is not None)
+        check_times(what, self._clock.now(), issued=issued, expires=expires, not_before=not_before)
+        return dict(claims)
 
     async def _tokens(self, asked: Mapping[str, str], before: str = "") -> Tokens:
         answer = await self._ask_tokens(asked)

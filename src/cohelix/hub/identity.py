@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from cohelix.access.issuers import IssuerSettings, read_secret
 from cohelix.access.oidc import Issuer, unverified
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Once, Session, Sessions
+from cohelix.access.visas import sign_visa
 from cohelix.audit.log import AuditLog
 from cohelix.core.errors import NotFound
 from cohelix.hub.broker import VISIT_SECONDS, Brakes, BrokerPages
@@ -61,25 +63,22 @@ def _own_visas(account: Account, hub_url: str, keys: BrokerKeys, issuer: str) ->
         (VisaKind.RESEARCHER_STATUS, account.researcher_since, "system"),
         (VisaKind.ACCEPTED_TERMS_AND_POLICIES, account.accepted_at, "self"),
     )
-    now = keys.now()
+    now = datetime.fromtimestamp(keys.now(), UTC)
     return [
-        keys.sign(
-            {
-                "iss": issuer,
-                "sub": account.subject,
-                "iat": now,
-                "exp": now + SIGNED_SECONDS_MAX,
-                "jti": secrets.token_hex(16),
-                "ga4gh_visa_v1": {
-                    "type": kind.value,
-                    "asserted": since,
-                    "value": REGISTERED_ACCESS,
-                    "source": hub_url,
-                    "by": by,
-                },
-            },
-            "vnd.ga4gh.visa+jwt",
-            jku=f"{issuer}/jwks.json",
+        sign_visa(
+            keys.current(),
+            issuer=issuer,
+            jwks=f"{issuer}/jwks.json",
+            identifier=secrets.token_hex(16),
+            subject=account.subject,
+            subject_issuer=issuer,
+            kind=kind,
+            value=REGISTERED_ACCESS,
+            source=hub_url,
+            by=by,
+            asserted=datetime.fromtimestamp(since, UTC),
+            issued=now,
+            expires=now + timedelta(seconds=SIGNED_SECONDS_MAX),
         )
         for kind, since, by in said
         if since is not None
