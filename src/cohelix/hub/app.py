@@ -28,8 +28,10 @@ from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import analyses_router, released_summary
 from cohelix.hub.api import api_router
+from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
+from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, read_settings
 from cohelix.portal import pages
@@ -70,13 +72,15 @@ def create_app(folder: Path) -> FastAPI:
         keys=keys,
     )
 
+    revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         for assembly in Assembly:  # gene tables are read before the first question, not by it
             await anyio.to_thread.run_sync(find_gene, "", assembly)
         log.begin()
         await runs.start()
-        async with herald.running(), witness.running():
+        async with herald.running(), witness.running(), revocations.running():
             yield
         await runs.close()
         await federation.close()
@@ -97,6 +101,10 @@ def create_app(folder: Path) -> FastAPI:
     )
     app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url, keys=keys))
     app.include_router(audit_router(log))
+    app.include_router(revocations_router(revocations))
+    desk = Desk(log)
+    app.include_router(audit_entries_router(desk, persons.people.caller_of))
+    app.router.routes.extend(audit_pages(desk, persons.people.caller_of))
     app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
     app.include_router(analyses_router(runs))

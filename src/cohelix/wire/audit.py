@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -90,3 +90,41 @@ class ConsistencyAnswer(Wire):
     old: int
     new: int
     proof: Proof
+
+
+class EntryRecord(Wire):
+    """An entry as its readers see it: `who` is a pseudonym or a server's name, empty for somebody unknown."""
+
+    number: int
+    at: str
+    event: str
+    by: str
+    who: str
+    data: dict[str, Any]
+
+
+class EntriesAnswer(Wire):
+    """Entries of a log, newest first; `next` asks for those before them."""
+
+    entries: tuple[EntryRecord, ...]
+    next: int | None = None
+
+
+class WitnessedLog(Wire):
+    """What is known of another member's log, and at which size of ours that member has signed it as seen."""
+
+    origin: str
+    size: int
+    seen_at: str
+    alarm: str | None = None
+    signed_ours: int | None = None
+
+
+class LogState(Wire):
+    """A log's newest checkpoint, and what its server has seen of the others'."""
+
+    size: int
+    root: str
+    at: str
+    key: str
+    logs: tuple[WitnessedLog, ...] = ()
