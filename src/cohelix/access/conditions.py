@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from cohelix.access.actor import Visa
@@ -11,8 +12,8 @@ from cohelix.wire.passport import Condition
 _FIELDS: Final = ("value", "source", "by")
 
 
-def fulfilled(conditions: Sequence[Sequence[Condition]], visas: Sequence[Visa]) -> bool:
-    """Whether one of the alternatives holds: every clause of it, each on one visa.
+def fulfilled_until(conditions: Sequence[Sequence[Condition]], visas: Sequence[Visa]) -> datetime | None:
+    """Until when one of the alternatives holds: every clause of it, each on one visa; None where none does.
 
     Parameters
     ----------
@@ -21,7 +22,15 @@ def fulfilled(conditions: Sequence[Sequence[Condition]], visas: Sequence[Visa]) 
     visas
         Verified visas of the person that have no conditions themselves.
     """
-    return any(all(any(_holds(clause, visa) for visa in visas) for clause in alternative) for alternative in conditions)
+    ends = [_alternative_until(alternative, visas) for alternative in conditions]
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _alternative_until(clauses: Sequence[Condition], visas: Sequence[Visa]) -> datetime | None:
+    """Until when all clauses hold: the first end, of each clause by the visa that meets it longest."""
+    ends = [max((visa.expires for visa in visas if _holds(clause, visa)), default=None) for clause in clauses]
+    known = [end for end in ends if end is not None]
+    return min(known) if known and len(known) == len(ends) else None
 
 
 def _holds(clause: Condition, visa: Visa) -> bool:
@@ -34,7 +43,9 @@ def _holds(clause: Condition, visa: Visa) -> bool:
 
 def _meets(wanted: str, found: str) -> bool:
     """One field: `const:` is the same text, `pattern:` has `?` and `*`, `split_pattern:` meets one part between `;`."""
-    kind, _, text = wanted.partition(":")
+    kind, colon, text = wanted.partition(":")
+    if not colon or not found:  # `by` need not be said, and what is not said meets nothing
+        return False
     if kind == "const":
         return found == text
     if kind == "pattern":

@@ -69,7 +69,12 @@ def read_token(token: str, *, what: str, characters_max: int = TOKEN_CHARACTERS_
         raise NotAuthentic(f"the {what} is not a signed token of three parts")
     if len(parts[0]) > _HEADER_CHARACTERS_MAX:
         raise NotAuthentic(f"the {what} has a header that is too long")
-    return Unverified(_object(parts[0], what), _object(parts[1], what))
+    header, claims = _object(parts[0], what), _object(parts[1], what)
+    try:
+        _bytes(parts[2])
+    except ValueError:
+        raise NotAuthentic(f"the signature of the {what} is not base64url") from None
+    return Unverified(header, claims)
 
 
 def check_token(token: str, read: Unverified, key: Key, *, what: str, types: Collection[str | None]) -> None:
@@ -155,7 +160,9 @@ def _public_key(entry: object) -> Key | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str) or not entry["kid"]:
         return None
     operations = entry.get("key_ops")
-    if entry.get("use", "sig") != "sig" or (operations is not None and "verify" not in operations):
+    if entry.get("use", "sig") != "sig":
+        return None
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return None
     try:
         key = public_key_of({name: value for name, value in entry.items() if name != "key_ops"})
@@ -167,20 +174,28 @@ def _public_key(entry: object) -> Key | None:
 
 def _object(part: str, what: str) -> dict[str, Any]:
     try:
-        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        if base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != part:
-            raise ValueError("not the one way to write it")
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_number, parse_float=_finite)
+        found = json.loads(
+            _bytes(part).decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_number, parse_float=_finite
+        )
     except (ValueError, RecursionError):
         raise NotAuthentic(f"the {what} is not made of base64url and JSON as a token is") from None
-    if not isinstance(found, dict) or _depth(found) > _DEPTH_MAX:
+    if not isinstance(found, dict) or _deeper(found, _DEPTH_MAX):
         raise NotAuthentic(f"the {what} does not hold two plain JSON objects")
     return found
 
 
-def _depth(value: object) -> int:
+def _bytes(part: str) -> bytes:
+    """Base64url without padding, in the one way that it can be written."""
+    raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != part:
+        raise ValueError("not the one way to write it")
+    return raw
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether objects and lists are nested deeper than that; looks no deeper itself."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max((_depth(one) for one in inner), default=0)
+    return levels < 1 or any(_deeper(one, levels - 1) for one in inner)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

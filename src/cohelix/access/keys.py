@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -116,7 +117,7 @@ class PassportDesk:
     def __init__(self, ring: KeyRing, trust: TrustList, audience: str | None) -> None:
         self._ring, self._trust, self._audience = ring, trust, audience
         self._lock = threading.Lock()
-        self._verified: dict[str, tuple[dict[tuple[str, str], Key], Verified]] = {}
+        self._verified: dict[bytes, tuple[dict[tuple[str, str], Key], Verified]] = {}
 
     def actor(self, document: str, now: datetime) -> Actor:
         """The person that a passport proves; raises `NotAuthentic`. May ask issuers for their keys, once a minute each."""
@@ -126,8 +127,9 @@ class PassportDesk:
         """The same, with the visas that were left out."""
         self._ring.make_ready(needed_keys(document, self._trust))
         keys = self._ring.keys()
+        name = hashlib.sha256(document.encode("utf-8", "replace")).digest()
         with self._lock:
-            found = self._verified.get(document)
+            found = self._verified.get(name)
         ends = found[1].actor.expires if found else None
         if found is not None and found[0] is keys and ends is not None and now < ends:
             return found[1]
@@ -135,5 +137,5 @@ class PassportDesk:
         with self._lock:
             while len(self._verified) >= _VERIFIED_MAX:
                 self._verified.pop(next(iter(self._verified)))
-            self._verified[document] = (keys, verified)
+            self._verified[name] = (keys, verified)
         return verified

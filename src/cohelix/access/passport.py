@@ -8,7 +8,7 @@ caller has of trusted issuers, so nothing here causes a request.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from cohelix.access.actor import Actor, Visa, VisaKind
-from cohelix.access.conditions import fulfilled
+from cohelix.access.conditions import fulfilled_until
 from cohelix.access.jose import Key, Unverified, check_times, check_token, read_token
 from cohelix.access.trust import Trusted, TrustList
 from cohelix.core.errors import NotAuthentic
@@ -111,7 +111,7 @@ def verify_whole(document: str, *, trust: TrustList, keys: Keys, audience: str |
             found.append(_read_visa(number, visa, trust, keys, now))
         except NotAuthentic as error:
             left_out.append(VisaLeftOut(number, error.detail))
-    held, strangers = _of_person(found, claims.sub, claims.iss)
+    held, strangers = _of_person(found, claims.sub, claims.iss, trust)
     standing, unmet = _meeting_conditions(held)
     actor = Actor(
         subject=claims.sub,
@@ -146,11 +146,11 @@ def verify_access_token(token: str, *, issuer: str, audience: str, keys: Keys, n
 
 
 def verify_visa(document: str, *, trust: TrustList, keys: Keys, now: datetime) -> Visa:
-    """One visa by itself, whoever's it is: its issuer, signature and times; one with conditions is refused."""
-    read = _read_visa(0, document, trust, keys, now)
-    if read.conditions is not None:
-        raise NotAuthentic("a visa with conditions holds only in a passport")
-    return read.visa
+    """One visa by itself, whoever's it is: its issuer, signature and times.
+
+    Whether its conditions are fulfilled can be told in a passport only: whoever opens something by a visa takes it from there.
+    """
+    return _read_visa(0, document, trust, keys, now).visa
 
 
 def needed_keys(document: str, trust: TrustList) -> frozenset[tuple[str, str]]:
@@ -235,24 +235,40 @@ def _check_audience(what: str, said: str | list[str] | None, audience: str | Non
         raise NotAuthentic(f"the {what} is meant for somebody else")
 
 
-def _of_person(found: Sequence[_Read], subject: str, issuer: str) -> tuple[list[_Read], list[VisaLeftOut]]:
+def _of_person(found: Sequence[_Read], subject: str, issuer: str, trust: TrustList) -> tuple[list[_Read], list[VisaLeftOut]]:
     """Visas of the person, or of an identity that a visa of the person links to it, and the others."""
+    brokers = [entry.issuer for entry in trust.entries if entry.role == "broker"]
 
-    def own(one: _Read) -> bool:
-        return one.visa.subject == subject and one.subject_issuer in (None, issuer)
+    def named_by(one: _Read) -> str:
+        """Whose subject a visa names. A broker names its own; an authority that does not say, that of the only broker."""
+        if one.subject_issuer is not None:
+            return one.subject_issuer
+        return one.visa.issuer if one.visa.issuer in brokers else brokers[0] if len(brokers) == 1 else ""
 
-    linked = {
-        pair for one in found if own(one) and one.visa.kind is VisaKind.LINKED_IDENTITIES for pair in _pairs(one.visa.value)
-    }
+    linked: dict[tuple[str, str], datetime] = {}
+    for one in found:
+        own = one.visa.subject == subject and named_by(one) == issuer
+        if own and one.visa.kind is VisaKind.LINKED_IDENTITIES and one.conditions is None:
+            for pair in _pairs(one.visa.value):
+                linked[pair] = max(one.visa.expires, linked.get(pair, one.visa.expires))
     held: list[_Read] = []
     strangers: list[VisaLeftOut] = []
     for one in found:
-        named_by = {one.visa.issuer} if one.subject_issuer is None else {one.subject_issuer}
-        if own(one) or any((one.visa.subject, name) in linked for name in named_by):
+        # As the standard has it, a pair names the visa's own `iss`; ours may name the broker.
+        names = {(one.visa.subject, name) for name in (named_by(one), one.subject_issuer or one.visa.issuer)}
+        ends = [linked[name] for name in names if name in linked]
+        if (subject, issuer) in names and named_by(one) == issuer:
             held.append(one)
+        elif ends:
+            held.append(_ending(one, max(ends)))
         else:
             strangers.append(VisaLeftOut(one.number, "the visa is of another person, whom no trusted visa links to this one"))
     return held, strangers
+
+
+def _ending(one: _Read, end: datetime) -> _Read:
+    """A visa that rests on others holds no longer than they do."""
+    return replace(one, visa=replace(one.visa, expires=min(end, one.visa.expires)))
 
 
 def _pairs(value: str) -> list[tuple[str, str]]:
@@ -264,11 +280,14 @@ def _pairs(value: str) -> list[tuple[str, str]]:
 def _meeting_conditions(held: Sequence[_Read]) -> tuple[list[_Read], list[VisaLeftOut]]:
     """Visas without conditions, and those whose conditions the former fulfil; and the others."""
     plain = [one.visa for one in held if one.conditions is None]
-    standing = [one for one in held if one.conditions is None or fulfilled(one.conditions, plain)]
-    numbers = {one.number for one in standing}
-    unmet = [
-        VisaLeftOut(one.number, "no other visa fulfils the conditions of this one") for one in held if one.number not in numbers
-    ]
+    standing: list[_Read] = []
+    unmet: list[VisaLeftOut] = []
+    for one in held:
+        end = one.visa.expires if one.conditions is None else fulfilled_until(one.conditions, plain)
+        if end is None:
+            unmet.append(VisaLeftOut(one.number, "no other visa fulfils the conditions of this one"))
+        else:
+            standing.append(_ending(one, end))
     return standing, unmet
 
 

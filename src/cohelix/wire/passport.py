@@ -19,8 +19,10 @@ CONDITIONS_MAX: Final = 32
 
 # Seconds since 1970, as RFC 7519 has them; texts, truth values and what is beyond the year 9999 are none.
 NumericDate = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
-Subject = Annotated[str, Field(min_length=1, max_length=255)]
-Address = Annotated[str, Field(min_length=1, max_length=500)]
+# Databases and logs keep these texts: no control characters.
+_PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
+Subject = Annotated[str, Field(min_length=1, max_length=255, pattern=_PLAIN)]
+Address = Annotated[str, Field(min_length=1, max_length=500, pattern=_PLAIN)]
 
 
 class Document(BaseModel):
@@ -45,7 +47,7 @@ class VisaObject(Document):
 
     type: str = Field(max_length=255)
     asserted: NumericDate
-    value: str = Field(max_length=2000)
+    value: str = Field(max_length=2000, pattern=_PLAIN)
     source: Address
     by: Literal["self", "peer", "system", "so", "dac"] | None = None
     # An OR of ANDs. `list`, not `tuple`: that is what JSON gives, and nothing is converted here.
@@ -66,9 +68,9 @@ class VisaClaims(Document):
     iat: NumericDate
     exp: NumericDate
     nbf: NumericDate | None = None
-    jti: str = Field(min_length=1, max_length=255)
+    jti: Subject
     scope: str | None = Field(default=None, max_length=500)
-    subject_issuer: str | None = Field(default=None, max_length=500)
+    subject_issuer: Address | None = None
     ga4gh_visa_v1: VisaObject
 
 
