@@ -344,3 +344,18 @@ MEMBER_AUTHORITIES = sa.Table(
     sa.Column("member", sa.String(64), nullable=False),
     sa.Column("shown", sa.JSON, nullable=False),
 )
+
+# Visas that authorities have handed in at the hub (`access/visa_store.py`), until they end; seconds since 1970.
+GRANTED_VISAS = sa.Table(
+    "granted_visas",
+    METADATA,
+    sa.Column("issuer", sa.String(500), primary_key=True),
+    sa.Column("identifier", sa.String(255), primary_key=True),
+    sa.Column("subject", sa.String(255), nullable=False),
+    sa.Column("subject_issuer", sa.String(500), nullable=False),
+    sa.Column("dataset", sa.String(200), nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("taken_at", sa.BigInteger, nullable=False),
+    sa.Index("ix_granted_visas_person", "subject_issuer", "subject"),
+)

@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from cohelix import __version__
+from cohelix.access.visa_store import VisaStore
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.db import open_database
@@ -34,6 +35,7 @@ from cohelix.hub.network import network_router
 from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, read_settings
+from cohelix.hub.visas import visas_router
 from cohelix.portal import pages
 from cohelix.web import install, member_roads
 
@@ -95,13 +97,17 @@ def create_app(folder: Path) -> FastAPI:
         patient=(f"{PATH}/tasks",),
         members_only=(PATH,) if settings.tls_mutual else (),
     )
-    persons = install_identity(app, folder, settings, engine, log)
+    visas = VisaStore(engine)
+    persons = install_identity(app, folder, settings, engine, log, visas_in_store=visas.visas_of)
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )
     app.include_router(polling_router(registry, polled, identity, folder, hub_url=settings.url, keys=keys))
     app.include_router(audit_router(log))
     app.include_router(revocations_router(revocations))
+    app.include_router(
+        visas_router(visas, revocations.authorities, log, hub_url=settings.url, caller_of=persons.people.caller_of)
+    )
     desk = Desk(log)
     app.include_router(audit_entries_router(desk, persons.people.caller_of))
     app.router.routes.extend(audit_pages(desk, persons.people.caller_of))
