@@ -32,6 +32,8 @@ class IssuerSettings(BaseModel):
         File with the secret, beneath the folder; readable by its owner only.
     scopes
         What is asked for at a login.
+    cli_client_id
+        As whom `cohelix login` asks it, where it knows that program too; its tokens must be meant for the hub's address.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,8 @@ class IssuerSettings(BaseModel):
     client_id: str = Field(min_length=1)
     client_secret_file: str = ""
     scopes: str = f"openid profile {PASSPORT_SCOPE}"
+
+    cli_client_id: str = ""
 
     @field_validator("issuer")
     @classmethod

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import anyio.to_thread
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from sqlalchemy.engine import Engine
 from starlette.requests import Request
 
 from cohelix.access.accounts import Account
 from cohelix.access.actor import REGISTERED_ACCESS, VisaKind
 from cohelix.access.broker import Broker
-from cohelix.access.broker_clients import HUB_CLIENT
+from cohelix.access.broker_clients import CLI_CLIENT, HUB_CLIENT
 from cohelix.access.broker_keys import SIGNED_SECONDS_MAX, BrokerKeys
 from cohelix.access.caller import Caller
 from cohelix.access.door import TokenDoor
@@ -29,13 +29,14 @@ from cohelix.access.roles import Roles
 from cohelix.access.sessions import Once, Session, Sessions
 from cohelix.access.visas import sign_visa
 from cohelix.audit.log import AuditLog
-from cohelix.core.errors import NotFound
+from cohelix.core.errors import CohelixError, NotAuthentic, NotFound
 from cohelix.hub.broker import VISIT_SECONDS, Brakes, BrokerPages
 from cohelix.hub.login import ATTEMPT_SECONDS, Login
 from cohelix.hub.people import People
 from cohelix.hub.settings import HubSettings
-from cohelix.portal.account import AccountPages, HeldVisa
+from cohelix.portal.account import AccountPages
 from cohelix.portal.pages import page_route
+from cohelix.wire.identity import HeldVisa, LoginPoint, Me
 
 BROKER_FOLDER: Final = "broker"
 _SECRET_FILE: Final = "hub.secret"
@@ -114,7 +115,9 @@ def install_identity(
         broker = open_broker(folder, settings, engine, visas_in_store)
         visits = Sessions(engine, "broker", idle_seconds=VISIT_SECONDS, absolute_seconds=VISIT_SECONDS)
         app.include_router(BrokerPages(broker, visits, once, Brakes.of(engine), log).router())
-        own = IssuerSettings(issuer=broker.issuer, name=f"{settings.name} (embedded)", client_id=HUB_CLIENT)
+        own = IssuerSettings(
+            issuer=broker.issuer, name=f"{settings.name} (embedded)", client_id=HUB_CLIENT, cli_client_id=CLI_CLIENT
+        )
         # The hub reaches its own issuer without the network: proxies and certificates of its public address do not matter.
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), timeout=30.0)
         issuers[broker.issuer] = Issuer(own, _hub_secret(folder, broker, settings.url), http=http)
@@ -125,10 +128,44 @@ def install_identity(
     people = People(sessions, Roles(engine), issuers, door, hub_url=settings.url)
     attempts = Sessions(engine, "login", idle_seconds=ATTEMPT_SECONDS, absolute_seconds=ATTEMPT_SECONDS)
     app.router.routes.extend(Login(people, attempts, log).routes())
-    account = AccountPages(_Desk(people), people.form_of, settings.url)
+    desk = _Desk(people)
+    account = AccountPages(desk, people.form_of, settings.url)
     app.router.routes.append(page_route("/account", account.account, people.caller_of))
     app.router.routes.append(page_route("/account/end-session", account.end_session, people.caller_of, methods=("POST",)))
+    app.include_router(_router(people, desk))
     return Identity(people, tuple(issuers.values()))
+
+
+def _router(people: People, desk: _Desk) -> APIRouter:
+    """`/api/v1/identity` and `/api/v1/me`."""
+    router = APIRouter(prefix="/api/v1", tags=["identity"])
+
+    @router.get("/identity", response_model=LoginPoint, summary="Where a program logs in its person")
+    async def identity() -> LoginPoint:
+        for one in people.issuers.values():
+            if one.settings.cli_client_id:
+                return LoginPoint(issuer=one.settings.issuer, client_id=one.settings.cli_client_id)
+        return LoginPoint()
+
+    @router.get("/me", response_model=Me, summary="Whom the hub takes you for")
+    async def me(request: Request, answer: Response) -> Me:
+        caller = await people.caller_of(request)
+        if caller.way == "unknown":
+            raise NotAuthentic("nobody has logged in")
+        visas, trouble = await desk.visas(request)
+        answer.headers["Cache-Control"] = "no-store"
+        actor = caller.actor
+        return Me(
+            subject=actor.subject,
+            issuer=actor.issuer,
+            name=caller.name,
+            way=caller.way,
+            roles=tuple(sorted(actor.roles)),
+            visas=visas,
+            trouble=trouble,
+        )
+
+    return router
 
 
 class _Desk:
@@ -137,8 +174,12 @@ class _Desk:
     def __init__(self, people: People) -> None:
         self._people = people
 
-    async def visas(self, request: Request) -> Sequence[HeldVisa]:
-        return [held for token in await self._people.visas_of(request) if (held := _held(token))]
+    async def visas(self, request: Request) -> tuple[tuple[HeldVisa, ...], str]:
+        try:
+            found = await self._people.visas_of(request)
+        except CohelixError as error:
+            return (), f"the visas cannot be told now: {error.detail}"
+        return tuple(held for token in found if (held := _held(token))), ""
 
     async def sessions(self, caller: Caller) -> Sequence[Session]:
         return await anyio.to_thread.run_sync(self._people.sessions.of, caller.actor.subject, caller.actor.issuer)
@@ -167,4 +208,6 @@ def _held(token: str) -> HeldVisa | None:
     says = claims.get("ga4gh_visa_v1")
     if not isinstance(says, dict) or not isinstance(claims.get("exp"), int):
         return None
-    return HeldVisa(str(says.get("type")), str(says.get("value")), str(claims.get("iss")), claims["exp"])
+    return HeldVisa(
+        kind=str(says.get("type")), value=str(says.get("value")), issuer=str(claims.get("iss")), expires=claims["exp"]
+    )

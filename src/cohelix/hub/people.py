@@ -16,7 +16,7 @@ from cohelix.access.actor import Actor
 from cohelix.access.caller import Caller, keep_caller, known_caller
 from cohelix.access.door import TokenDoor
 from cohelix.access.issuers import NODE_AUDIENCE, PASSPORT_SCOPE
-from cohelix.access.oidc import Issuer
+from cohelix.access.oidc import Issuer, unverified
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Session, Sessions
 from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotPermitted, Unreachable
@@ -121,7 +121,7 @@ class People:
             return tokens.access
 
     async def visas_of(self, request: HTTPConnection) -> tuple[str, ...]:
-        """The visas of a session's person as the issuer's userinfo tells them, not verified.
+        """The visas in the caller's passport for the hub, or where the issuer gives none in its userinfo; not verified.
 
         Raises
         ------
@@ -130,11 +130,14 @@ class People:
         Unreachable
             If the issuer does not answer.
         """
-        session = await self.session_of(request)
-        token = await self.access_token(session) if session else None
-        if session is None or token is None:
+        caller = await self.caller_of(request)
+        session = await self.session_of(request) if caller.way == "session" else None
+        token = await self.access_token(session) if session else request.headers.get("authorization", "").partition(" ")[2]
+        issuer = self.issuers.get(caller.actor.issuer)
+        if issuer is None or not token:
             raise NotAuthentic("the login at the issuer has ended: log in again")
-        told = (await self.issuers[session.issuer].userinfo(token)).get(PASSPORT_SCOPE, ())
+        passport = await issuer.passport(token, self.hub_url)
+        told = (unverified(passport) if passport else await issuer.userinfo(token)).get(PASSPORT_SCOPE, ())
         return tuple(visa for visa in told if isinstance(visa, str)) if isinstance(told, list) else ()
 
     async def _by_token(self, request: HTTPConnection) -> Caller:

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from cohelix.access.actor import REGISTERED_ACCESS, VisaKind
 from cohelix.access.caller import Caller, known_caller
 from cohelix.access.sessions import Session
-from cohelix.core.errors import CohelixError
 from cohelix.portal.pages import redirect, render
+from cohelix.wire.identity import HeldVisa
 
 KIND_WORDS = {
     VisaKind.CONTROLLED_ACCESS_GRANTS: "May ask a dataset",
@@ -25,21 +25,11 @@ KIND_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HeldVisa:
-    """A visa as a person's issuer hands it out; `expires` in seconds since 1970. Whether it opens something, nodes decide."""
-
-    kind: str
-    value: str
-    issuer: str
-    expires: int
-
-
 class AccountDesk(Protocol):
     """What the page needs of the hub."""
 
-    async def visas(self, request: Request) -> Sequence[HeldVisa]:
-        """The visas of whoever is logged in; `Unreachable` where the issuer does not tell."""
+    async def visas(self, request: Request) -> tuple[Sequence[HeldVisa], str]:
+        """The visas of whoever is logged in, and why they cannot be told where that is so."""
 
     async def sessions(self, caller: Caller) -> Sequence[Session]:
         """The person's sessions that last."""
@@ -61,12 +51,7 @@ class AccountPages:
         caller = known_caller(request)
         if caller.way != "session":
             return redirect("/login?next=/account")
-        trouble = ""
-        visas: Sequence[HeldVisa] = ()
-        try:
-            visas = await self.desk.visas(request)
-        except CohelixError as error:
-            trouble = f"your visas cannot be shown now: {error.detail}"
+        visas, trouble = await self.desk.visas(request)
         now = datetime.now(UTC).timestamp()
         registered = {visa.kind for visa in visas if visa.value == REGISTERED_ACCESS and visa.expires > now}
         shown = [

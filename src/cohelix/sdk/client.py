@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -29,7 +29,13 @@ from cohelix.wire.federation import (
     RegionAnswer,
 )
 from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts, Wire
+from cohelix.wire.identity import Me
 
+if TYPE_CHECKING:
+    from cohelix.sdk.identity import Identity
+
+Stored = Literal["stored"]
+STORED: Final = "stored"
 TIMEOUT_SECONDS = 30.0
 _PAGE = 500
 _Answer = TypeVar("_Answer", bound=Wire)
@@ -190,11 +196,17 @@ class Client:
 
     Every question raises the house's errors: `BadQuestion` for one that is malformed, `NotFound`, `NotPermitted`,
     `Unreachable` where no hub answers. A member that does not answer is no error: it is named in the answer.
+
+    It asks as whoever has logged in at this hub on this machine (`cohelix login`); `identity=None` asks as somebody
+    unknown. `NotAuthentic` says where the login has ended.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, identity: Identity | Stored | None = STORED
+    ) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(**_settings(self.url, timeout_seconds))
+        self.identity = _identity(self.url, identity)
+        self._http = httpx.Client(**_settings(self.url, timeout_seconds), auth=self.identity)
         self.analyses = AnalysesClient(self._http, self.url)
 
     def __enter__(self) -> Client:
@@ -268,6 +280,10 @@ class Client:
         question = {"expression": expression, "datasets": list(datasets), "project": project}
         return read_answer(CohortCount, self._send("POST", "/api/v1/cohorts/count", {"json": question}))
 
+    def me(self) -> Me:
+        """Who the hub takes this client for, with roles and visas; `NotAuthentic` without a login."""
+        return self._ask(Me, "/api/v1/me", {})
+
     def members(self) -> Members:
         """The federation's members and their states."""
         return self._ask(Members, "/api/v1/members", {})
@@ -291,9 +307,12 @@ class Client:
 class AsyncClient:
     """The same as `Client`, for programs that use asyncio."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, identity: Identity | Stored | None = STORED
+    ) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.AsyncClient(**_settings(self.url, timeout_seconds))
+        self.identity = _identity(self.url, identity)
+        self._http = httpx.AsyncClient(**_settings(self.url, timeout_seconds), auth=self.identity)
         self.analyses = AsyncAnalysesClient(self._http, self.url)
 
     async def __aenter__(self) -> AsyncClient:
@@ -364,6 +383,10 @@ class AsyncClient:
         question = {"expression": expression, "datasets": list(datasets), "project": project}
         return read_answer(CohortCount, await self._send("POST", "/api/v1/cohorts/count", {"json": question}))
 
+    async def me(self) -> Me:
+        """As `Client.me`."""
+        return await self._ask(Me, "/api/v1/me", {})
+
     async def members(self) -> Members:
         """As `Client.members`."""
         return await self._ask(Members, "/api/v1/members", {})
@@ -384,9 +407,18 @@ class AsyncClient:
             raise unreachable(self.url, error) from error
 
 
-def connect(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
-    """A client of the hub at `url`; asks nothing yet."""
-    return Client(url, timeout_seconds=timeout_seconds)
+def connect(url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, identity: Identity | Stored | None = STORED) -> Client:
+    """A client of the hub at `url`, with the login of this machine's person there; asks nothing yet."""
+    return Client(url, timeout_seconds=timeout_seconds, identity=identity)
+
+
+def _identity(url: str, given: Identity | Stored | None) -> Identity | None:
+    if given != STORED:
+        return given
+    # Most people who ask have not logged in: what a login needs is loaded only where there is one.
+    from cohelix.sdk.identity import identity_of
+
+    return identity_of(url)
 
 
 class _Events:
