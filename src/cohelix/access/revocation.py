@@ -2,6 +2,7 @@
 
 A JWS in the general JSON serialisation. The payload names the hub, `iat`, `exp` (at most 60 s later) and all revoked `jtis`
 of all authorities; every authority signs the same payload, so that whoever leaves out one id loses that authority's signature.
+A signature names its authority by the address of its keys (`jku`), and its key by `kid`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 from joserfc import jws
 
 from cohelix.access.broker_keys import ALGORITHM, SigningKey
-from cohelix.access.jose import Key, check_token, read_token
+from cohelix.access.jose import Key, Unverified, check_token, read_token
 from cohelix.core.errors import NotAuthentic
 
 LIST_SECONDS: Final = 60
@@ -25,6 +26,7 @@ MEDIA_TYPE: Final = "application/jose+json"
 LIST_CHARACTERS_MAX: Final = 4 << 20
 _WHAT: Final = "list of revocations"
 _SIGNATURES_MAX: Final = 1000
+_KEYS: Final = "/jwks.json"  # behind an authority's issuer (`Authority.jwks`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def compose(hub: str, revoked: Collection[str], now: datetime) -> Payload:
 
 def sign(encoded: str, issuer: str, key: SigningKey) -> dict[str, str]:
     """An authority's signature over an encoded payload: `protected` and `signature`."""
-    header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid, "iss": issuer}
+    header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid, "jku": f"{issuer}{_KEYS}"}
     # The payload is signed as it came: its bytes are what others compare.
     token = jws.serialize_compact(header, _bytes(encoded), key.private, algorithms=[ALGORITHM])
     protected, body, signature = token.split(".")
@@ -102,7 +104,7 @@ def needed_keys(document: object) -> list[tuple[str, str]]:
             read = read_token(f"{one.get('protected')}.e30.AA", what=_WHAT)
         except NotAuthentic:
             continue
-        found.append((str(read.header.get("iss")), read.kid))
+        found.append((_issuer_of(read), read.kid))
     return found
 
 
@@ -145,14 +147,19 @@ def _signer(encoded: str, signature: Mapping[str, Any], keys: Mapping[tuple[str,
     token = f"{signature.get('protected')}.{encoded}.{signature.get('signature')}"
     try:
         read = read_token(token, what=_WHAT, characters_max=LIST_CHARACTERS_MAX)
-        issuer = read.header.get("iss")
-        key = keys.get((issuer, read.kid)) if isinstance(issuer, str) else None
+        key = keys.get((_issuer_of(read), read.kid))
         if key is None:
             return None
         check_token(token, read, key, what=_WHAT, types=(TYPE,))
     except NotAuthentic:
         return None
-    return str(issuer)
+    return _issuer_of(read)
+
+
+def _issuer_of(read: Unverified) -> str:
+    """Who a signature says it is of; empty where it says nothing. Only the name is taken of the address, nothing is fetched."""
+    said = read.header.get("jku")
+    return said.removesuffix(_KEYS) if isinstance(said, str) and said.endswith(_KEYS) else ""
 
 
 def _payload(claims: Mapping[str, Any]) -> Payload:

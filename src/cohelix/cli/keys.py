@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def list_keys(folder: _Folder, as_json: _Json = False) -> None:
     """List the keys by which members know this node or hub: the one that signs, one that is announced, former ones."""
+    from cohelix.access.authority import list_keys as list_authority_keys
     from cohelix.federation.signing import former_key_file, load_identity
     from cohelix.federation.successions import SuccessionBook, pending_succession
 
@@ -47,12 +48,16 @@ def list_keys(folder: _Folder, as_json: _Json = False) -> None:
         if key != current:
             state = "former, holds" if key in holding else "former"
             rows.append({"key": key, "state": state, "until": until[key], "kept": former_key_file(folder, key).is_file()})
+    deciding = list_authority_keys(folder)
     if as_json:
-        typer.echo(json.dumps({"owner": who, "keys": rows}))
+        typer.echo(json.dumps({"owner": who, "keys": rows, "authorities": deciding}))
         return
     from cohelix.cli.tables import show_table
 
     show_table(("Key", "State", "Until"), [(row["key"], row["state"], row["until"] or "") for row in rows])
+    if deciding:
+        names = ("authority", "key", "state", "until")
+        show_table(names, [[row[name] or "" for name in names] for row in deciding])
 
 
 def rotate(
@@ -61,9 +66,16 @@ def rotate(
     overlap_days: Annotated[
         float, typer.Option("--overlap-days", min=0.01, max=31, help="How long both keys hold, for runs that are under way.")
     ] = 7.0,
+    authority: Annotated[
+        str | None,
+        typer.Option("--authority", metavar="ID", help="The key of this deciding authority instead; its visas go on to hold."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Let this node's or hub's key give way to a new one, signed by the old; servers and runs go on."""
+    if authority is not None:
+        _rotate_authority(folder, authority, as_json)
+        return
     from cohelix.federation.successions import begin_succession, forget_former_keys
 
     who = _owner(folder)
@@ -76,6 +88,19 @@ def rotate(
         if as_json
         else "\n".join(words)
     )
+
+
+def _rotate_authority(folder: Path, authority: str, as_json: bool) -> None:
+    """What the old key signed holds until it ends; the hub shows both keys to whoever fetches them."""
+    from cohelix.access.authority import rotate as rotate_authority
+    from cohelix.audit.events import KeyRotated
+    from cohelix.cli.audit_log import note, server_log
+
+    done = rotate_authority(folder, authority)
+    note(server_log(folder), [KeyRotated(owner=f"authority:{authority}", old=done["old"], new=done["new"])])
+    words = [f"{authority}: {done['new']} signs from now on", f"the key before is published until {done['until']}"]
+    words.append("nodes that have pinned its keys in [[trust]] need the new one, too; others fetch it")
+    typer.echo(json.dumps(done) if as_json else "\n".join(words))
 
 
 def _owner(folder: Path) -> str:
