@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -238,7 +239,7 @@ class RegisteredCharge:
 
 
 def registered_listing(version: OpenVersion) -> ByteArray:
-    """(2, bytes) bitmap as `OpenVersion.listed`: what registered people are told of: both alleles frequent."""
+    """(2, bytes) bitmap as `OpenVersion.listed`: what registered people are told of."""
     bits = np.zeros((2, version.store.info.n_variants), np.bool_)
     for start in range(0, bits.shape[1], _LISTING_ROWS):
         block = range(start, min(start + _LISTING_ROWS, bits.shape[1]))
@@ -251,11 +252,11 @@ def registered_listing(version: OpenVersion) -> ByteArray:
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def charging(budget: Budget) -> Charging:
-    """Whom the gate tells of registered answers."""
+def charging(budget: Callable[[], Budget]) -> Charging:
+    """Whom the gate tells of registered answers; the budget is opened with the first of them."""
 
     def charge_of(actor: Actor, decision: Decision) -> Charge | None:
-        return RegisteredCharge(budget, actor, decision)
+        return RegisteredCharge(budget(), actor, decision)
 
     return charge_of
 

@@ -19,8 +19,10 @@ REGISTERED_POWER_MAX: Final = 0.55  # `ux-security-reliability.md` section 2.3, 
 # A little below the bound, so that the upper limit of a measured AUC stays within it; 38 variants of 1,252 people.
 REGISTERED_POWER_SPENT: Final = 0.5491
 ORGANISATION_POWER_MAX: Final = 0.60  # all people of one organisation together: what everybody might be told
-COMMON_FREQUENCY: Final = 0.05  # both alleles at least so frequent: the unit price
-REGISTERED_FREQUENCY: Final = 0.04  # below it, registered people are told of no allele
+COMMON_FREQUENCY: Final = 0.04  # an allele that is at least so frequent costs the unit: 5 % less what a small dataset may miss
+REGISTERED_FREQUENCY: Final = 0.03  # below it, registered people are told of no allele
+# The price of an answer that withholds, and of every rare allele: what the rarest that is told tells about its carriers.
+WITHHELD: Final = (1 - 2 * REGISTERED_FREQUENCY) ** 2 / (2 * REGISTERED_FREQUENCY * (1 - REGISTERED_FREQUENCY))
 _SQUARED_CORRELATION_MAX: Final = 0.2  # two variants above it are one, as in pruning for components
 _CERTAIN: Final = 12.0  # of the statistic's mean over its deviation: the AUC is 1 to double precision
 _SMALLEST: Final = 1e-3
@@ -62,9 +64,9 @@ def spending_at(power_max: float) -> float:
 def price(allele_count: IntArray, allele_number: IntArray) -> FloatArray:
     """What it costs to be told of variants, in independent variants: a function of the told counts alone.
 
-    A variant of two common alleles tells 1/n of the squared distance on average over people, which is the unit. Of a rarer
-    one somebody may ask because a certain person carries it: it costs what it tells about a carrier, (1 - 2p)² / 2pq times as
-    much. Answers that withhold cost as much as the dearest that tells (`WITHHELD`), so that a cost tells nothing.
+    A common variant tells 1/n of the squared distance on average over people, which is the unit. Of a rarer one somebody may
+    ask because a certain person carries it: it costs what it tells about a carrier, (1 - 2p)² / 2pq times as much. Answers that
+    withhold cost as much as the dearest that tells (`WITHHELD`), so neither an answer nor its cost tells more than was paid.
 
     Parameters
     ----------
@@ -73,24 +75,15 @@ def price(allele_count: IntArray, allele_number: IntArray) -> FloatArray:
 
     Returns
     -------
-    (variants,) float64, 1 … `WITHHELD`.
+    (variants,) float64, 1 or `WITHHELD`.
     """
-    number = np.maximum(allele_number, 1)
-    frequency = np.asarray(allele_count / number, np.float64)
-    rarer = np.minimum(frequency, 1 - frequency)
-    dear = (rarer < COMMON_FREQUENCY) | (allele_number <= 0)
-    return np.where(dear, WITHHELD, 1.0)
+    common = (allele_number > 0) & (allele_count >= COMMON_FREQUENCY * allele_number)
+    return np.where(common, 1.0, WITHHELD)
 
 
 def told_to_registered(allele_count: IntArray, allele_number: IntArray) -> BoolArray:
-    """Which variants registered people may be told of: both alleles are frequent. All others are one answer."""
-    number = np.maximum(allele_number, 1)
-    frequency = allele_count / number
-    return np.asarray((np.minimum(frequency, 1 - frequency) >= REGISTERED_FREQUENCY) & (allele_number > 0))
-
-
-WITHHELD: Final = (1 - 2 * REGISTERED_FREQUENCY) ** 2 / (2 * REGISTERED_FREQUENCY * (1 - REGISTERED_FREQUENCY))
-"""The price of an answer that withholds, and of every rare allele: what the rarest that is told tells about its carriers."""
+    """(variants,) bool: whose ALT is frequent enough for registered people to be told of it. All others are one answer."""
+    return np.asarray((allele_number > 0) & (allele_count >= REGISTERED_FREQUENCY * allele_number))
 
 
 def independent_share(dosages: NDArray[np.floating], *, window: int = 200) -> float:
@@ -141,9 +134,9 @@ def auc(inside: FloatArray, outside: FloatArray) -> Simulated:
 def beacon_attack(copies: IntArray, floor: int, *, queries: int, seed: int) -> Simulated:
     """Rare-first Beacon attack on own genotypes: half of the people are the Beacon, the others are not in it.
 
-    For each person the attacker asks for the person's rarest alleles, by the frequency among people who are in neither half's
-    answer to it (the others without the person), and adds up the log likelihood ratio of the answers with and without the
-    person. A Beacon of half the people leaks more than the whole, so the figure errs to the careful side.
+    For each person the attacker asks for the person's rarest alleles, where there is a floor those whose answer the person may
+    turn, by the frequency among the others without the person; the log likelihood ratios of the answers with and without the
+    person are added up. A Beacon of half the people leaks more than the whole, so the figure errs to the careful side.
 
     Parameters
     ----------
