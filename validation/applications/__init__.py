@@ -1,0 +1,1 @@
+"""Random walks over the states of applications, held against the documented diagram."""
