@@ -12,6 +12,9 @@ from cohelix.access.policy import (
     ANONYMOUS_POWER_MAX,
     NO_PURPOSE,
     NO_REVOCATIONS,
+    REVOCATION_UNKNOWN,
+    VISA_REQUIRED,
+    VISA_REVOKED,
     Decision,
     Disclosure,
     Purpose,
@@ -219,6 +222,20 @@ class Gate:
             return Asker(self._verify(passport, self._clock.now()), purpose, way)
         except NotPermitted as error:
             return Asker(ANONYMOUS, purpose, way, error.detail)
+
+    @property
+    def projects(self) -> frozenset[str]:
+        """The projects whose analyses the data holder has allowed."""
+        return self._conditions().projects
+
+    def standing(self, visa: str, issuer: str, expires: str) -> str | None:
+        """Why a visa that has been used opens nothing any more, as a reason's slug; None while it holds."""
+        now, revocations = self._clock.now(), self._revocations()
+        if visa in revocations.revoked.get(issuer, ()):
+            return VISA_REVOKED
+        if now >= datetime.fromisoformat(expires):
+            return VISA_REQUIRED
+        return None if revocations.known(issuer, now) else REVOCATION_UNKNOWN
 
     def asking(self, kind: Kind, asker: Asker) -> Asking:
         """One question of somebody who is known, or whose passport was refused."""

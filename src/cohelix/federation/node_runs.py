@@ -27,7 +27,7 @@ from cohelix.db import serialised
 from cohelix.db.tables import NODE_RUNS, NODE_SIGNED
 from cohelix.federation.roster import HUB, Acceptance, FrozenRoster, check_only_roster
 from cohelix.federation.worker import ASKS, LOCAL, OWN_FILE, ask_file, forget
-from cohelix.wire.analysis import Refusal, Terms
+from cohelix.wire.analysis import HeldVisa, Refusal, Terms
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import Plan, parse_plan
 
@@ -41,7 +41,8 @@ _AFTER_DEADLINE = timedelta(hours=1)
 class RunRecord(Wire):
     """What the node decided when it was asked to take part.
 
-    `versions` are the frozen ones of its datasets, `people` how many it brings.
+    `versions` are the frozen ones of its datasets, `people` how many it brings, `booked_to` the project that its ledger
+    books them to (empty: the plan's), `visas` those of the proposer that it rests on.
     """
 
     run: str
@@ -53,6 +54,13 @@ class RunRecord(Wire):
     refusal: Refusal | None = None
     versions: dict[str, int] = Field(default_factory=dict)
     people: int = 0
+    booked_to: str = ""
+    visas: tuple[HeldVisa, ...] = ()
+
+    @property
+    def project(self) -> str:
+        """The project that the ledger books the run to."""
+        return self.booked_to or str(self.parsed_plan().project)
 
     def parsed_plan(self) -> Plan:
         """The plan."""

@@ -22,6 +22,7 @@ import numpy as np
 import structlog
 from pydantic import ValidationError
 
+from cohelix.access.policy import REVOCATION_UNKNOWN
 from cohelix.analysis.admission import admit
 from cohelix.analysis.check import plan_cost
 from cohelix.analysis.local import covariate_names
@@ -50,6 +51,7 @@ from cohelix.federation.roster import (
     same_roster,
     sign_roster,
 )
+from cohelix.federation.run_access import Allowed, RunAccess
 from cohelix.federation.run_study import RunStudy
 from cohelix.federation.run_table import loci_rows
 from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, check_first_sum, opening_of, seal
@@ -95,6 +97,8 @@ class RunDoors:
         Gives the operator's settings as they are now.
     ledger
         Gives the node's ledger; asked when it is first needed.
+    access
+        Whether the proposer may have a run here.
     workers
         Where blocks are computed.
     """
@@ -108,11 +112,12 @@ class RunDoors:
         *,
         stance: Callable[[], Stance],
         ledger: Callable[[], Ledger],
+        access: RunAccess,
         workers: Workers,
         clock: Clock | None = None,
     ) -> None:
         self._folder, self._node, self._door, self._runs = folder, node, door, runs
-        self._stance, self._ledger, self._workers = stance, ledger, workers
+        self._stance, self._ledger, self._access, self._workers = stance, ledger, access, workers
         self._clock = clock or SystemClock()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._turns: dict[str, asyncio.Lock] = {}
@@ -166,7 +171,8 @@ class RunDoors:
             return known.model_copy(update={"takes_part": stance.aggregator})
         try:
             study = open_study(self._folder, self._node, plan)
-            refusal = _refusal_of(admit(study, stance.policy, self._ledger()))
+            allowed = self._access.allowed(message, plan, study, plan_hash(plan))
+            refusal = allowed.refusal or _refusal_of(admit(*allowed.as_booked(study, stance.policy), self._ledger()))
         except _REFUSALS as error:
             return known.model_copy(update={"refusal": _refusal(error)})
         told: dict[str, object] = {"refusal": refusal, "open_data": study.open_data}
@@ -196,11 +202,13 @@ class RunDoors:
     def _decided(self, message: wire.AskOpen, plan: Plan) -> RunFolder:
         """Decide, book, freeze, and keep all that for as long as the run lasts."""
         stance = self._stance()
-        study, refusal = None, None
+        study, refusal, allowed = None, None, Allowed()
         if plan.datasets_of(self._node):
             try:
                 study = open_study(self._folder, self._node, plan)
-                refusal = _refusal_of(admit(study, stance.policy, self._ledger(), run=message.run))
+                allowed = self._access.allowed(message, plan, study, message.plan_hash)
+                booked = allowed.as_booked(study, stance.policy)
+                refusal = allowed.refusal or _refusal_of(admit(*booked, self._ledger(), run=message.run))
             except _REFUSALS as error:
                 refusal = _refusal(error)
         contributor = study is not None and refusal is None
@@ -230,6 +238,8 @@ class RunDoors:
             refusal=refusal,
             versions=study.versions if study is not None and contributor else {},
             people=study.n if study is not None and contributor else 0,
+            booked_to=allowed.booked_to,
+            visas=allowed.visas if contributor else (),
         )
         return self._runs.begin(record, session)
 
@@ -278,7 +288,7 @@ class RunDoors:
         record = run.record
         if record.acceptance.contributor and not record.terms.open_data:
             names = [one.node for one in roster.contributors()]
-            verdict = self._ledger().book_members(record.parsed_plan().project, record.run, names)
+            verdict = self._ledger().book_members(record.project, record.run, names)
             refusal = _refusal_of(verdict)
             if refusal is not None:
                 self._runs.leave(record.run, refusal)
@@ -502,6 +512,12 @@ class RunDoors:
         found = self._taking_part(run)
         if not found.record.acceptance.contributor:
             raise NotPermitted("this node did not accept to contribute to the run")
+        refusal = self._access.ended(found.record.visas)
+        if refusal is not None:
+            if refusal.rule == REVOCATION_UNKNOWN:  # it may pass
+                raise Conflict(refusal.reason)
+            self._runs.leave(run, refusal)
+            raise _Refused(refusal)
         return found
 
     def _turn(self, run: str) -> asyncio.Lock:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -18,11 +18,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from cohelix import __version__, web
+from cohelix.access.gate import Gate
+from cohelix.access.grants import Grants
 from cohelix.bank import Bank, Scrubber
 from cohelix.bank.counter import Counter
+from cohelix.bank.membership import charging
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.db import open_database
+from cohelix.disclosure.budget import Budget
 from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
@@ -30,17 +34,21 @@ from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
 from cohelix.federation.heralds import noting
 from cohelix.federation.node_runs import NodeRuns
+from cohelix.federation.revocations import RevocationWatch, open_signing
 from cohelix.federation.roster import Peer
 from cohelix.federation.routes import node_router, open_doors
+from cohelix.federation.run_access import RunAccess
 from cohelix.federation.run_doors import RunDoors, Stance
 from cohelix.federation.signing import public_key
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
 from cohelix.federation.witness import QUESTION, Witness, keys_at_node, witnessing
 from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
-from cohelix.node.gate import make_gate
+from cohelix.node.gate import NodeTrust, identify, make_gate
 from cohelix.node.settings import NodeSettings, database_of, read_settings
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
+
+T = TypeVar("T")
 
 
 def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
@@ -59,11 +67,16 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     settings = read_settings(folder)
     door = Door(folder)
     log = open_log(folder, f"node/{settings.id}", database_of(folder, settings))
-    gate = make_gate(folder, door, log)
+    engine = once(lambda: open_database(database_of(folder, settings)))
+    roads = web.member_roads(folder, settings)
+    trust = NodeTrust(folder, settings.id, door)
+    grants = once(lambda: Grants(engine()))
+    watch = RevocationWatch(folder, grants, trust.keys, door.pinned, tls=roads.context)
+    budget = once(lambda: Budget(engine(), ledger_key(folder)))
+    gate = make_gate(trust, log, revocations=watch.known, charging=charging(budget))
     counter = Counter(Bank.open(folder, settings.node, gate.public), gate)
     bank = counter.bank
-    runs = _run_doors(folder, settings, door, dask)
-    roads = web.member_roads(folder, settings)
+    runs = _run_doors(folder, settings, door, gate, engine, dask=dask)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +85,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         scrubber = Scrubber(bank, folder)
         scrubber.start()
         log.begin()
-        async with DialOut(folder, door, tls=roads.context).running(), runs.serving():
+        async with DialOut(folder, door, tls=roads.context).running(), runs.serving(), watch.running():
             yield
         scrubber.stop()
         await anyio.to_thread.run_sync(log.close)
@@ -104,12 +117,13 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         project_count=runs.project_count,
     )
     runs.open()
+    open_signing(door, folder, grants)
     door.open("successions", noting(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers}))
     keys = keys_at_node(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers})
     door.open(QUESTION, witnessing(Witness(log, door.identity, keys)))
     app.include_router(node_router(door))
     app.include_router(audit_router(log))
-    beacon_app = BeaconApp(beacon, settings.url)
+    beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine))
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
     _own_addresses(app, settings)
@@ -117,25 +131,21 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     return app
 
 
-def _run_doors(folder: Path, settings: NodeSettings, door: Door, dask: str | None) -> RunDoors:
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """What is made by whoever needs it first, and is the same for all threads: a database, for one."""
+    made, lock = functools.cache(make), threading.RLock()
+
+    def one() -> T:
+        with lock:
+            return made()
+
+    return one
+
+
+def _run_doors(
+    folder: Path, settings: NodeSettings, door: Door, gate: Gate, engine: Callable[[], Engine], *, dask: str | None
+) -> RunDoors:
     """What answers the questions of analyses; the database is opened by the first of them."""
-    lock = threading.RLock()
-
-    @functools.cache
-    def opened() -> Engine:
-        return open_database(database_of(folder, settings))
-
-    @functools.cache
-    def ledger() -> Ledger:
-        return Ledger(engine(), ledger_key(folder))
-
-    def engine() -> Engine:
-        with lock:
-            return opened()
-
-    def one_ledger() -> Ledger:
-        with lock:
-            return ledger()
 
     def stance() -> Stance:
         now = read_settings(folder)  # what commands change holds from the next question on
@@ -146,7 +156,16 @@ def _run_doors(folder: Path, settings: NodeSettings, door: Door, dask: str | Non
         return Stance(now.analysis, peers, now.aggregator)
 
     workers = Workers(workers_wanted(), dask=dask)
-    return RunDoors(folder, settings.id, door, NodeRuns(folder, engine), stance=stance, ledger=one_ledger, workers=workers)
+    return RunDoors(
+        folder,
+        settings.id,
+        door,
+        NodeRuns(folder, engine),
+        stance=stance,
+        ledger=once(lambda: Ledger(engine(), ledger_key(folder))),
+        access=RunAccess(gate, settings.id),
+        workers=workers,
+    )
 
 
 def _own_addresses(app: FastAPI, settings: NodeSettings) -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cohelix.access.issuers import IssuerSettings
 from cohelix.access.policy import ANONYMOUS_POWER_MAX
+from cohelix.access.trust import Trusted
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.core.ids import NodeId, node_id
 from cohelix.disclosure.analysis import AnalysisPolicy
@@ -98,6 +100,10 @@ class NodeSettings(BaseModel):
         What it asks of analyses.
     disclosure
         What it lets everybody ask.
+    trust
+        Brokers whose passports it believes, and authorities whose visas open its data.
+    issuers
+        Issuers of access tokens with which people ask the node itself.
     peers
         Members whom it knows, none twice.
     """
@@ -120,6 +126,8 @@ class NodeSettings(BaseModel):
     aggregator: bool = False
     analysis: AnalysisPolicy = AnalysisPolicy()
     disclosure: DisclosureSettings = DisclosureSettings()
+    trust: tuple[Trusted, ...] = ()
+    issuers: tuple[IssuerSettings, ...] = ()
     peers: tuple[PeerSettings, ...] = ()
 
     @field_validator("peers", mode="after")

@@ -50,6 +50,15 @@ class Refusal(Wire):
     reason: str = Field(max_length=1000)
 
 
+class HeldVisa(Wire):
+    """A visa that a run rests on at a node: when it ends or is revoked, the node leaves the run."""
+
+    identifier: str
+    issuer: str
+    dataset: str
+    expires: str
+
+
 class AskCheck(OnBehalf):
     """`analysis-check`: what would you say to this plan? Answered with a `CheckAnswer`."""
 
