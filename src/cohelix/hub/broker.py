@@ -28,8 +28,8 @@ from cohelix.audit.events import AccountChanged, LoginDone, LoginRefused, Passpo
 from cohelix.audit.log import AuditLog
 from cohelix.core.clock import SystemClock
 from cohelix.core.errors import BadQuestion, BadUsage, IssuerRefused, NotAuthentic, NotPermitted
-from cohelix.hub.people import FORM_KEY, Cookie, read_form, require_own_origin
 from cohelix.portal.pages import page_route, render
+from cohelix.web.forms import FORM_KEY, Cookie, read_form, require_own_origin
 
 VISIT_SECONDS: Final = 600  # from the first page of a sign-in to its last
 SIGN_IN_FAILURES: Final = 10

@@ -18,8 +18,9 @@ from cohelix.access.sessions import Sessions
 from cohelix.audit.events import LoginDone, LoginRefused, LogoutDone, Person
 from cohelix.audit.log import AuditLog
 from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotFound
-from cohelix.hub.people import Cookie, People
+from cohelix.hub.people import People
 from cohelix.portal.pages import page_route, redirect, render
+from cohelix.web.forms import Cookie
 
 ATTEMPT_SECONDS: Final = 600
 _PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
