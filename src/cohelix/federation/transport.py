@@ -163,7 +163,7 @@ class HttpTransport:
                 began = True
                 fields = _headers(response.headers)
                 content = refusal(response.status, fields) or await _content(response, answer_bytes_max(question))
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError) as error:
             return _broken(error, began=began)
         if isinstance(content, Arrival):
             return content
@@ -226,11 +226,11 @@ def checked_address(url: str, *, private_addresses: bool) -> str:
     BadUsage
         If it is not an http(s) address of a host, or a literal address that the hub must not dial.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadUsage(f"{url!r} is not an address: the port is not a number") from error
+        raise BadUsage(f"{url!r} is not an address: its host or its port is none") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or any(c.isspace() for c in url):
         raise BadUsage(f"{url!r} is not an address: write http://HOST:PORT or https://HOST")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment or port == 0:
@@ -253,9 +253,21 @@ def is_private(url: str) -> bool:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
 
 
+# RFC 6052 and 8215: addresses that hold an IPv4 address, which a translator on the way connects to.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# Not of the open network, whatever a version of Python says: ::/8 with IPv4-compatible addresses, and fec0::/10.
+_NEVER = (ipaddress.IPv6Network("::/8"), ipaddress.IPv6Network("fec0::/10"))
+
+
 def _may_dial(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return address.is_global and not address.is_multicast and (mapped is None or _may_dial(mapped))
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return _may_dial(address.ipv4_mapped)
+        if address.sixtofour is not None:
+            return _may_dial(address.sixtofour)
+        if any(address in network for network in (*_TRANSLATED, *_NEVER)):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 class _GuardedBackend(AsyncNetworkBackend):
