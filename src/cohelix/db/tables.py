@@ -359,3 +359,29 @@ GRANTED_VISAS = sa.Table(
     sa.Column("taken_at", sa.BigInteger, nullable=False),
     sa.Index("ix_granted_visas_person", "subject_issuer", "subject"),
 )
+
+# Applications (`access/application_store.py`): the events are the truth, one row each; `applications` is what is looked up,
+# made of them in the same transaction. `request` is the sender's own name for what it asked, so that nothing is done twice.
+APPLICATIONS = sa.Table(
+    "applications",
+    METADATA,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("subject", sa.String(300), nullable=False),
+    sa.Column("issuer", sa.String(500), nullable=False),
+    sa.Column("title", sa.String(300), nullable=False),
+    sa.Column("stage", sa.String(20), nullable=False, index=True),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("due_at", sa.BigInteger, index=True),  # when the next clock ends; seconds since 1970
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Index("ix_applications_person", "issuer", "subject"),
+)
+
+APPLICATION_EVENTS = sa.Table(
+    "application_events",
+    METADATA,
+    sa.Column("application", sa.String(40), sa.ForeignKey("applications.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("request", sa.String(64)),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("application", "request", name="uq_application_events_request"),
+)

@@ -1,0 +1,242 @@
+"""Applications in SQL: events are added one transaction at a time, and what was acknowledged is on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.engine import Connection, Engine
+
+from cohelix.access.applications import Acting, Application, Rules, Stage, admit, due, evolve, replay, timers
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import BadQuestion, NotFound
+from cohelix.db import serialised
+from cohelix.db.tables import APPLICATION_EVENTS, APPLICATIONS
+from cohelix.wire.applications import EVENTS, Event, Identity, canonical, read_event
+
+_REQUEST: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LISTED_MAX: Final = 1000
+Told = Callable[[str, Application, Sequence[Event]], None]
+"""Is told of events after they are on disk: the application, its state then, and the new events."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationLine:
+    """An application in a list; `changed_at` and `due_at` are moments in UTC."""
+
+    id: str
+    applicant: Identity
+    title: str
+    stage: Stage
+    version: int
+    changed_at: datetime
+    due_at: datetime | None
+
+
+class ApplicationStore:
+    """The applications of one hub.
+
+    Parameters
+    ----------
+    told
+        Told of new events once they are kept: notifications, the audit log. It is told again of nothing.
+    """
+
+    def __init__(
+        self, engine: Engine, *, rules: Rules | None = None, clock: Clock | None = None, told: Told | None = None
+    ) -> None:
+        self._engine, self._clock = engine, clock or SystemClock()
+        self._rules, self._told = rules or Rules(), told
+
+    @property
+    def rules(self) -> Rules:
+        """What the federation has agreed on."""
+        return self._rules
+
+    def create(self, acting: Acting, form: dict[str, Any], *, request: str | None = None) -> tuple[str, Application]:
+        """Begin an application; the same `request` of the same person begins one only."""
+        name = f"{acting.who.issuer}\n{acting.who.subject}\n{request}" if request else secrets.token_hex(16)
+        identifier = f"A-{_digest(name)}"
+        return identifier, self._add(identifier, acting, {"event": "created", "form": form}, request or "created")
+
+    def add(self, identifier: str, acting: Acting, wanted: dict[str, Any], *, request: str | None = None) -> Application:
+        """Make something happen, as a document of `wire.applications` without time and person.
+
+        Parameters
+        ----------
+        request
+            The sender's own name for this: what was done under it before is not done again, and its state is given.
+
+        Raises
+        ------
+        NotFound
+            If there is no such application.
+        BadQuestion
+            If it is no event.
+        NotPermitted, Conflict
+            As of `applications.admit`.
+        """
+        if wanted.get("event") == "created":
+            raise BadQuestion("an application is created once")
+        return self._add(identifier, acting, wanted, request)
+
+    def get(self, identifier: str) -> Application:
+        """An application as it is now, with the clocks that have ended applied; raises `NotFound`."""
+        with self._engine.begin() as connection:
+            serialised(connection, identifier)
+            state, new = self._now(connection, identifier)
+        self._tell(identifier, state, new)
+        return state
+
+    def events(self, identifier: str) -> tuple[Event, ...]:
+        """All that happened, in order; raises `NotFound`."""
+        with self._engine.connect() as connection:
+            found = _events(connection, identifier)
+        if not found:
+            raise NotFound("there is no such application")
+        return found
+
+    def run_clocks(self, *, most: int = _LISTED_MAX) -> int:
+        """Apply clocks that have ended, in applications that nobody has looked at since; gives how many events that made."""
+        with self._engine.connect() as connection:
+            ended = APPLICATIONS.c.due_at <= math.floor(self._clock.now().timestamp())
+            names = connection.scalars(
+                sa.select(APPLICATIONS.c.id).where(ended).order_by(APPLICATIONS.c.due_at).limit(most)
+            ).all()
+        made = 0
+        for name in names:
+            before = self._version(name)
+            made += self.get(name).version - before
+        return made
+
+    def listed(
+        self, *, applicant: Identity | None = None, stages: Sequence[Stage] = (), most: int = _LISTED_MAX
+    ) -> list[ApplicationLine]:
+        """Applications, the last changed first: of a person, or in some stages, or all."""
+        wanted = sa.select(APPLICATIONS).order_by(APPLICATIONS.c.changed_at.desc(), APPLICATIONS.c.id).limit(most)
+        if applicant is not None:
+            wanted = wanted.where(APPLICATIONS.c.subject == applicant.subject, APPLICATIONS.c.issuer == applicant.issuer)
+        if stages:
+            wanted = wanted.where(APPLICATIONS.c.stage.in_([stage.value for stage in stages]))
+        with self._engine.connect() as connection:
+            return [_line(row) for row in connection.execute(wanted).mappings()]
+
+    def _add(self, identifier: str, acting: Acting, wanted: dict[str, Any], request: str | None) -> Application:
+        if request is not None and not _REQUEST.fullmatch(request):
+            raise BadQuestion("a request's name has 1 to 64 letters, digits, dots, dashes and underscores")
+        with self._engine.begin() as connection:
+            serialised(connection, identifier)
+            now = self._clock.now().astimezone(UTC)
+            try:
+                event = EVENTS.validate_python({**wanted, "at": now, "by": acting.who})
+            except ValidationError as error:
+                place = ".".join(str(step) for step in error.errors()[0]["loc"][1:])
+                raise BadQuestion(f"{place or 'the event'}: {error.errors()[0]['msg']}") from None
+            if wanted["event"] == "created":
+                state, new = self._begin(connection, identifier, event, acting, request)
+            else:
+                state, new = self._follow(connection, identifier, event, acting, request)
+        self._tell(identifier, state, new)
+        return state
+
+    def _begin(
+        self, connection: Connection, identifier: str, event: Event, acting: Acting, request: str | None
+    ) -> tuple[Application, list[Event]]:
+        before = _events(connection, identifier)
+        if before:  # the same request came before
+            return replay(before), []
+        admit(None, event, acting, self._rules)
+        state = evolve(None, event)
+        connection.execute(APPLICATIONS.insert().values(id=identifier, **self._row(state, event.at)))
+        _keep(connection, identifier, 1, event, request)
+        return state, [event]
+
+    def _follow(
+        self, connection: Connection, identifier: str, event: Event, acting: Acting, request: str | None
+    ) -> tuple[Application, list[Event]]:
+        state, new = self._now(connection, identifier)
+        if request is not None and _was_done(connection, identifier, request):
+            return state, new
+        admit(state, event, acting, self._rules)
+        state = evolve(state, event)
+        _keep(connection, identifier, state.version, event, request)
+        connection.execute(APPLICATIONS.update().where(APPLICATIONS.c.id == identifier).values(**self._row(state, event.at)))
+        return state, [*new, event]
+
+    def _now(self, connection: Connection, identifier: str) -> tuple[Application, list[Event]]:
+        """The present state; clocks that have ended are applied and kept first."""
+        before = _events(connection, identifier)
+        if not before:
+            raise NotFound("there is no such application")
+        state, new = replay(before), list[Event]()
+        while (event := due(state, self._rules, self._clock.now())) is not None:
+            state = evolve(state, event)
+            _keep(connection, identifier, state.version, event, None)
+            new.append(event)
+        if new:
+            row = self._row(state, new[-1].at)
+            connection.execute(APPLICATIONS.update().where(APPLICATIONS.c.id == identifier).values(**row))
+        return state, new
+
+    def _row(self, state: Application, changed: datetime) -> dict[str, Any]:
+        running = timers(state, self._rules)
+        return {
+            "subject": state.applicant.subject,
+            "issuer": state.applicant.issuer,
+            "title": state.form.title,
+            "stage": state.stage.value,
+            "changed_at": math.floor(changed.timestamp()),
+            "due_at": math.ceil(running[0].at.timestamp()) if running else None,
+            "version": state.version,
+        }
+
+    def _version(self, identifier: str) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.scalar(sa.select(APPLICATIONS.c.version).where(APPLICATIONS.c.id == identifier)) or 0)
+
+    def _tell(self, identifier: str, state: Application, new: Sequence[Event]) -> None:
+        if new and self._told is not None:
+            self._told(identifier, state, new)
+
+
+def _events(connection: Connection, identifier: str) -> tuple[Event, ...]:
+    wanted = (
+        sa.select(APPLICATION_EVENTS.c.content)
+        .where(APPLICATION_EVENTS.c.application == identifier)
+        .order_by(APPLICATION_EVENTS.c.number)
+    )
+    return tuple(read_event(content) for content in connection.scalars(wanted))
+
+
+def _keep(connection: Connection, identifier: str, number: int, event: Event, request: str | None) -> None:
+    row = {"application": identifier, "number": number, "request": request, "content": canonical(event)}
+    connection.execute(APPLICATION_EVENTS.insert().values(**row))
+
+
+def _was_done(connection: Connection, identifier: str, request: str) -> bool:
+    named = sa.and_(APPLICATION_EVENTS.c.application == identifier, APPLICATION_EVENTS.c.request == request)
+    return connection.execute(sa.select(APPLICATION_EVENTS.c.number).where(named)).first() is not None
+
+
+def _line(row: Any) -> ApplicationLine:
+    return ApplicationLine(
+        id=row["id"],
+        applicant=Identity(subject=row["subject"], issuer=row["issuer"]),
+        title=row["title"],
+        stage=Stage(row["stage"]),
+        version=row["version"],
+        changed_at=datetime.fromtimestamp(row["changed_at"], UTC),
+        due_at=None if row["due_at"] is None else datetime.fromtimestamp(row["due_at"], UTC),
+    )
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
