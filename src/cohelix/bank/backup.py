@@ -7,10 +7,12 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from cohelix.bank.life import verify
@@ -22,7 +24,9 @@ from cohelix.genotypes.sections import sha256_of
 FORMAT, FORMAT_VERSION = "cohelix-backup", 1
 _LIST = "BACKUP.json"
 # What is of the moment only: locks, sockets, what a load is making.
-_LEFT_OUT = (".lock", ".sock", ".new", ".part", ".partial")
+_LEFT_OUT = (".lock", ".sock", ".new", ".part", ".partial", ".sqlite-wal", ".sqlite-shm")
+_DATABASE = ".sqlite"
+_PROCESSES = "audit-writers"  # what processes that run now have on their way
 _PIECE = 1 << 20
 
 
@@ -49,9 +53,14 @@ def backup(node: Path, out: Path) -> dict[str, Any]:
         for dataset, damage in verify(node, datasets).items():
             for name in damage:
                 raise Damaged(f"dataset {dataset}: {name} is damaged; mend or delete the dataset before a backup")
-        files = {
-            path.relative_to(node).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path), "mode": _mode(path)}
+        snapshots = Path(stack.enter_context(TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)))
+        sources = {
+            path.relative_to(node).as_posix(): _snapshot(path, snapshots) if path.suffix == _DATABASE else path
             for path in _files(node, {DATASETS + "/" + dataset: current_version(node, dataset) for dataset in datasets})
+        }
+        files = {
+            name: {"bytes": path.stat().st_size, "sha256": sha256_of(path), "mode": _mode(node / name)}
+            for name, path in sources.items()
         }
         listed = json.dumps({"format": FORMAT, "version": FORMAT_VERSION, "files": files}, indent=1, sort_keys=True).encode()
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -59,9 +68,9 @@ def backup(node: Path, out: Path) -> dict[str, Any]:
             with os.fdopen(descriptor, "wb") as raw, tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 _put(archive, _LIST, io.BytesIO(listed), len(listed))
                 _put(archive, _LIST + ".sha256", io.BytesIO(hashlib.sha256(listed).hexdigest().encode()), 64)
-                for name in files:
-                    with (node / name).open("rb") as file:
-                        _put(archive, name, file, (node / name).stat().st_size)
+                for name, path in sources.items():
+                    with path.open("rb") as file:
+                        _put(archive, name, file, path.stat().st_size)
             to_disk(draft)
             draft.replace(out)
         finally:
@@ -107,6 +116,8 @@ def _files(node: Path, current: dict[str, Path]) -> Iterator[Path]:
         if not path.is_file() or path.is_symlink() or path.name.endswith(_LEFT_OUT):
             continue
         parts = path.relative_to(node).parts
+        if parts[0] == _PROCESSES:
+            continue
         if parts[0] == DATASETS and len(parts) > 2:
             version = current.get("/".join(parts[:2]))
             inside = version is not None and version in path.parents
@@ -114,6 +125,14 @@ def _files(node: Path, current: dict[str, Path]) -> Iterator[Path]:
                 continue
             assert not inside or parts[2] == VERSIONS
         yield path
+
+
+def _snapshot(database: Path, folder: Path) -> Path:
+    """A copy of a database as it is at one moment, though its server goes on writing."""
+    copy = folder / f"{len(list(folder.iterdir()))}{_DATABASE}"
+    with closing(sqlite3.connect(database, timeout=30)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
 
 
 def _put(archive: tarfile.TarFile, name: str, content: Any, size: int) -> None:

@@ -51,3 +51,23 @@ def note(log: AuditLog, events: Sequence[Event]) -> None:
     with log:
         for event in events:
             log.record(event, by=operator(), wait=True)
+
+
+def note_dataset(folder: Path, dataset: str, change: str, version: str = "") -> None:
+    """Write down what became of a node's dataset, in the words of the command that did it."""
+    from cohelix.audit.events import DatasetChanged
+
+    note(node_log(folder), [DatasetChanged(_federation_id(folder, dataset), version, change)])
+
+
+def note_export(folder: Path, dataset: str, what: str) -> None:
+    """Write down that data are taken out, before they are: where that cannot be written, they stay."""
+    from cohelix.audit.events import DatasetExported
+
+    note(node_log(folder), [DatasetExported(_federation_id(folder, dataset), what)])
+
+
+def _federation_id(folder: Path, dataset: str) -> str:
+    from cohelix.node.settings import read_settings
+
+    return f"{read_settings(folder).id}:{dataset}"

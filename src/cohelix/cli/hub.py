@@ -60,12 +60,15 @@ def invite(
     as_json: _Json = False,
 ) -> None:
     """Print one one-time token for a member; it goes to its `cohelix node join`. Works beside a hub that serves."""
+    from cohelix.audit.events import MemberChanged
+    from cohelix.cli.audit_log import hub_log, note
     from cohelix.federation.registry import Registry
     from cohelix.federation.signing import load_identity
     from cohelix.hub.settings import read_settings
 
     settings = read_settings(folder)
     token = Registry(folder).invite(member, hub_url=settings.url, hub_key=load_identity(folder).public, days=days)
+    note(hub_log(folder), [MemberChanged(member, "invited")])
     _print({"member": member, "token": str(token), "days": days}, as_json, str(token))
 
 
@@ -136,6 +139,8 @@ def join(
     as_json: _Json = False,
 ) -> None:
     """Join a federation: prove this node's key to the hub, and pin the hub's. A serving node need not be restarted."""
+    from cohelix.audit.events import MemberChanged
+    from cohelix.cli.audit_log import node_log, note
     from cohelix.core.errors import BadUsage
     from cohelix.core.ids import node_id
     from cohelix.federation.joining import join as join_hub
@@ -168,16 +173,20 @@ def join(
     )
     pinned = join_hub(identity, known, request, tls=member_roads(folder, settings).context())
     write_pinned(folder, pinned)
+    note(node_log(folder), [MemberChanged(settings.id, f"joined {pinned.hub_url}")])
     road = "and fetches its questions there while it serves" if dial_out else f"which asks it at {pinned.node_url}"
     _print(pinned.model_dump(), as_json, f"{settings.id} is a member of {pinned.hub_url}, {road}")
 
 
 def _set(folder: Path, member: str, state: MemberState, as_json: bool) -> None:
+    from cohelix.audit.events import MemberChanged
+    from cohelix.cli.audit_log import hub_log, note
     from cohelix.federation.registry import Registry
     from cohelix.hub.settings import read_settings
 
     read_settings(folder)
     changed: Member = Registry(folder).set_state(member, state)
+    note(hub_log(folder), [MemberChanged(member, state)])
     _print(changed.model_dump(), as_json, f"{member} is {state}")
 
 

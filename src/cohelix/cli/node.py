@@ -128,11 +128,14 @@ def load(
     as_json: _Json = False,
 ) -> None:
     """Load one version of a dataset and publish it; exit 0 only when it is complete and published."""
+    from cohelix.audit.events import DatasetLoaded
     from cohelix.bank.load import LoadRequest
     from cohelix.bank.load import load as load_dataset
     from cohelix.bank.report import write_report
+    from cohelix.cli.audit_log import node_log, note
     from cohelix.core.errors import BadUsage
     from cohelix.core.genome import parse_assembly
+    from cohelix.node.settings import read_settings
 
     _check_node(folder)
     _check_writable(report)
@@ -160,6 +163,7 @@ def load(
     )
     with _stoppable(), _progress() as (on_progress, on_stage):
         done = load_dataset(folder, request, progress=on_progress, stage=on_stage)
+    note(node_log(folder), [DatasetLoaded(f"{read_settings(folder).id}:{done.dataset}", str(done.version), disclosure.value)])
     if report is not None:
         try:
             write_report(done, report)
@@ -188,6 +192,7 @@ def counts(
 ) -> None:
     """Exact counts of every variant, for the operator alone, as TSV; several conditions on people all hold."""
     from cohelix.bank.operator_counts import HEADER, OperatorCounts
+    from cohelix.cli.audit_log import note_export
     from cohelix.core.genome import parse_region
     from cohelix.phenotypes.table import read_identifiers
 
@@ -200,6 +205,7 @@ def counts(
         individuals=read_identifiers(individuals) if individuals is not None else None,
         region=parse_region(region) if region is not None else None,
     )
+    note_export(folder, dataset, "counts")
     if out is not None:
         with _opened_for_writing(out) as file:
             n_rows = wanted.write_tsv(file)
@@ -224,11 +230,13 @@ def export(
 ) -> None:
     """Genotypes of a region with the source's sample names, for the operator alone."""
     from cohelix.bank.operator_counts import export_region
+    from cohelix.cli.audit_log import note_export
     from cohelix.core.genome import parse_region
 
     _check_node(folder)
     _check_writable(out)
     wanted = parse_region(region)
+    note_export(folder, dataset, "genotypes of a region")
     export_region(folder, _dataset(dataset), wanted, out)
     typer.echo(json.dumps({"region": str(wanted), "out": str(out)}) if as_json else f"{wanted} in {out}", err=not as_json)
 

@@ -101,6 +101,7 @@ def add(
 ) -> None:
     """Add people to a dataset without loading the others again; makes a new version and a new release."""
     from cohelix.bank.life import add as add_people
+    from cohelix.cli.audit_log import note_dataset
 
     _check_node(folder)
     done = add_people(
@@ -112,6 +113,7 @@ def add(
         reference=reference,
         stage=_say,
     )
+    note_dataset(folder, dataset, "people added", str(done.document()["version"]))
     _told([done], as_json=as_json)
 
 
@@ -126,11 +128,15 @@ def withdraw(
 ) -> None:
     """Take people out: at once out of every answer, then out of the files. Without --dataset, out of all datasets."""
     from cohelix.bank.life import withdraw as withdraw_people
+    from cohelix.cli.audit_log import note_dataset
     from cohelix.phenotypes.table import read_identifiers
 
     _check_node(folder)
     names = tuple(read_identifiers(individuals))
     done = withdraw_people(folder, names, dataset=_id(dataset) if dataset is not None else None, stage=_say)
+    for step in done:
+        item = step.document()
+        note_dataset(folder, item["dataset"], "people withdrawn", str(item["version"]))
     _told(done, as_json=as_json)
 
 
@@ -161,12 +167,14 @@ def delete(
 ) -> None:
     """Remove a dataset's files for good."""
     from cohelix.bank.life import delete as delete_dataset
+    from cohelix.cli.audit_log import note_dataset
     from cohelix.core.errors import BadUsage
 
     _check_node(folder)
     if confirm != dataset:
         raise BadUsage(f"deleting cannot be undone: say it with --confirm {dataset}")
     delete_dataset(folder, _id(dataset), keep_history=not forget_releases)
+    note_dataset(folder, dataset, "deleted")
     typer.echo(json.dumps({"dataset": dataset, "deleted": True}) if as_json else f"{dataset} is deleted")
 
 
@@ -177,8 +185,10 @@ def backup(
 ) -> None:
     """Write the node's folder into one archive that proves itself: datasets, releases, identity, keys."""
     from cohelix.bank.backup import backup as write_backup
+    from cohelix.cli.audit_log import note_export
 
     _check_node(folder)
+    note_export(folder, "*", "backup of the folder")
     done = write_backup(folder, out)
     text = f"{done['files']} files of {len(done['datasets'])} datasets in {done['archive']} ({done['bytes']:,} bytes)"
     typer.echo(json.dumps(done) if as_json else text)
@@ -191,8 +201,10 @@ def restore(
 ) -> None:
     """Make a node's folder from an archive, every byte verified; the folder appears whole or not at all."""
     from cohelix.bank.backup import restore as read_backup
+    from cohelix.cli.audit_log import note_dataset
 
     done = read_backup(archive, folder)
+    note_dataset(folder, "*", "restored from a backup")
     text = f"{done['files']} files of {len(done['datasets'])} datasets verified in {done['node']}"
     typer.echo(json.dumps(done) if as_json else text)
 
@@ -200,10 +212,13 @@ def restore(
 def upgrade(folder: _Folder, *, dataset: _AnyDataset = None, as_json: _Json = False) -> None:
     """Bring datasets that an older Cohelix loaded to the present format; genotype files stay as they are."""
     from cohelix.bank.life import upgrade as upgrade_dataset
+    from cohelix.cli.audit_log import note_dataset
 
     _check_node(folder)
-    found = [upgrade_dataset(folder, name) for name in _chosen(folder, dataset)]
-    _told([step for step in found if step is not None], as_json=as_json, nothing="every dataset has the present format")
+    found = [step for name in _chosen(folder, dataset) if (step := upgrade_dataset(folder, name)) is not None]
+    for step in found:
+        note_dataset(folder, step.document()["dataset"], "upgraded", str(step.document()["version"]))
+    _told(found, as_json=as_json, nothing="every dataset has the present format")
 
 
 def verify(folder: _Folder, *, dataset: _AnyDataset = None, as_json: _Json = False) -> None:
@@ -223,9 +238,11 @@ def verify(folder: _Folder, *, dataset: _AnyDataset = None, as_json: _Json = Fal
 
 def _change(folder: Path, dataset: str, state: Any, *, as_json: bool) -> None:
     from cohelix.bank.publish import change_state
+    from cohelix.cli.audit_log import note_dataset
 
     _check_node(folder)
     change_state(folder, _id(dataset), state)
+    note_dataset(folder, dataset, state)
     typer.echo(json.dumps({"dataset": dataset, "state": state}) if as_json else f"{dataset} is {state}")
 
 

@@ -34,6 +34,8 @@ def projects(
     as_json: _Json = False,
 ) -> None:
     """Which projects may analyse floored and closed datasets; what they were told stays in the ledger whatever is said here."""
+    from cohelix.audit.events import ProjectChanged
+    from cohelix.cli.audit_log import node_log, note
     from cohelix.core.errors import BadUsage
     from cohelix.db import open_database
     from cohelix.disclosure.ledger import Ledger, ledger_key
@@ -45,10 +47,12 @@ def projects(
     if allow is not None:
         settings = set_project(folder, allow, allowed=True)
         Ledger(open_database(database_of(folder, settings)), ledger_key(folder)).forgive(allow)
+        note(node_log(folder), [ProjectChanged(allow, allowed=True)])
     elif forbid is not None:
         if forbid not in settings.analysis.projects:
             raise BadUsage(f"{forbid!r} is not allowed anyway")
         settings = set_project(folder, forbid, allowed=False)
+        note(node_log(folder), [ProjectChanged(forbid, allowed=False)])
     _show([{"project": name} for name in settings.analysis.projects], "no project may analyse data that are not open", as_json)
 
 
@@ -66,15 +70,20 @@ def peers(
     as_json: _Json = False,
 ) -> None:
     """Whom the node knows itself: it analyses with two such members at least, and gives shares to aggregators among them."""
+    from cohelix.audit.events import PeerChanged
+    from cohelix.cli.audit_log import node_log, note
     from cohelix.federation.signing import load_identity
     from cohelix.node.settings import read_settings, set_peer
 
     settings = read_settings(folder)
     _check_peer_options(add, remove, aggregator)
     if add is not None:
-        settings = set_peer(folder, _peer(add, aggregator))
+        peer = _peer(add, aggregator)
+        settings = set_peer(folder, peer)
+        note(node_log(folder), [PeerChanged(peer.id, peer.key, peer.aggregator, listed=True)])
     elif remove is not None:
         settings = set_peer(folder, remove)
+        note(node_log(folder), [PeerChanged(remove, "", aggregator=False, listed=False)])
     own = f"{settings.id}:{load_identity(folder).public}"
     if not as_json:
         typer.echo(f"this node is {own}: tell it to the operators who are to know it", err=True)
@@ -88,9 +97,12 @@ def aggregate(
     as_json: _Json = False,
 ) -> None:
     """Let this node add up other members' shares in secure sums, which tell it nothing; it may serve meanwhile."""
+    from cohelix.audit.events import SettingChanged
+    from cohelix.cli.audit_log import node_log, note
     from cohelix.node.settings import set_aggregator
 
     settings = set_aggregator(folder, adds_up=on)
+    note(node_log(folder), [SettingChanged("aggregator", str(on).lower())])
     words = f"{settings.id} {'adds up' if settings.aggregator else 'does not add up'} shares of other members"
     typer.echo(json.dumps({"node": settings.id, "aggregator": settings.aggregator}) if as_json else words)
 
