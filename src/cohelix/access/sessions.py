@@ -129,10 +129,11 @@ class Sessions:
                 SESSIONS.update().where(SESSIONS.c.id == _hash(session.key)).values(content=_seal(session.key, content))
             )
 
-    def end(self, key: str) -> None:
-        """End the session of a cookie, if there is one."""
+    def end(self, key: str) -> bool:
+        """End the session of a cookie; whether there was one, which is true of one caller only."""
+        mine = SESSIONS.c.id == _hash(key), SESSIONS.c.realm == self._realm
         with self._engine.begin() as connection:
-            connection.execute(SESSIONS.delete().where(SESSIONS.c.id == _hash(key), SESSIONS.c.realm == self._realm))
+            return bool(connection.execute(SESSIONS.delete().where(*mine)).rowcount)
 
     def end_of(self, subject: str, issuer: str, handle: str) -> bool:
         """End one of a person's own sessions; False where there is none of that handle."""

@@ -331,6 +331,14 @@ class ConsentChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CitizenInvited(Event):
+    """The operator made a code with which an individual can sign in once, to see and change its own consent."""
+
+    tag = "citizen:invited"
+    individual: Keyed
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetSpent(Event):
     """A person's questions of a dataset have reached the bound of what they may tell."""
 
@@ -462,11 +470,11 @@ class RunReviewed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunReleased(Event):
-    """The result of an analysis was released: its checksum."""
+    """The result of an analysis was released: the hash of its plan."""
 
     tag = "run:released"
     run: str
-    digest: str
+    plan: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from cohelix.wire.expression import Expression
 from cohelix.wire.frequency import DatasetFrequency, DatasetRegion, NodeFrequency, NodeRegion, PooledCounts
 
 T = TypeVar("T")
+HELD = "the dataset is being brought in step with what its people have agreed to: it answers again afterwards"
 DAMAGED = "the dataset's stored files are damaged: it answers nothing until its operator has mended it"
 
 
@@ -92,8 +93,8 @@ class Answers(ABC):
         opened = self._now()
         answers = {dataset: view.frequency(key, groups, assembly=assembly) for dataset, view in opened.views.items()}
         silent = tuple(
-            DatasetFrequency(id=federation_dataset_id(self.node, dataset), status="not_assessed", reason=DAMAGED)
-            for dataset in opened.damaged
+            DatasetFrequency(id=federation_dataset_id(self.node, dataset), status="not_assessed", reason=_silent(why))
+            for dataset, why in opened.damaged.items()
         )
         pooled = self._pooled(opened, key, answers)
         return NodeFrequency(node=self.node, datasets=(*answers.values(), *silent), pooled=pooled)
@@ -130,8 +131,8 @@ class Answers(ABC):
                 if view.record.content in NOT_COUNTED
             )
             + tuple(
-                DatasetRegion(id=federation_dataset_id(self.node, dataset), status="not_assessed", reason=DAMAGED)
-                for dataset in opened.damaged
+                DatasetRegion(id=federation_dataset_id(self.node, dataset), status="not_assessed", reason=_silent(why))
+                for dataset, why in opened.damaged.items()
             ),
             more=len(keys) > limit,
         )
@@ -165,7 +166,9 @@ class Answers(ABC):
         whole = self._counted(
             opened, answers, lambda name: cohort_mask(opened.versions[name].scoped("individual-queries"), expression)
         )
-        damaged = {name: PeopleCount("not_assessed", DAMAGED, None) for name in opened.damaged if name in wanted}
+        damaged = {
+            name: PeopleCount("not_assessed", _silent(why), None) for name, why in opened.damaged.items() if name in wanted
+        }
         return answers | damaged, whole
 
     @staticmethod
@@ -265,3 +268,8 @@ class Answers(ABC):
         for number, columns in enumerate(version.atom_columns):
             part[AN] += int(cohort.flags[columns].sum()) * int(cells[number, AN]) // version.manifest.atoms[number].people
         return part
+
+
+def _silent(why: str) -> str:
+    """What everybody is told of a dataset that is set aside; what is wrong with its files is for the operator."""
+    return HELD if why == HELD else DAMAGED

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cohelix.access.gate import Charge
 from cohelix.access.policy import Decision
-from cohelix.bank.answering import Answers, Opened
+from cohelix.bank.answering import HELD, Answers, Opened
 from cohelix.bank.people import Register
 from cohelix.bank.publish import DATASETS, open_current, published
 from cohelix.bank.version import OpenVersion
@@ -91,6 +91,11 @@ class Bank(Answers):
         """The versions that answers come from, for whoever watches over their files."""
         return tuple(self._opened.versions.values())
 
+    def hold(self, dataset: DatasetId) -> bool:
+        """Let a dataset answer nothing until another version is published; whether it was answering."""
+        with self._lock:
+            return self._set_aside(dataset, HELD)
+
     def note_damage(self, error: Damaged) -> bool:
         """Set aside the dataset whose file an error is about; whether the question may be put again.
 
@@ -104,14 +109,17 @@ class Bank(Answers):
             return False
         dataset = DatasetId(place.relative_to(root).parts[0])
         with self._lock:
-            before = self._opened
-            if dataset not in before.versions:
-                return False
-            versions = {name: version for name, version in before.versions.items() if name != dataset}
-            views = {name: view for name, view in before.views.items() if name != dataset}
-            register = Register({name: (version.people, version.call_sets) for name, version in versions.items()})
-            damaged = {**before.damaged, dataset: error.detail}
-            self._opened = Opened(before.marks, versions, damaged, views, register, {})
+            return self._set_aside(dataset, error.detail)
+
+    def _set_aside(self, dataset: DatasetId, why: str) -> bool:
+        before = self._opened
+        if dataset not in before.versions:
+            return False
+        versions = {name: version for name, version in before.versions.items() if name != dataset}
+        views = {name: view for name, view in before.views.items() if name != dataset}
+        register = Register({name: (version.people, version.call_sets) for name, version in versions.items()})
+        damaged = {**before.damaged, dataset: why}
+        self._opened = Opened(before.marks, versions, damaged, views, register, {})
         return True
 
     def under(self, deciding: Deciding, charging: Charging | None = None) -> Answers:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cohelix.bank.consent import ConsentBook, Consents
+from cohelix.bank.consent import ConsentBook, ConsentMode, Consents
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import (
     ANNOTATIONS,
@@ -192,6 +192,16 @@ def people_known(node: Path) -> dict[str, tuple[DatasetId, ...]]:
         for of in names_of(version.people, version.everybody):
             found.setdefault(of[0], []).append(dataset)
     return {name: tuple(datasets) for name, datasets in found.items()}
+
+
+def modes_of(node: Path, individual: str) -> dict[DatasetId, ConsentMode]:
+    """Of each dataset that has a person, whether who has said nothing is in it."""
+    found: dict[DatasetId, ConsentMode] = {}
+    for dataset in all_datasets(node):
+        version = open_current(node, dataset)
+        if any(of[0] == individual for of in names_of(version.people, version.everybody)):
+            found[dataset] = version.manifest.consent
+    return found
 
 
 def out_of_step(node: Path, dataset: DatasetId, consents: Consents) -> bool:

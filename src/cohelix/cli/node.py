@@ -29,6 +29,11 @@ _Dataset = Annotated[str, typer.Option("--dataset", metavar="ID", help="The data
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
+class _Consent(StrEnum):
+    OPT_OUT = "opt-out"
+    OPT_IN = "opt-in"
+
+
 class _Disclosure(StrEnum):
     OPEN = "open"
     FLOORED = "floored"
@@ -124,6 +129,14 @@ def load(
     open_release_note: Annotated[
         str | None, typer.Option("--open-release-note", "--note", metavar="TEXT", help="Why the data may be open.")
     ] = None,
+    consent: Annotated[
+        _Consent | None,
+        typer.Option("--consent", help="Whether people who have said nothing are in, or out; else as before, or opt-out."),
+    ] = None,
+    consents: Annotated[
+        Path | None,
+        typer.Option("--consents", metavar="TSV", help="What people agree to: individual_id and a column for each scope."),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Where to write the load report.")] = None,
     as_json: _Json = False,
 ) -> None:
@@ -160,6 +173,8 @@ def load(
         title=title,
         simulated=simulated,
         open_release_note=open_release_note,
+        consent=consent.value if consent is not None else None,
+        consents=consents,
     )
     with _stoppable(), _progress() as (on_progress, on_stage):
         done = load_dataset(folder, request, progress=on_progress, stage=on_stage)

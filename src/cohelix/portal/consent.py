@@ -1,0 +1,188 @@
+"""A node's pages for its own people: sign in with a one-time code, see what one's data may be used for, and change it.
+
+Nobody is named: the code stands for the individual's id, which no page shows. The pages need no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cohelix.access.accounts import Throttle
+from cohelix.access.sessions import Session, Sessions
+from cohelix.core.errors import BadQuestion, CohelixError, NotPermitted
+from cohelix.portal.assets import asset
+from cohelix.portal.pages import redirect, render
+from cohelix.web import name_route
+from cohelix.web.forms import FORM_KEY, Cookie, read_form, require_own_origin
+
+PAGE: Final = "/consent"
+CODE_SECONDS: Final = 7 * 86_400
+IDLE_SECONDS, SESSION_SECONDS = 15 * 60, 3600
+FAILURES_MAX, PAUSE_SECONDS = 20, 900
+_WORDS: Final = {
+    "frequencies": (
+        "Frequencies",
+        "Your genome is counted when somebody asks how common a variant is. Only totals over many people are told.",
+    ),
+    "individual-queries": (
+        "Questions about people",
+        "You are counted when somebody asks how many people have a trait or a disease, and people whom this biobank has "
+        "allowed may see your record without your name.",
+    ),
+    "secondary-use": (
+        "Research",
+        "Your data take part in research analyses, and in copies that this biobank makes for approved research.",
+    ),
+}
+
+
+class ConsentDesk(Protocol):
+    """What the pages need of the node."""
+
+    def choices(self, individual: str) -> Mapping[str, bool]:
+        """What a person's data may be used for, by scope."""
+
+    def choose(self, individual: str, choices: Mapping[str, bool]) -> None:
+        """Write down what a person says; it takes effect within a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentPages:
+    """The pages and their three forms.
+
+    Attributes
+    ----------
+    desk
+        What people have said.
+    codes, sessions
+        One-time codes that the operator handed out, and the sessions that they begin.
+    throttle
+        Slows down whoever tries codes.
+    name, url
+        The node's name, and its own address.
+    """
+
+    desk: Callable[[], ConsentDesk]
+    codes: Callable[[], Sessions]
+    sessions: Callable[[], Sessions]
+    throttle: Callable[[], Throttle]
+    name: str
+    url: str
+
+    def routes(self) -> list[Route]:
+        """What the node mounts."""
+        return [
+            self._route(PAGE, self.show, "GET"),
+            self._route(f"{PAGE}/sign-in", self.sign_in, "POST"),
+            self._route(f"{PAGE}/choices", self.choose, "POST"),
+            self._route(f"{PAGE}/sign-out", self.sign_out, "POST"),
+            Route("/static/{digest}/{name}", asset, methods=["GET"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """The three switches of whoever has signed in; the place for the code for everybody else."""
+        session = await self._session(request)
+        if session is None:
+            return self._page(request)
+        individual = str(session.content["individual"])
+        choices = await anyio.to_thread.run_sync(lambda: self.desk().choices(individual))
+        return self._page(request, session=session, choices=choices, saved=request.query_params.get("saved") == "1")
+
+    async def sign_in(self, request: Request) -> Response:
+        """Take a code, once, for a session."""
+        require_own_origin(request, self._url(request))
+        code = "".join((await read_form(request)).get("code", "").split())
+        tried_by = request.client.host if request.client else ""
+        session = await anyio.to_thread.run_sync(self._begin, code, f"consent {tried_by}")
+        answer = redirect(PAGE)
+        self._cookie(request).write(answer, session.key)
+        return answer
+
+    async def choose(self, request: Request) -> Response:
+        """Write down what was chosen."""
+        session, fields = await self._form(request)
+        choices = {scope: scope in fields for scope in _WORDS}
+        individual = str(session.content["individual"])
+        await anyio.to_thread.run_sync(lambda: self.desk().choose(individual, choices))
+        return redirect(f"{PAGE}?saved=1")
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session."""
+        session, _ = await self._form(request)
+        await anyio.to_thread.run_sync(self.sessions().end, session.key)
+        answer = redirect(PAGE)
+        self._cookie(request).clear(answer)
+        return answer
+
+    def _begin(self, code: str, tried_by: str) -> Session:
+        throttle = self.throttle()
+        throttle.attempt(tried_by)
+        found = self.codes().find(code)
+        if found is None or not self.codes().end(code):
+            raise NotPermitted("this code is not known, was used already, or has ended: ask the biobank for a new one")
+        throttle.forget(tried_by)
+        return self.sessions().begin(found.content)
+
+    async def _form(self, request: Request) -> tuple[Session, dict[str, str]]:
+        require_own_origin(request, self._url(request))
+        session, fields = await self._session(request), await read_form(request)
+        if session is None or not session.owns_form(fields.get(FORM_KEY, "")):
+            raise NotPermitted("your session has ended, or the form is of another one: sign in again")
+        return session, fields
+
+    async def _session(self, request: Request) -> Session | None:
+        key = self._cookie(request).read(request)
+        return await anyio.to_thread.run_sync(lambda: self.sessions().find(key)) if key else None
+
+    def _cookie(self, request: Request) -> Cookie:
+        return Cookie("cohelix-consent", self._url(request), path=PAGE)
+
+    def _url(self, request: Request) -> str:
+        return self.url or str(request.base_url).rstrip("/")
+
+    def _page(
+        self,
+        request: Request,
+        status: HTTPStatus = HTTPStatus.OK,
+        *,
+        session: Session | None = None,
+        choices: Mapping[str, bool] | None = None,
+        saved: bool = False,
+        fault: str = "",
+    ) -> Response:
+        switches = [
+            {"scope": scope, "title": title, "words": words, "given": (choices or {}).get(scope, False)}
+            for scope, (title, words) in _WORDS.items()
+        ]
+        return render(
+            request,
+            "consent.html",
+            status,
+            node=self.name,
+            form_key=session.form_key if session else "",
+            switches=switches if session else (),
+            saved=saved,
+            fault=fault,
+        )
+
+    def _route(self, path: str, handler: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+        async def answer(request: Request) -> Response:
+            name_route(request.scope, path)
+            try:
+                return await handler(request)
+            except (NotPermitted, BadQuestion) as error:
+                return self._page(request, HTTPStatus(error.status), fault=error.detail)
+            except CohelixError as error:
+                if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return self._page(request, HTTPStatus(error.status), fault=f"nothing was changed: {error.detail}")
+                raise
+
+        return Route(path, answer, methods=[method], name=handler.__name__)
