@@ -54,7 +54,7 @@ class Board:
     async def newest(self, limit: int) -> tuple[Run, ...]:
         return tuple(self.runs.values())[:limit]
 
-    async def summary(self, run: str) -> bytes:
+    async def summary(self, run: str, _actor: object) -> bytes:
         return json.dumps(self.summaries[run]).encode()
 
 

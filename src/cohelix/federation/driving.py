@@ -27,6 +27,7 @@ from cohelix.analysis.steps import AnyArray
 from cohelix.analysis.variants import STRETCH_VARIANTS, VariantList, pack_stretch, unpack_stretch
 from cohelix.core.clock import Clock
 from cohelix.core.errors import BadInput, Deviation, NotPermitted
+from cohelix.federation.behalf import on_behalf, passports
 from cohelix.federation.conversation import Conversation, RunStopped, deviated, refused, together
 from cohelix.federation.roster import (
     AGGREGATORS,
@@ -201,7 +202,9 @@ class RunDriver:
         return "open"
 
     async def _accept(self, member: Member) -> tuple[Acceptance, Terms] | None:
-        message = AskOpen(run=self._run.id, plan=self._run.plan, plan_hash=self._run.plan_hash, deadline=self._run.deadline)
+        plan, behalf = self._run.plan, self._stage.behalf(self._run.id)
+        message = AskOpen(run=self._run.id, plan=plan, plan_hash=self._run.plan_hash, deadline=self._run.deadline)
+        message = on_behalf(message, (await passports(behalf, [member])).get(member.id), behalf.purpose)
         try:
             answered = await self._conversation.ask(member, "analysis-open", message, within=self._stage.open_seconds)
             answer = answered.read(OpenAnswer, member)

@@ -23,6 +23,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import Conflict, Damaged, NotFound
 from cohelix.db import serialised
 from cohelix.db.tables import RUN_EVENTS, RUN_REVIEWS, RUN_SUMS, RUNS
+from cohelix.federation.behalf import EVERYBODY, Behalf
 from cohelix.federation.signing import Identity
 from cohelix.federation.transport import MemberKeys, Transport, own_key
 from cohelix.wire.analysis import ENDED, Review, RunEvent, RunState
@@ -259,7 +260,8 @@ class SumStore:
 
 @dataclass(frozen=True)
 class Stagehands:
-    """What every run needs: the store, the road to members, the hub's identity, and how long members may take to accept."""
+    """What every run needs: the store, the road to members, the hub's identity, how long members may take to accept, and on
+    whose behalf a run was proposed."""
 
     store: RunStore
     sums: Callable[[str], SumStore]
@@ -271,6 +273,7 @@ class Stagehands:
     open_seconds: float
     aggregators: tuple[str, ...]
     keys: MemberKeys = own_key
+    behalf: Callable[[str], Behalf] = lambda _run: EVERYBODY
 
 
 def time_text(moment: datetime) -> str:

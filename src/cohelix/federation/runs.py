@@ -8,20 +8,23 @@ policy forbids, is refused before anything is opened.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy.engine import Engine
 
+from cohelix.access.actor import ANONYMOUS, Actor, Role
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, CohelixError, Conflict, NotFound, NotPermitted
 from cohelix.federation.conversation import RunStopped
 from cohelix.federation.fan_out import ask_all
+from cohelix.federation.behalf import EVERYBODY, Behalf, on_behalf, passports
 from cohelix.federation.roster import AGGREGATORS, CONTRIBUTORS_MIN
 from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.run_store import RunStore, Stagehands, StoredRun, SumStore, time_text
@@ -70,7 +73,10 @@ class Runs:
             open_seconds=limits.open_seconds,
             aggregators=limits.aggregators,
             keys=keys or own_key,
+            behalf=lambda run: self._behalves.get(run, EVERYBODY),
         )
+        # Passports are not written down: a run that was not yet opened everywhere when the hub ended goes on without them.
+        self._behalves: dict[str, Behalf] = {}
         self._drivers: dict[str, RunDriver] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._endings: set[asyncio.Task[None]] = set()
@@ -89,8 +95,13 @@ class Runs:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self.store.close)
 
-    async def propose(self, plan: Plan) -> StoredRun:
+    async def propose(self, plan: Plan, behalf: Behalf = EVERYBODY) -> StoredRun:
         """Take a plan, and begin.
+
+        Parameters
+        ----------
+        behalf
+            Who proposes it: members decide about their data by this person's passports, and the run is the person's own.
 
         Raises
         ------
@@ -108,17 +119,20 @@ class Runs:
             plan_hash=plan_hash(plan),
             proposed_at=time_text(now),
             deadline=time_text(now + timedelta(seconds=self._limits.deadline_seconds)),
-            details={"summing": summing},
+            details={"summing": summing, **_proposed_by(behalf)},
         )
         await asyncio.to_thread(self.store.add, run, waiting_max=self._limits.waiting_max)
+        if behalf.known:
+            self._behalves[run.id] = behalf
         self._drive(run)
         return run
 
-    async def check(self, plan: Plan) -> PlanCheck:
+    async def check(self, plan: Plan, behalf: Behalf = EVERYBODY) -> PlanCheck:
         """What every node would say to a plan; nothing is begun, and nothing is kept at the nodes."""
         await asyncio.to_thread(self._checked, plan)
-        body = pack(AskCheck(plan=plan.model_dump(mode="json")).model_dump(mode="json"))
+        ask = AskCheck(plan=plan.model_dump(mode="json"))
         active = [member for member in self._stage.members() if member.state == "active"]
+        held = await passports(behalf, active)
 
         def read(member: Member, answer: bytes) -> CheckAnswer:
             found = CheckAnswer.model_validate(unpack(answer).document)
@@ -128,7 +142,9 @@ class Runs:
 
         told: list[CheckAnswer] = []
         absent: list[RunNode] = []
-        bodies = [(member, body) for member in active]
+        bodies = [
+            (member, pack(on_behalf(ask, held.get(member.id), behalf.purpose).model_dump(mode="json"))) for member in active
+        ]
         asked = ask_all(self._stage.transport, "analysis-check", bodies, read, deadline_seconds=_CHECK_SECONDS)
         async for one in asked:
             if one.answer is not None:
@@ -149,8 +165,16 @@ class Runs:
         """What happened in a run after the event of a number."""
         return await asyncio.to_thread(self.store.events, run, after)
 
-    async def cancel(self, run: str) -> Run:
-        """End a run that is under way; `Conflict` where it has ended or waits for its reviewers."""
+    async def cancel(self, run: str, actor: Actor = ANONYMOUS) -> Run:
+        """End a run that is under way; `Conflict` where it has ended or waits for its reviewers.
+
+        Raises
+        ------
+        NotPermitted
+            If somebody else has proposed it.
+        """
+        if not owns(await asyncio.to_thread(self.store.get, run), actor):
+            raise NotPermitted("whoever has proposed an analysis cancels it: log in as that person")
         await asyncio.to_thread(self.store.cancel, run)
         task = self._tasks.get(run)
         if task is not None:
@@ -158,7 +182,26 @@ class Runs:
             await asyncio.wait([task])
         return await self.get(run)
 
-    async def file(self, run: str, name: str) -> Path:
+    async def review(self, run: str, actor: Actor, *, release: bool, reason: str | None, failed: Sequence[str]) -> Run:
+        """Write down what a reviewer who has logged in says of a held run.
+
+        Raises
+        ------
+        NotPermitted
+            If the person is no reviewer of results, has proposed the run, or a file failed the automatic check.
+        Conflict
+            If the run is not held, or this person has spoken already.
+        """
+        stored = await asyncio.to_thread(self.store.get, run)
+        if Role.OUTPUT_REVIEWER not in actor.roles:
+            raise NotPermitted(f"results are reviewed by people with the role {Role.OUTPUT_REVIEWER}")
+        if "proposer" in stored.details and owns(stored, actor):
+            raise NotPermitted("whoever has proposed an analysis does not review its results")
+        by = reviewer_name(actor)
+        word = partial(review, self.store, run, role=by, release=release, reason=reason, failed=failed)
+        return self._told(await asyncio.to_thread(word))
+
+    async def file(self, run: str, name: str, actor: Actor = ANONYMOUS) -> Path:
         """Where a file of a released run lies.
 
         Raises
@@ -166,9 +209,11 @@ class Runs:
         NotFound
             If there is no such run or file.
         NotPermitted
-            If the run is not released.
+            If the run is not released; or if visas opened its data, to whoever neither proposed it nor reviews results.
         """
         stored = await asyncio.to_thread(self.store.get, run)
+        if not (all_open(stored) or owns(stored, actor) or Role.OUTPUT_REVIEWER in actor.roles):
+            raise NotPermitted("the results are for the person who proposed the analysis: log in as that person")
         if stored.state != "released":
             raise NotPermitted(f"the results are not released: the analysis is {stored.state}")
         if name not in stored.details["files"]:
@@ -217,6 +262,7 @@ class Runs:
             await self._stopped(run, driver, RunStopped("aborted", "the hub failed over it; its log says how"))
         finally:
             self._drivers.pop(run.id, None)
+            self._behalves.pop(run.id, None)
 
     async def _stopped(self, run: StoredRun, driver: RunDriver | None, stopped: RunStopped) -> None:
         try:
@@ -328,6 +374,23 @@ def review(store: RunStore, run: str, *, role: str, release: bool, reason: str |
         raise NotPermitted(f"the automatic check failed {', '.join(failed)}: this run can only be refused")
     word = Review(role=role, decision="release" if release else "refuse", reason=reason, at=store.now())
     return store.review(run, word, needed=reviewers_needed(store.get(run)))
+
+
+def owns(run: StoredRun, actor: Actor) -> bool:
+    """Whether a person may act as a run's proposer: everybody may where nobody in particular has proposed it."""
+    proposer = run.details.get("proposer")
+    return proposer is None or (actor.known and proposer == {"subject": actor.subject, "issuer": actor.issuer})
+
+
+def reviewer_name(actor: Actor) -> str:
+    """What a run's reviews call a person: always the same, and not who it is."""
+    person = hashlib.sha256(f"{actor.issuer}\n{actor.subject}".encode()).hexdigest()
+    return f"{Role.OUTPUT_REVIEWER} {person[:12]}"
+
+
+def _proposed_by(behalf: Behalf) -> dict[str, Any]:
+    actor = behalf.caller.actor
+    return {"proposer": {"subject": actor.subject, "issuer": actor.issuer}} if behalf.known else {}
 
 
 def _joined(plan: Plan, told: Sequence[CheckAnswer], absent: Sequence[RunNode]) -> PlanCheck:

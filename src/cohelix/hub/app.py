@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,14 @@ from cohelix.federation.signing import load_identity
 from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
-from cohelix.hub.analyses import analyses_router, released_summary
+from cohelix.hub.analyses import AllOpen, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
 from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
-from cohelix.hub.settings import DATABASE_FILE, read_settings
+from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
 from cohelix.hub.visas import visas_router
 from cohelix.portal import pages
 from cohelix.web import install, member_roads
@@ -113,10 +113,25 @@ def create_app(folder: Path) -> FastAPI:
     app.router.routes.extend(audit_pages(desk, persons.people.caller_of))
     app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
-    app.include_router(analyses_router(runs))
+    app.include_router(
+        analyses_router(runs, folder, log, caller_of=persons.people.caller_of, all_open=_all_open(federation, settings))
+    )
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)
     )  # last: it takes every address that is left
     return app
+
+
+def _all_open(federation: Federation, settings: HubSettings) -> AllOpen | None:
+    """Tells whether datasets are open, as their members say now; a member that is away has said nothing."""
+    if not (settings.broker.embedded or settings.issuers):
+        return None
+
+    async def all_open(datasets: Sequence[str]) -> bool:
+        told = await federation.datasets()
+        known = {one.id for node in told.nodes for one in node.datasets if one.disclosure == "open"}
+        return known.issuperset(datasets)
+
+    return all_open

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 
-from cohelix.access.actor import Role
+from cohelix.access.actor import Actor, Role
 from cohelix.access.caller import Caller, CallerOf
 from cohelix.audit.entries import read_entry
 from cohelix.audit.events import EVENTS, LogRead, Person
@@ -89,6 +89,11 @@ def audit_entries_router(desk: Desk, caller_of: CallerOf) -> APIRouter:
 def audit_pages(desk: Desk, caller_of: CallerOf) -> list[BaseRoute]:
     """The page `/audit`, to be mounted before the portal's."""
     return [page_route("/audit", AuditPages(desk).audit, caller_of)]
+
+
+def person_of(actor: Actor) -> Person | None:
+    """Whom an entry names; None for somebody unknown."""
+    return Person(actor.subject, actor.issuer) if actor.known else None
 
 
 def _record(row: Written) -> EntryRecord:

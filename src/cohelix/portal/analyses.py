@@ -9,6 +9,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cohelix.access.actor import Actor
+from cohelix.access.caller import known_caller
 from cohelix.core.errors import NotFound
 from cohelix.core.genome import Assembly
 from cohelix.wire.analysis import ENDED, Run
@@ -48,7 +50,7 @@ class RunBoard(Protocol):
 
 
 Render = Callable[..., Response]
-Summarise = Callable[[str], Awaitable[bytes]]
+Summarise = Callable[[str, Actor], Awaitable[bytes]]
 
 
 class AnalysisPages:
@@ -57,7 +59,7 @@ class AnalysisPages:
     Parameters
     ----------
     summary
-        Gives the JSON summary of a released run's table.
+        Gives the JSON summary of a released run's table to somebody who may see it.
     """
 
     def __init__(self, runs: RunBoard, summary: Summarise, render: Render) -> None:
@@ -76,7 +78,7 @@ class AnalysisPages:
         run = await self._runs.get(name)
         summary: Mapping[str, Any] | None = None
         if run.state == "released":
-            summary = orjson.loads(await self._summary(name))
+            summary = orjson.loads(await self._summary(name, known_caller(request).actor))
         return self._render(
             request,
             "analysis.html",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cohelix.wire.federation import Message, OnBehalf
 from cohelix.wire.frequency import Wire
@@ -287,6 +287,15 @@ class PlanCheck(Wire):
     bytes_sent: int | None = None
     nodes: tuple[CheckAnswer, ...]
     absent: tuple[RunNode, ...] = ()
+
+
+class ReviewWord(Wire):
+    """What a reviewer says of a held run over HTTP; a refusal has its reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["release", "refuse"]
+    reason: str | None = Field(default=None, min_length=1, max_length=1000)
 
 
 class Review(Wire):
