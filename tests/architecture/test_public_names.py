@@ -40,13 +40,26 @@ FACES: dict[str, set[str]] = {
         *("Measurement", "People", "SexCode", "Reading", "Term", "TermPeople", "read_identifiers", "read_people"),
     },
     "cohelix.portal": set(),
-    "cohelix.sdk": {"AsyncClient", "Client", "Datasets", "Frequency", "GeneVariants", "Members", "Variants", "connect"},
+    "cohelix.sdk": {
+        *("AsyncClient", "Client", "Datasets", "Frequency", "GeneVariants", "Identity", "Members", "Variants", "connect"),
+        *("identity_of", "log_in"),
+    },
     "cohelix.stats": {
         *("Components", "GenotypePlanes", "RelatedPairs", "contamination_estimates", "fit_components", "group_distances"),
         *("hwe_p_values", "inbreeding", "project", "related_pairs", "robust_z"),
     },
     "cohelix.web": {
-        *("MemberRoads", "ServiceKind", "Tls", "chosen_tls", "configure_logs", "install", "member_roads", "name_route"),
+        *(
+            "MemberRoads",
+            "ServiceKind",
+            "Tls",
+            "chosen_tls",
+            "configure_logs",
+            "describe",
+            "install",
+            "member_roads",
+            "name_route",
+        ),
         *("request_id", "serve"),
     },
 }

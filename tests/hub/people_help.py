@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from cohelix.access import accounts
 from cohelix.hub.app import create_app
 from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import make_hub, open_hub_database, read_settings
 from cohelix.testing.federation import address_of, free_listener, running_app
 
+# What makes guessing slow makes tests slow; `test_passwords.py` tests the cost that people have.
+REAL_COST = accounts.COST
+setattr(accounts, "COST", (10, 8, 1))  # noqa: B010
 PASSWORD = "a quiet river of maple leaves"
 
 
@@ -33,8 +37,10 @@ class HubWithPeople:
 
 
 @contextmanager
-def hub_with_people(folder: Path, *, toml: str = "", database: str = "") -> Iterator[HubWithPeople]:
-    """A hub whose issuer knows `ada`, a researcher, and `bob`, who is none; both have a password of their own."""
+def hub_with_people(
+    folder: Path, *, toml: str = "", database: str = "", names: Sequence[str] = ("ada",)
+) -> Iterator[HubWithPeople]:
+    """A hub whose issuer knows these people: all but `bob` are researchers, all but `new` have a password of their own."""
     listener = free_listener()
     url = address_of(listener)
     make_hub(folder, url=url, name="Test federation")
@@ -43,8 +49,8 @@ def hub_with_people(folder: Path, *, toml: str = "", database: str = "") -> Iter
     path.write_text(path.read_text() + more + toml + "\n[broker]\nembedded = true\n", encoding="utf-8")
     broker = open_broker(folder, read_settings(folder), open_hub_database(folder))
     known = HubWithPeople(url, folder)
-    for name, researcher in (("ada", True), ("bob", False), ("new", True)):
-        account, first = broker.accounts.add(name, shown=f"The {name}", researcher=researcher)
+    for name in names:
+        account, first = broker.accounts.add(name, shown=f"The {name}", researcher=name != "bob")
         known.first[name] = first
         if name != "new":
             broker.accounts.set_password(account, PASSWORD)

@@ -25,7 +25,7 @@ from cohelix.sdk.identity import CONFIG_VARIABLE, Asked, Identity, identity_of, 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubWithPeople]:
-    with hub_with_people(tmp_path_factory.mktemp("people") / "hub") as running:
+    with hub_with_people(tmp_path_factory.mktemp("people") / "hub", names=("ada", "bob")) as running:
         yield running
 
 
@@ -127,7 +127,7 @@ def test_polling_too_fast_is_told_and_codes_end(hub: HubWithPeople) -> None:
 
 
 def test_user_codes_cannot_be_guessed_for_long(tmp_path: Path) -> None:
-    with hub_with_people(tmp_path / "hub") as hub, Browser(hub.url) as browser:
+    with hub_with_people(tmp_path / "hub", names=()) as hub, Browser(hub.url) as browser:
         browser.visit("/broker/device")
         said = [
             browser.submit("/broker/device", user_code=f"BBBB-BBB{letter}").status_code for letter in "BCDFGHJKLMNPQRSTVWXZBCD"

@@ -22,7 +22,7 @@ from cohelix.db import serialised
 from cohelix.db.tables import BROKER_ACCOUNTS, THROTTLES
 
 # OWASP's password storage sheet: scrypt with N = 2**15, r = 8, p = 3, 32 MB.
-_SCRYPT: Final = {"n": 2**15, "r": 8, "p": 3, "maxmem": 64 * 2**20}
+COST: Final = (15, 8, 3)  # log2 N, r, p; kept with each hash
 PASSWORD_MIN: Final = 12  # NIST SP 800-63B-4 asks for length, not for kinds of characters
 PASSWORD_MAX: Final = 256
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -115,7 +115,7 @@ class Accounts:
     def check(self, name: str, password: str) -> Account | None:
         """The account if the password is its own; takes as long for a name that nobody has."""
         row = self._row(BROKER_ACCOUNTS.c.name == name.strip().lower())
-        right = verify_password(password, row.password if row is not None else _NOBODYS)
+        right = verify_password(password, row.password if row is not None else _nobodys())
         return _account(row) if row is not None and right and not row.closed else None
 
     def set_password(self, account: Account, password: str) -> None:
@@ -196,19 +196,21 @@ class Throttle:
 def hash_password(password: str) -> str:
     """A password as it is kept: salt and scrypt hash."""
     salt = os.urandom(16)
-    return f"scrypt${_text(salt)}${_text(_scrypt(password, salt))}"
+    return f"scrypt${','.join(map(str, COST))}${_text(salt)}${_text(_scrypt(password, salt, COST))}"
 
 
 def verify_password(password: str, kept: str) -> bool:
     """Whether a password is the one that is kept."""
-    _, salt, wanted = kept.split("$")
-    found = _scrypt(password[:PASSWORD_MAX], base64.b64decode(salt))
+    _, cost, salt, wanted = kept.split("$")
+    log_n, r, p = (int(one) for one in cost.split(","))
+    found = _scrypt(password[:PASSWORD_MAX], base64.b64decode(salt), (log_n, r, p))
     return hmac.compare_digest(found, base64.b64decode(wanted))
 
 
-def _scrypt(password: str, salt: bytes) -> bytes:
+def _scrypt(password: str, salt: bytes, cost: tuple[int, int, int]) -> bytes:
+    log_n, r, p = cost
     with _HASHING:
-        return hashlib.scrypt(password.encode(), salt=salt, dklen=32, **_SCRYPT)
+        return hashlib.scrypt(password.encode(), salt=salt, dklen=32, n=2**log_n, r=r, p=p, maxmem=64 * 2**20)
 
 
 def _account(row: Row[Any]) -> Account:
@@ -231,4 +233,6 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-_NOBODYS: Final = f"scrypt${_text(bytes(16))}${_text(bytes(32))}"
+def _nobodys() -> str:
+    """What a password is compared with where nobody has the name: it takes as long."""
+    return f"scrypt${','.join(map(str, COST))}${_text(bytes(16))}${_text(bytes(32))}"

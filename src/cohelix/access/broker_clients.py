@@ -20,8 +20,8 @@ from cohelix.db.tables import BROKER_CLIENTS
 
 CLI_CLIENT: Final = "cohelix-cli"
 HUB_CLIENT: Final = "hub"
-_NODE_CLIENT: Final = "node:"
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,63}")
+_NODE_CLIENT: Final = "node-"
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,68}")  # no colon: HTTP Basic ends the name there
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class BrokerClients:
     def add(self, name: str, *, audience: str = "", redirects: Sequence[str] = ()) -> str:
         """Register a client; returns its secret, which is told once.
 
-        A node's is called `node:ID`, and its audience follows from that.
+        A node's is called `node-ID`, and its audience follows from that.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class BrokerClients:
             If there is one of that name.
         """
         if not _ID.fullmatch(name) or name == CLI_CLIENT:
-            raise BadUsage(f"{name!r} is not a client's name: use 1 to 64 letters, digits, '.', ':', '_' or '-'")
+            raise BadUsage(f"{name!r} is not a client's name: use 1 to 69 letters, digits, '.', '_' or '-'")
         for address in redirects:
             parts = urlsplit(address)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or "*" in address:

@@ -100,7 +100,7 @@ def clients(
     folder: _Folder,
     *,
     add: Annotated[
-        _Name, typer.Option("--add", metavar="NAME", help="Register a client; prints its secret once. A node's is node:ID.")
+        _Name, typer.Option("--add", metavar="NAME", help="Register a client; prints its secret once. A node's is node-ID.")
     ] = None,
     audience: Annotated[
         str, typer.Option("--audience", metavar="URI", help="With --add, but for nodes: for whom its tokens are.")

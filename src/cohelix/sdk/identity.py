@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
 import hashlib
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +23,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from cohelix.core.errors import BadUsage, IssuerRefused, NotAuthentic, Unreachable
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
@@ -331,7 +334,8 @@ def _locked(path: Path) -> Iterator[None]:
     """Only one program at a time renews a login."""
     descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
