@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cohelix.audit.checkpoint import Checkpoint, read_note
 from cohelix.audit.entries import read_entry
 from cohelix.audit.merkle import Peaks, inclusion_holds, leaf_hash, nodes_of
-from cohelix.audit.store import LogStore
+from cohelix.audit.store import KEPT_LEVEL, LogStore
 from cohelix.audit.verify import Copy, Misfit, Verified, copies_of, verify
 from cohelix.core.errors import BadFile, Damaged, NotAuthentic
 
@@ -238,7 +238,7 @@ def _bookkeeping(size: int, peaks: bytes, last: int, nodes: int, found: Verified
         fits = False
     if not fits:
         return Misfit(size, size, "the head of the log is not that of its entries")
-    if nodes != sum(size >> level for level in range(8, size.bit_length())):
+    if nodes != sum(size >> level for level in range(KEPT_LEVEL, size.bit_length())):
         return Misfit(size, size, "hashes of subtrees are missing, or too many")
     return None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -33,7 +32,7 @@ from cohelix.db.tables import (
     AUDIT_WRITERS,
 )
 
-KEPT_LEVEL: Final = 8  # hashes of subtrees of at least 2**8 leaves are kept; smaller ones are hashed anew
+KEPT_LEVEL: Final = 5  # hashes of subtrees of at least 2**5 leaves are kept; smaller ones are hashed anew
 KEPT_EVERY: Final = 256  # entries from one kept checkpoint to the next, at most
 PAGE: Final = 20_000
 
@@ -212,12 +211,12 @@ class LogStore:
         checkpoint = self._checkpoint(size)
         if not 0 <= number < checkpoint.size:
             raise BadQuestion(f"the log has no entry {number} at size {checkpoint.size}")
-        with self._proving() as hashes:
-            proof = hashes(inclusion_parts(number, checkpoint.size))
-        entry = next(self.entries(number, number + 1), None)
-        if entry is None:
+        with self._reading.begin() as connection:
+            proof = self._proof(connection, inclusion_parts(number, checkpoint.size))
+            row = connection.execute(self._entries().where(AUDIT_ENTRIES.c.number == number)).one_or_none()
+        if row is None:
             raise Damaged(f"entry {number} of the audit log is missing")
-        return entry, checkpoint, proof
+        return _written(row), checkpoint, proof
 
     def consistency(self, old: int, new: int) -> list[bytes]:
         """The proof that the log's first `old` entries begin its first `new` ones.
@@ -230,8 +229,8 @@ class LogStore:
         head = self.head()
         if not head or not 0 < old <= new <= head.size:
             raise BadQuestion(f"the log did not grow from {old} to {new} entries")
-        with self._proving() as hashes:
-            return hashes(consistency_parts(old, new))
+        with self._reading.begin() as connection:
+            return self._proof(connection, consistency_parts(old, new))
 
     def around(self, first: int, end: int) -> tuple[Checkpoint, list[bytes]]:
         """The newest checkpoint, and the hashes of all that lies before and after some entries: a proof of the whole range.
@@ -244,8 +243,9 @@ class LogStore:
         checkpoint = self._checkpoint(None)
         if not 0 <= first <= end <= checkpoint.size:
             raise BadQuestion(f"the log has no entries {first} to {end} at size {checkpoint.size}")
-        with self._proving() as hashes:
-            return checkpoint, hashes([[node] for node in (*nodes_of(0, first), *nodes_of(end, checkpoint.size))])
+        around = [[node] for node in (*nodes_of(0, first), *nodes_of(end, checkpoint.size))]
+        with self._reading.begin() as connection:
+            return checkpoint, self._proof(connection, around)
 
     def outline(self) -> Outline | None:
         """The log's head and bookkeeping, of one moment; None for an empty log.
@@ -370,32 +370,26 @@ class LogStore:
             raise BadQuestion("the log has no such checkpoint")
         return found
 
-    @contextmanager
-    def _proving(self) -> Iterator[Callable[[list[list[Node]]], list[bytes]]]:
-        """Proofs from their parts: kept hashes in one query, smaller subtrees from their leaves."""
-        with self._reading.begin() as connection:
-
-            def proof(parts: list[list[Node]]) -> list[bytes]:
-                wanted = [node for part in parts for node in part]
-                found = self._kept_hashes(connection, [node for node in wanted if node.level >= KEPT_LEVEL])
-                found |= self._small_hashes(connection, [node for node in wanted if node.level < KEPT_LEVEL])
-                return proof_of(parts, found.__getitem__)
-
-            yield proof
+    def _proof(self, connection: sql.Connection, parts: list[list[Node]]) -> list[bytes]:
+        """A proof from its parts: kept hashes in one query, smaller subtrees from their leaves."""
+        wanted = [node for part in parts for node in part]
+        found = self._kept_hashes(connection, [node for node in wanted if node.level >= KEPT_LEVEL])
+        found |= self._small_hashes(connection, [node for node in wanted if node.level < KEPT_LEVEL])
+        return proof_of(parts, found.__getitem__)
 
     def _kept_hashes(self, connection: sql.Connection, nodes: list[Node]) -> dict[Node, bytes]:
         table = AUDIT_NODES.c
         if not nodes:
             return {}
         chosen = sql.select(table.level, table.number, table.hash).where(table.log == self.origin)
-        chosen = chosen.where(sql.or_(*(sql.and_(table.level == one.level, table.number == one.number) for one in nodes)))
+        chosen = chosen.where(sql.tuple_(table.level, table.number).in_([(one.level, one.number) for one in nodes]))
         found = {Node(row.level, row.number): bytes(row.hash) for row in connection.execute(chosen)}
         if len(found) != len(set(nodes)):
             raise Damaged("hashes of the audit log are missing")
         return found
 
     def _small_hashes(self, connection: sql.Connection, nodes: list[Node]) -> dict[Node, bytes]:
-        """Each run of 2**8 leaves that is wanted is read once."""
+        """Each run of 2**5 leaves that is wanted is read once."""
         table = AUDIT_ENTRIES.c
         leaves: dict[int, bytes] = {}
         for run in {node.number << node.level >> KEPT_LEVEL for node in nodes}:

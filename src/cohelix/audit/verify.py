@@ -165,7 +165,7 @@ class _Run:
         newest = read_note(head)
         later = sorted(one for one in {*self._due, *self._known} if one > size)
         if later:
-            raise _Stop(size, size, f"the log ends before entry {size}; a signed checkpoint counts {later[-1]} entries")
+            raise _Stop(self._sound, size, f"the log ends before entry {size}; a signed checkpoint counts {later[-1]} entries")
         if newest.size != size:
             raise _Stop(newest.size, newest.size, f"no checkpoint signs the entries from {newest.size} on")
         if key is not None and key not in self._keys:

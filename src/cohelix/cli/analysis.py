@@ -137,6 +137,9 @@ def review(
 
     Two different people must agree to a release; where all data are open, one suffices. One refusal ends it.
     """
+    from cohelix.audit.events import Event as LogEvent
+    from cohelix.audit.events import RunReleased, RunReviewed
+    from cohelix.cli.audit_log import hub_log, note
     from cohelix.core.errors import BadUsage
     from cohelix.federation.runs import review as write_down
     from cohelix.federation.runs import reviewers_needed, tell
@@ -151,6 +154,10 @@ def review(
     if release or refuse is not None:
         failed = [one["file"] for one in verdicts if one["verdict"] == "fail"]
         stored = write_down(store, run, role=str(by), release=release, reason=refuse, failed=failed)
+        told: list[LogEvent] = [RunReviewed(run, "release" if release else "reject")]
+        if stored.state == "released":
+            told.append(RunReleased(run, stored.plan_hash))
+        note(hub_log(folder), told)
     said, needed = store.reviews(run), reviewers_needed(stored)
     store.close()
     if as_json:

@@ -146,7 +146,7 @@ AUDIT_ENTRIES = sa.Table(
     sa.Index("ix_audit_entries_person", "log", "person", "number"),
 )
 
-# Complete subtrees of at least 2**8 leaves; smaller ones are hashed anew from their leaves.
+# Complete subtrees of at least 2**5 leaves; smaller ones are hashed anew from their leaves.
 AUDIT_NODES = sa.Table(
     "audit_nodes",
     METADATA,
