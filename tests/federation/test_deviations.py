@@ -10,15 +10,17 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cohelix.analysis.steps import Ask, Statistic
 from cohelix.core.errors import Deviation, ShapeMismatch
-from cohelix.federation.asking import check_called_for
+from cohelix.federation.asking import check_called_for, pack_ask
+from cohelix.federation.derived_asks import DerivedAsks
 from cohelix.federation.roster import (
     HUB,
     Acceptance,
@@ -632,6 +634,25 @@ def _first_sum_that_counts_nobody(world: World) -> object:
 def _histogram_of_a_trait_that_is_not_ranked(world: World) -> object:
     plan = {"project": "p", "datasets": ["FI:d"], "trait": {"measurement": "y"}, "method": "linear"}
     return check_called_for("residual-cells", parse_plan(plan))
+
+
+@deed("foreign-ask")
+def _question_that_does_not_follow(world: World) -> object:
+    """Every attack with a step's own arrays is in `test_derived_asks.py`."""
+    ask = Ask("people", (Statistic("n", (), 1e6, True),))
+    following = DerivedAsks(lambda summer: summer.sum(ask), world.parties.frozen, "")
+    try:
+        return following.match(0, pack_ask(replace(ask, step="covariate-totals")))
+    finally:
+        following.close()
+
+
+@deed("mixed-data")
+def _open_data_beside_others(world: World) -> object:
+    """Whoever has them takes them off every sum: fewer others are left than the roster has."""
+    opened = world.parties.acceptances["GB"].model_copy(update={"open_data": True})
+    signature = sign_document(world.parties.identities["GB"], "cohelix-acceptance-1", opened.content())
+    return world.check(world.with_acceptance("GB", opened.model_copy(update={"signature": signature})))
 
 
 @deed("dropped-contribution")

@@ -38,7 +38,7 @@ def counts(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
         Statistic("hwe_departing_nodes", bound=study.nodes, integer=True),
     )
     rows: IntArray = np.arange(study.n_variants, dtype=np.int64)
-    ask = Ask("counts", statistics, {"threshold": np.array(NODE_HWE)}, rows)
+    ask = Ask("counts", statistics, {"threshold": np.array(NODE_HWE)}, rows, closing=())
     for block, sums in summer.blocks(ask):
         some = rows[block.start : block.stop]
         found = Counts(sums["n0"], sums["n1"], sums["n2"], n)

@@ -59,13 +59,13 @@ def _scan(null: NullTraits, complete: bool) -> Scan:
     n, p = basis.n, basis.p
     columns = (Column("q", p, 1.0), Column("r", traits, float(np.sqrt(n))))
     if not complete:
-        return Scan("linear-scan", null.broadcast, n, columns)
+        return Scan("linear-scan", null.broadcast, n, columns, closing=True)
     observed = (
         Statistic("missing_qq", (p * (p + 1) // 2,), 1.001),
         Statistic("missing_qr", (p, traits), 1.001 * float(np.sqrt(n))),
         Statistic("missing_rr", (traits,), slack(n)),
     )
-    return Scan("linear-scan", null.broadcast, n, columns, "linear-scan-observed", observed)
+    return Scan("linear-scan", null.broadcast, n, columns, "linear-scan-observed", observed, closing=True)
 
 
 def _lines(some: Scanned, null: NullTraits, complete: bool) -> dict[str, AnyArray]:

@@ -68,7 +68,7 @@ def meta(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
         Statistic("wbb", (many,), bound=most),
     )
     rows: IntArray = np.arange(study.n_variants, dtype=np.int64)
-    for block, sums in summer.blocks(Ask("meta-scan", statistics, scale, rows)):
+    for block, sums in summer.blocks(Ask("meta-scan", statistics, scale, rows, closing=())):
         some = rows[block.start : block.stop]
         counts = Counts(sums["n0"], sums["n1"], sums["n2"], n)
         kept = filters(counts, some)

@@ -97,6 +97,8 @@ class Scan:
     observed_step, observed
         Another step and its statistics that are asked for variants with gaps, instead of the sums of the table over
         people without a call.
+    closing
+        Whether nothing is asked afterwards that follows from its sums.
     """
 
     step: str
@@ -105,6 +107,7 @@ class Scan:
     columns: Sequence[Column]
     observed_step: str = ""
     observed: tuple[Statistic, ...] = ()
+    closing: bool = False
 
     def called_statistics(self) -> tuple[Statistic, ...]:
         """Counts, and sums over people with a call."""
@@ -114,6 +117,17 @@ class Scan:
     def missing_statistics(self) -> tuple[Statistic, ...]:
         """Sums over people without a call."""
         return self.observed or tuple(column.statistics(self.n)[1] for column in self.columns)
+
+    def ask(self, rows: IntArray, *, called: bool = True, missing: bool = False) -> Ask:
+        """One reading of some rows: of people with a call, of those without, or both."""
+        together = (*self.called_statistics(), *self.missing_statistics())
+        kinds = (
+            (self.step, self.called_statistics()),
+            (self.observed_step or self.step, self.missing_statistics()),
+            (self.step, together),
+        )
+        step, statistics = kinds[2 if called and missing else 0 if called else 1]
+        return Ask(step, statistics, self.broadcast, rows, closing=kinds if self.closing else None)
 
 
 @dataclass(frozen=True)
@@ -224,8 +238,7 @@ _Keep = Callable[[Counts, IntArray], BoolArray]
 
 def _read_together(summer: Summer, rows: IntArray, plan: Scan, keep: _Keep) -> Iterator[tuple[Scanned, int]]:
     """Both kinds of sums in one reading, block by block; with how many variants have gaps."""
-    ask = Ask(plan.step, plan.called_statistics() + plan.missing_statistics(), plan.broadcast, rows)
-    for block, sums in summer.blocks(ask):
+    for block, sums in summer.blocks(plan.ask(rows, missing=True)):
         counts = _counts(sums, plan.n)
         kept = keep(counts, rows[block.start : block.stop])
         gaps = kept & (counts.called < plan.n)
@@ -236,7 +249,7 @@ def _read_together(summer: Summer, rows: IntArray, plan: Scan, keep: _Keep) -> I
 def _read_apart(summer: Summer, rows: IntArray, plan: Scan, keep: _Keep) -> Iterator[tuple[Scanned, int]]:
     """First the sums over people with a call; then, for wanted variants with gaps, those over people without."""
     held = []
-    for block, sums in summer.blocks(Ask(plan.step, plan.called_statistics(), plan.broadcast, rows)):
+    for block, sums in summer.blocks(plan.ask(rows)):
         counts = _counts(sums, plan.n)
         some = rows[block.start : block.stop]
         kept = keep(counts, some)
@@ -253,8 +266,7 @@ class _Absent:
 
     def __init__(self, summer: Summer, rows: IntArray, plan: Scan) -> None:
         self._plan = plan
-        ask = Ask(plan.observed_step or plan.step, plan.missing_statistics(), plan.broadcast, rows)
-        self._blocks = summer.blocks(ask) if len(rows) else iter(())
+        self._blocks = summer.blocks(plan.ask(rows, called=False, missing=True)) if len(rows) else iter(())
         self._left = _absent({one.name: np.zeros((0, *one.shape)) for one in plan.missing_statistics()}, plan)
 
     def take(self, gap: BoolArray) -> dict[str, FloatArray]:

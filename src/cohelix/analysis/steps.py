@@ -66,6 +66,10 @@ class Ask:
         Of a step over variants: ascending numbers in the study's list of variants; None for a step over people only.
     per_variant
         Arrays whose first axis is that of `rows`, told along with each block.
+    closing
+        Of the pass that closes a method, from whose sums follow its lines and no other ask: what may be asked beside, of any
+        rows and with the same broadcast, as steps with their statistics. None where later asks follow from the sums. It is
+        not told to nodes: each derives its asks (`federation.derived_asks`).
     """
 
     step: str
@@ -73,6 +77,7 @@ class Ask:
     broadcast: Mapping[str, AnyArray] = field(default_factory=dict)
     rows: IntArray | None = None
     per_variant: Mapping[str, AnyArray] = field(default_factory=dict)
+    closing: tuple[tuple[str, tuple[Statistic, ...]], ...] | None = None
 
     def blocks(self) -> list[range]:
         """Stretches of `rows`, by index into it: the same for everybody who knows the ask."""

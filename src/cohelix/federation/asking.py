@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cohelix.analysis.called_for import steps_called_for
 from cohelix.analysis.steps import AnyArray, Ask, Statistic
 from cohelix.core.errors import BadQuestion, Deviation
@@ -18,12 +20,19 @@ from cohelix.federation.roster import HUB
 from cohelix.wire.packed import pack, unpack
 from cohelix.wire.plan import Plan
 
+# Another processor rounds products otherwise, and what is asked next differs by that much of the largest number.
+ROUNDING = 1e-7
 _ROWS, _PER_VARIANT = "rows", "per_variant."
 
 
-def pack_ask(ask: Ask) -> bytes:
-    """Step, statistics and broadcast of an ask: what all its blocks share."""
-    document = {"step": ask.step, "statistics": statistics_document(ask.statistics), "over_variants": ask.rows is not None}
+def pack_ask(ask: Ask, listed: str = "") -> bytes:
+    """Step, statistics and broadcast of an ask: what all its blocks share; `listed` is the digest of the list of variants."""
+    document = {
+        "step": ask.step,
+        "statistics": statistics_document(ask.statistics),
+        "over_variants": ask.rows is not None,
+        "listed": listed,
+    }
     return pack(document, dict(sorted(ask.broadcast.items())))
 
 
@@ -85,3 +94,39 @@ def block_ask(told: Ask, arrays: Mapping[str, AnyArray]) -> Ask:
 def block_digest(digest: str, block: int, arrays: Mapping[str, AnyArray]) -> str:
     """Hexadecimal SHA-256 of all that a node is asked in a block: the ask's digest, the block's number and arrays."""
     return hashlib.sha256(pack({"ask": digest, "block": block}, dict(sorted(arrays.items())))).hexdigest()
+
+
+def same_question(mine: bytes, theirs: bytes) -> bool:
+    """Whether two packed asks differ in nothing but the last digits of their real numbers."""
+    if mine == theirs:
+        return True
+    one, other = unpack(mine), unpack(theirs)
+    return _documents_alike(one.document, other.document) and alike(one.arrays, other.arrays)
+
+
+def alike(mine: Mapping[str, AnyArray], theirs: Mapping[str, AnyArray]) -> bool:
+    """Whether arrays are the same by name, but for the last digits of real numbers."""
+    return mine.keys() == theirs.keys() and all(_array_alike(array, theirs[name]) for name, array in mine.items())
+
+
+def _documents_alike(mine: object, theirs: object) -> bool:
+    """The same JSON but for rounding of bounds."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return mine.keys() == theirs.keys() and all(_documents_alike(mine[name], theirs[name]) for name in mine)
+    if isinstance(mine, list) and isinstance(theirs, list):
+        return len(mine) == len(theirs) and all(_documents_alike(*pair) for pair in zip(mine, theirs, strict=True))
+    if isinstance(mine, float) and isinstance(theirs, float):
+        return abs(mine - theirs) <= ROUNDING * max(abs(mine), abs(theirs))
+    return mine == theirs
+
+
+def _array_alike(mine: AnyArray, theirs: AnyArray) -> bool:
+    if mine.dtype != theirs.dtype or mine.shape != theirs.shape:
+        return False
+    if mine.dtype.kind != "f":
+        return np.array_equal(mine, theirs)
+    known = np.isfinite(mine)
+    if not np.array_equal(mine[~known], theirs[~known], equal_nan=True):
+        return False
+    one, other = mine[known], theirs[known]
+    return not one.size or float(np.abs(one - other).max()) <= ROUNDING * float(np.abs(one).max())

@@ -186,6 +186,9 @@ class RunDriver:
         if missing and self._plan.options.get("all_nodes", False):
             raise RunStopped("refused", f"the plan wants all its nodes ({words})")
         terms = {one.node: told.model_dump(mode="json") for one, told in accepted}
+        if len({told.open_data for one, told in accepted if one.node in contributors}) > 1:
+            words = "open data and others do not mix in a plan: whoever has the open data takes them off every sum (mixed-data)"
+            raise RunStopped("refused", words)
         builds = {told.assembly for one, told in accepted if one.node in contributors and told.assembly}
         if len(builds) > 1:
             raise RunStopped("refused", f"assemblies never mix: the nodes' datasets are of {' and '.join(sorted(builds))}")
@@ -340,6 +343,7 @@ class RunDriver:
             self._members,
             self._stage.sums(self._run.id),
             identity=self._stage.identity.holding(frozen.roster.coordinator),
+            listed=self._run.details["variants_digest"],
             done=self._block_done,
             computed=self._block_computed,
         )

@@ -26,7 +26,7 @@ from cohelix.core.errors import Damaged, Deviation, NotPermitted
 from cohelix.db import serialised
 from cohelix.db.tables import NODE_RUNS, NODE_SIGNED
 from cohelix.federation.roster import HUB, Acceptance, FrozenRoster, check_only_roster
-from cohelix.federation.worker import ASKS, LOCAL, OWN_FILE, ask_file, forget
+from cohelix.federation.worker import ASKS, DERIVED, LOCAL, OWN_FILE, ask_file, forget
 from cohelix.wire.analysis import HeldVisa, Refusal, Terms
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import Plan, parse_plan
@@ -34,6 +34,7 @@ from cohelix.wire.plan import Plan, parse_plan
 FOLDER = "runs"
 _RECORD, _SESSION, _ROSTER, _FIRST, _VARIANTS = "run.json", "session.key", "roster.json", "first.json", "variants.arrow"
 _KEPT = ".kept"
+_ASKED = "asked"
 # A hub may still be asking at the deadline; after so long what is left of a run goes even where it never said `end`.
 _AFTER_DEADLINE = timedelta(hours=1)
 
@@ -122,8 +123,27 @@ class RunFolder:
         """Remember the first sum, which this node has checked."""
         write_private(self.path / _FIRST, orjson.dumps({"people": people}))
 
-    def keep_ask(self, number: int, packed: bytes, *, lasting: bool) -> None:
+    def ask(self, number: int) -> bytes | None:
+        """An ask as it was told, if it was."""
+        try:
+            return ask_file(self.path, number).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def check_ask(self, number: int, packed: bytes) -> bool:
+        """Whether the ask was told before; `Deviation` `second-ask` where it was another one."""
+        told = self.ask(number)
+        if told is not None and told != packed:
+            raise Deviation("second-ask", "another question was told under this number before", HUB)
+        return told is not None
+
+    def keep_ask(self, number: int, packed: bytes, *, lasting: bool, derived: bytes | None = None) -> None:
         """Keep an ask; a `lasting` one changes the node's data for all later ones.
+
+        Parameters
+        ----------
+        derived
+            What the node has derived, and computes with: it may differ from what was told in last digits.
 
         Raises
         ------
@@ -131,13 +151,13 @@ class RunFolder:
             `second-ask` where another was told under this number.
         """
         place = ask_file(self.path, number)
-        if place.exists():
-            if place.read_bytes() != packed:
-                raise Deviation("second-ask", "another question was told under this number before", HUB)
+        if self.check_ask(number, packed):
             return
         place.parent.mkdir(mode=0o700, exist_ok=True)
         if lasting:
             write_private(place.with_name(place.name + _KEPT), b"")
+        if derived is not None and derived != packed:
+            write_private(place.with_name(place.name + DERIVED), derived)
         write_private(place, packed)
 
     def lasting_asks(self, before: int) -> tuple[int, ...]:
@@ -264,8 +284,15 @@ class NodeRuns:
         with self._engine().connect() as connection:
             return connection.execute(sa.select(NODE_SIGNED.c.document).where(*_key(run, kind, ask, block))).scalar()
 
-    def keep_signed(self, run: str, kind: Literal["header", "partial"], ask: int, block: int, document: str) -> None:
+    def keep_signed(
+        self, run: str, kind: Literal["header", "partial"], ask: int, block: int, document: str, *, asked: str | None = None
+    ) -> None:
         """Keep what was signed for a block, before it leaves; durable when it returns.
+
+        Parameters
+        ----------
+        asked
+            Name of the step and digest of the ask, kept for ever with its first block.
 
         Raises
         ------
@@ -279,8 +306,17 @@ class NodeRuns:
             if known is None:
                 values = {"run": run, "kind": kind, "ask": ask, "block": block, "document": document}
                 connection.execute(sa.insert(NODE_SIGNED).values(**values))
+                if asked is not None and block == 0:
+                    connection.execute(sa.insert(NODE_SIGNED).values(**{**values, "kind": _ASKED, "document": asked}))
             elif known != document:
                 raise Deviation("second-data", "something else was signed for this block before")
+
+    def asked(self, run: str) -> list[tuple[int, str, str]]:
+        """What the node has answered in a run, for ever: numbers of the asks, their digests, and the steps' names."""
+        with self._engine().connect() as connection:
+            c = NODE_SIGNED.c
+            rows = connection.execute(sa.select(c.ask, c.document).where(c.run == run, c.kind == _ASKED).order_by(c.ask)).all()
+        return [(ask, *document.split(" ", 1)) for ask, document in rows]
 
     def end(self, run: str, outcome: str) -> None:
         """Note that a run is over, and delete what was kept for it, its key first."""
@@ -289,7 +325,8 @@ class NodeRuns:
                 return
             if row.ended is None:
                 connection.execute(sa.update(NODE_RUNS).where(NODE_RUNS.c.run == run).values(ended=outcome))
-            connection.execute(sa.delete(NODE_SIGNED).where(NODE_SIGNED.c.run == run))
+            over = NODE_SIGNED.c.run == run, NODE_SIGNED.c.kind != _ASKED
+            connection.execute(sa.delete(NODE_SIGNED).where(*over))
         self._known.pop(run, None)
         self._delete(self._folder / run)
 

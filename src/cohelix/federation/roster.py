@@ -20,6 +20,7 @@ from pydantic import Field
 
 from cohelix.core.errors import Deviation
 from cohelix.federation.signing import Identity, PublicKey, document_holds, sign_document
+from cohelix.wire.analysis import Terms
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import canonical
 
@@ -48,7 +49,8 @@ class Acceptance(Wire):
     """A member's word that it takes part in a run.
 
     `frozen` is the fingerprint of the dataset versions and releases that it computes from; `node_key` its Ed25519 key and
-    `session_key` the X25519 public key that it made for this run, both base64url. The signature covers all the rest.
+    `session_key` the X25519 public key that it made for this run, both base64url. `people_bound`, `mac_floor`, `open_data` and
+    `node_level` are those of its terms: what is asked of everybody follows from them. The signature covers all the rest.
     """
 
     run: str = Field(min_length=1, max_length=64)
@@ -59,6 +61,10 @@ class Acceptance(Wire):
     session_key: str = Field(max_length=64)
     contributor: bool
     aggregator: bool
+    people_bound: int = Field(default=0, ge=0)
+    mac_floor: int = Field(default=0, ge=0)
+    open_data: bool = False
+    node_level: bool = False
     signature: str = Field(default="", max_length=100)
 
     def content(self) -> bytes:
@@ -148,8 +154,10 @@ def accept(
     contributor: bool,
     aggregator: bool,
     identity: Identity,
+    terms: Terms | None = None,
 ) -> Acceptance:
     """A node's signed acceptance; `session` as from `new_session`."""
+    terms = terms or Terms()
     identity = identity.current()
     plain = Acceptance(
         run=run,
@@ -160,6 +168,10 @@ def accept(
         session_key=session_public(session),
         contributor=contributor,
         aggregator=aggregator,
+        people_bound=terms.people_bound,
+        mac_floor=terms.mac_floor,
+        open_data=terms.open_data,
+        node_level=terms.node_level,
     )
     return plain.model_copy(update={"signature": sign_document(identity, _ACCEPTANCE, plain.content())})
 
@@ -228,7 +240,7 @@ def check_roster(
     Deviation
         Of the hub: `foreign-run`, `foreign-plan`, `foreign-coordinator`, `weaker-mode`, `missing-acceptance`,
         `changed-acceptance`, `doubled-node`, `doubled-node-key`, `doubled-session-key`, `forged-acceptance`,
-        `substituted-key`, `too-few-contributors`, `too-few-known-contributors`, `wrong-aggregators`,
+        `substituted-key`, `too-few-contributors`, `too-few-known-contributors`, `mixed-data`, `wrong-aggregators`,
         `unknown-aggregator` or `unwilling-aggregator`; of a member: `weak-session-key`.
     """
     _check_run(roster.run, roster.plan_hash, own.run, own.plan_hash, HUB)
@@ -388,6 +400,9 @@ def _check_contributors(roster: Roster, own: Acceptance, peers: Mapping[str, Pee
     if len(known) < CONTRIBUTORS_MIN:
         words = f"fewer than {CONTRIBUTORS_MIN} contributors are this node or on its own list of peers"
         raise Deviation("too-few-known-contributors", words, HUB)
+    if own.contributor and not own.open_data and any(one.open_data for one in contributors):
+        words = "open data would take part beside data that are not: whoever has them takes them off every sum"
+        raise Deviation("mixed-data", words, HUB)
 
 
 def _check_aggregators(roster: Roster, own: Acceptance, peers: Mapping[str, Peer]) -> None:

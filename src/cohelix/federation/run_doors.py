@@ -8,6 +8,7 @@ answer; what depends on an earlier step that was not taken is refused.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from cohelix.disclosure import AnalysisPolicy, PooledFacts, Verdict, decide_pool
 from cohelix.disclosure.ledger import Ledger
 from cohelix.federation.asking import ask_digest, block_digest, check_called_for, unpack_ask
 from cohelix.federation.cohorts import count_for_project
+from cohelix.federation.derived_asks import DerivedAsks, Needs
 from cohelix.federation.door import Answering, Content, Door, check_protocol
 from cohelix.federation.node_runs import NodeRuns, RunFolder, RunRecord
 from cohelix.federation.roster import (
@@ -53,7 +55,7 @@ from cohelix.federation.roster import (
 )
 from cohelix.federation.run_access import Allowed, RunAccess
 from cohelix.federation.run_study import RunStudy
-from cohelix.federation.run_table import loci_rows
+from cohelix.federation.run_table import loci_rows, put_all_asks
 from cohelix.federation.secure_sum import Header, Partial, Place, aggregate, check_first_sum, opening_of, seal
 from cohelix.federation.worker import StepTask, Workers, read_ask, unpack_part
 from cohelix.stats.secret_sharing import Layout
@@ -122,6 +124,7 @@ class RunDoors:
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._turns: dict[str, asyncio.Lock] = {}
         self._sealing: dict[tuple[str, int, int, str], asyncio.Task[tuple[wire.StepAnswer, Arrays]]] = {}
+        self._following: dict[str, DerivedAsks] = {}
 
     def open(self) -> None:
         """Answer the questions of runs."""
@@ -151,12 +154,14 @@ class RunDoors:
         finally:
             clearing.cancel()
             await asyncio.gather(clearing, return_exceptions=True)
+            self._unfollow(*self._following)
             self._workers.close()
 
     async def _clear_now_and_then(self) -> None:
         while True:
             try:
                 await self._thread(self._runs.clear)
+                self._unfollow(*(run for run in list(self._following) if self._runs.find(run) is None))
             except (CohelixError, OSError):
                 _log.exception("old runs could not be cleared")
             await asyncio.sleep(_CLEAR_SECONDS)
@@ -218,6 +223,7 @@ class RunDoors:
             )
             raise _Refused(reason)
         session = new_session()
+        terms = _terms(study, stance, self._node) if study is not None and contributor else wire.Terms()
         acceptance = accept(
             message.run,
             message.plan_hash,
@@ -227,6 +233,7 @@ class RunDoors:
             contributor=contributor,
             aggregator=stance.aggregator,
             identity=self._door.identity,
+            terms=terms,
         )
         record = RunRecord(
             run=message.run,
@@ -234,7 +241,7 @@ class RunDoors:
             plan_hash=message.plan_hash,
             deadline=message.deadline,
             acceptance=acceptance,
-            terms=_terms(study, stance, self._node) if study is not None and contributor else wire.Terms(),
+            terms=terms,
             refusal=refusal,
             versions=study.versions if study is not None and contributor else {},
             people=study.n if study is not None and contributor else 0,
@@ -318,12 +325,13 @@ class RunDoors:
     async def _ask(self, message: wire.AskBegin, arrays: Arrays) -> tuple[wire.BeginAnswer, Arrays]:
         async with self._turn(message.run):
             try:
-                await self._thread(self._began, message, arrays)
+                needs = await self._thread(self._began, message, arrays)
             except (_Refused, *_REFUSALS) as error:
                 return wire.BeginAnswer(digest=message.digest, refusal=_refusal(error)), {}
-        return wire.BeginAnswer(digest=message.digest), {}
+        return wire.BeginAnswer(digest=message.digest, needs=needs), {}
 
-    def _began(self, message: wire.AskBegin, arrays: Arrays) -> None:
+    def _began(self, message: wire.AskBegin, arrays: Arrays) -> tuple[tuple[int, int], ...]:
+        """Keep an ask that follows from the opened sums; or the openings that are needed to tell whether it does."""
         run = self._contributing(message.run)
         frozen = run.frozen()
         if frozen is None:
@@ -341,7 +349,58 @@ class RunDoors:
             raise Deviation("foreign-first-sum", "the first sum of a run counts its people", HUB)
         if message.ask > 0 and run.pooled_people() is None:
             self._check_first_sum(run, frozen, arrays)
-        run.keep_ask(message.ask, packed, lasting=ask.step in KEPT_STEPS)
+        found = self._followed(run, frozen, message.ask, packed, arrays)
+        if isinstance(found, Needs):
+            return found.blocks
+        run.keep_ask(message.ask, packed, lasting=ask.step in KEPT_STEPS, derived=found)
+        return ()
+
+    def _followed(
+        self, run: RunFolder, frozen: FrozenRoster, number: int, packed: bytes, arrays: Arrays
+    ) -> bytes | Needs | None:
+        """The ask as this node derives it; None where it was told before. A hub that asks another one loses the node."""
+        name = run.record.run
+        run.check_ask(number, packed)
+        following = self._following.get(name)
+        try:
+            if following is None:
+                following = self._following[name] = _derived_asks(run, frozen)
+            # After a restart the asks that were told before come first: they are followed once more.
+            while following.next < number:
+                self._take_openings(name, following, arrays)
+                told = run.ask(following.next)
+                if told is None:
+                    raise BadQuestion("asks are told in their order")
+                derived = following.match(following.next, told)
+                if isinstance(derived, Needs):
+                    return derived
+            if following.next > number:
+                return None
+            self._take_openings(name, following, arrays)
+            return following.match(number, packed)
+        except Deviation as error:
+            if error.name == "foreign-ask":
+                raise self._left(name, _refusal(error)) from None
+            raise
+
+    def _take_openings(self, run: str, following: DerivedAsks, arrays: Arrays) -> None:
+        for key, array in arrays.items():
+            found = re.fullmatch(r"opening\.(\d{1,9})\.(\d{1,9})", key)
+            own = None if found is None else self._runs.signed(run, "header", int(found[1]), int(found[2]))
+            if own is not None:
+                following.open(array.tobytes(), Header.model_validate_json(own))
+
+    def _left(self, run: str, refusal: wire.Refusal) -> _Refused:
+        """Leave a run for good; what to raise."""
+        self._runs.leave(run, refusal)
+        self._unfollow(run)
+        return _Refused(refusal)
+
+    def _unfollow(self, *runs: str) -> None:
+        for run in runs:
+            following = self._following.pop(run, None)
+            if following is not None:
+                following.close()
 
     def _check_first_sum(self, run: RunFolder, frozen: FrozenRoster, arrays: Arrays) -> None:
         """Whether enough others take part: found by the node itself, from the opened count of people; it leaves otherwise."""
@@ -354,7 +413,7 @@ class RunDoors:
         plan, all_open = record.parsed_plan(), record.terms.open_data
         try:
             people = check_first_sum(
-                opening_of(_bytes(arrays, "opening")),
+                opening_of(_bytes(arrays, "opening.0.0")),
                 layout,
                 frozen,
                 own=Header.model_validate_json(own),
@@ -417,9 +476,18 @@ class RunDoors:
         if block_digest(message.digest, message.block, arrays) != message.asked:
             raise Deviation("split-ask", "the block is not the one that its digest names", HUB)
         self._check_rows(run, arrays, over_variants=told.over_variants, block=message.block)
+        block = b""
+        if told.over_variants:
+            following = self._following.get(message.run)
+            try:
+                derived = None if following is None else following.block(message.ask, message.block, arrays)
+            except Deviation as error:
+                raise self._left(message.run, _refusal(error)) from None
+            if derived is None:
+                return None
+            block = pack({}, dict(derived))
         self._check_versions(run)
         self._study(run).lay_out()
-        block = pack({}, dict(arrays)) if told.over_variants else b""
         kept = run.lasting_asks(message.ask)
         return StepTask(str(self._folder), str(run.path), message.ask, block, kept)
 
@@ -464,7 +532,8 @@ class RunDoors:
             earlier=None if earlier is None else Header.model_validate_json(earlier),
         )
         document = sealed.header.model_dump_json()
-        self._runs.keep_signed(message.run, "header", message.ask, message.block, document)
+        asked = f"{message.digest} {told.ask.step}"
+        self._runs.keep_signed(message.run, "header", message.ask, message.block, document, asked=asked)
         return sealed.header, sealed.payloads
 
     async def _aggregate(self, message: wire.AskAggregate, arrays: Arrays) -> tuple[wire.AggregateAnswer, Arrays]:
@@ -496,6 +565,7 @@ class RunDoors:
     async def _end(self, message: wire.AskEnd, _arrays: Arrays) -> tuple[wire.EndAnswer, Arrays]:
         async with self._turn(message.run):
             await self._thread(self._runs.end, message.run, message.outcome)
+            self._unfollow(message.run)
             if not await self._thread(self._runs.count_running):
                 await self._thread(self._workers.close)  # workers hold people's traits as long as they are open
         self._turns.pop(message.run, None)
@@ -600,6 +670,14 @@ def _cost(study: StudyPeople) -> dict[str, object]:
     """What a plan would take here, roughly: seconds, and bytes sent."""
     cost = plan_cost(study)
     return {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
+
+
+def _derived_asks(run: RunFolder, frozen: FrozenRoster) -> DerivedAsks:
+    """The asks of a run, from its beginning."""
+    if not run.variants.exists():
+        raise Conflict("an ask comes after the list of variants")
+    plan, variants = run.record.parsed_plan(), VariantList.open(run.variants)
+    return DerivedAsks(lambda summer: put_all_asks(plan, frozen.roster, variants, summer), frozen, variants.digest())
 
 
 def _check_loci(run: RunFolder, ask: Ask) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,12 @@ from cohelix.analysis.local import study_of
 from cohelix.analysis.meta import node_estimates
 from cohelix.analysis.methods import count_people, run_method
 from cohelix.analysis.results import Outcome, Sink
-from cohelix.analysis.steps import Summer
+from cohelix.analysis.steps import AnyArray, Summer
 from cohelix.analysis.variants import VariantList
 from cohelix.core.variant import parse_variant
+from cohelix.federation.derived_asks import ClosingPass
 from cohelix.federation.roster import FrozenRoster, Roster, RosterSignature
 from cohelix.federation.run_store import StoredRun
-from cohelix.wire.analysis import Terms
 from cohelix.wire.plan import Plan, parse_plan
 
 VARIANTS = "variants.arrow"  # in the run's folder
@@ -63,18 +64,13 @@ class SettledRun:
         """Who brings figures, by id."""
         return [one.node for one in self.roster.contributors()]
 
-    def terms(self) -> dict[str, Terms]:
-        """The contributors' terms."""
-        return {name: Terms.model_validate(self._run.details["terms"][name]) for name in self.contributors}
-
     def mac_floor(self) -> int:
         """Least minor allele count of a line: the strictest of the contributors' policies."""
-        return max(one.mac_floor for one in self.terms().values())
+        return max(one.mac_floor for one in self.roster.contributors())
 
     def study(self, variants: VariantList) -> Study:
         """What a method knows before the first sum."""
-        bound = sum(one.people_bound for one in self.terms().values())
-        return study_of(self.plan, variants, self.contributors, people_max=bound, mac_floor=self.mac_floor())
+        return study_of_roster(self.plan, self.roster, variants)
 
     def compute(
         self, summer: Summer, variants: VariantList, folder: Path, *, watched: Callable[[Sink], Sink] = lambda sink: sink
@@ -101,10 +97,7 @@ class SettledRun:
 
     def _node_estimates(self, study: Study, summer: Summer, variants: VariantList) -> dict[str, list[list[Any]]]:
         """Of the first trait; nothing unless every contributor's policy agrees."""
-        wish = self.plan.release
-        if not wish.node_level or not all(one.node_level for one in self.terms().values()):
-            return {}
-        rows = loci_rows(self.plan, variants)
+        rows = _estimated_rows(self.plan, self.roster, variants)
         if not rows:
             return {}
         found = node_estimates(study, summer, rows)
@@ -121,6 +114,37 @@ class SettledRun:
             ]
             for at, locus in enumerate(loci)
         }
+
+
+def study_of_roster(plan: Plan, roster: Roster, variants: VariantList) -> Study:
+    """What a method knows before the first sum: it follows from what the contributors have signed."""
+    contributors = roster.contributors()
+    bound, floor = sum(one.people_bound for one in contributors), max(one.mac_floor for one in contributors)
+    return study_of(plan, variants, [one.node for one in contributors], people_max=bound, mac_floor=floor)
+
+
+def put_all_asks(plan: Plan, roster: Roster, variants: VariantList, summer: Summer) -> None:
+    """Put all asks of a run that follow from sums, in order, and write nothing: so a node knows what it may be asked."""
+    study = study_of_roster(plan, roster, variants)
+    count_people(study, summer)
+    with suppress(ClosingPass):
+        run_method(plan, study, summer, _Nowhere())
+    rows = _estimated_rows(plan, roster, variants)
+    if rows:
+        node_estimates(study, summer, rows)
+
+
+def _estimated_rows(plan: Plan, roster: Roster, variants: VariantList) -> list[int]:
+    """Where nodes' own estimates are asked: nowhere unless the plan wants it and every contributor's policy agrees."""
+    wanted = plan.release.node_level and all(one.node_level for one in roster.contributors())
+    return loci_rows(plan, variants) if wanted else []
+
+
+class _Nowhere:
+    """A `Sink` that keeps nothing."""
+
+    def write(self, rows: AnyArray, columns: Mapping[str, AnyArray]) -> None:
+        pass
 
 
 def loci_rows(plan: Plan, variants: VariantList) -> list[int]:

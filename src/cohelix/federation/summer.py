@@ -34,6 +34,7 @@ from cohelix.wire.packed import Packed
 
 BLOCKS_AHEAD = 4  # asked before the method wants them: nodes compute while aggregators add and the hub opens
 _PAYLOAD = "payload."
+_FORWARDED_BYTES = 32 << 20  # of openings in one message
 _Result = TypeVar("_Result")
 
 
@@ -57,6 +58,8 @@ class SecureSummer:
         Everybody in the roster, by id.
     identity
         The hub's, which adds up itself where it is the one coordinator.
+    listed
+        Digest of the run's list of variants.
     done
         Is told of each opened block, in the event loop.
     """
@@ -69,6 +72,7 @@ class SecureSummer:
         sums: SumStore,
         *,
         identity: Identity,
+        listed: str = "",
         done: Callable[[Progress], None] = lambda _progress: None,
         computed: Callable[[str], None] = lambda _node: None,
         blocks_ahead: int = BLOCKS_AHEAD,
@@ -76,10 +80,11 @@ class SecureSummer:
         self._loop = asyncio.get_running_loop()
         self._conversation = conversation
         self._frozen, self._members, self._sums = frozen, members, sums
-        self._identity = identity
+        self._identity, self._listed = identity, listed
         self._done, self._computed = done, computed
         self._ahead = blocks_ahead
         self._numbers = 0
+        self._after_people = False
         self._begun: dict[int, _Begun] = {}
         self._lock = threading.Lock()
         self._under_way: set[Future[Any]] = set()
@@ -111,8 +116,11 @@ class SecureSummer:
     def _begin(self, ask: Ask, blocks: int) -> _Begun:
         if self._stopped.is_set():
             raise RunStopped("aborted", "the run was stopped")
-        packed = pack_ask(ask)
+        packed = pack_ask(ask, self._listed)
         begun = _Begun(self._numbers, ask, packed, ask_digest(packed), blocks)
+        # A sum over people is small, and what is asked next follows from it: it goes along unasked.
+        begun.after = ((self._numbers - 1, 0),) if self._after_people else ()
+        self._after_people = ask.rows is None
         self._numbers += 1
         return begun
 
@@ -217,16 +225,32 @@ class SecureSummer:
         return header, _payloads(answered.packed)
 
     async def _tell(self, member: Member, told: _Begun) -> None:
-        """Tell a contributor an ask; with ask 1 the opened count of people, from which it decides whether it stays."""
-        arrays: dict[str, AnyArray] = {"ask": np.frombuffer(told.packed, np.uint8)}
-        if told.number > 0:
-            first = await asyncio.to_thread(self._sums.get, 0, 0)
-            if first is not None:
-                arrays["opening"] = np.frombuffer(first[1], np.uint8)
+        """Tell a contributor an ask, and forward the openings from which it derives what it is asked."""
         message = AskBegin(run=self._frozen.roster.run, ask=told.number, digest=told.digest)
-        answer = (await self._conversation.ask(member, "analysis-ask", message, arrays)).read(BeginAnswer, member)
-        if answer.refusal is not None:
-            raise refused(member, answer.refusal)
+        packed: dict[str, AnyArray] = {"ask": np.frombuffer(told.packed, np.uint8)}
+        needs: Sequence[tuple[int, int]] = told.after
+        while True:
+            arrays = packed | await asyncio.to_thread(self._forwarded, needs)
+            answer = (await self._conversation.ask(member, "analysis-ask", message, arrays)).read(BeginAnswer, member)
+            if answer.refusal is not None:
+                raise refused(member, answer.refusal)
+            if not answer.needs:
+                return
+            if tuple(answer.needs) == tuple(needs) and len(arrays) == 1 + len(needs):
+                raise RunStopped("aborted", f"{member.id} does not take the sums that it asks for", member.id)
+            needs = answer.needs
+
+    def _forwarded(self, needs: Sequence[tuple[int, int]]) -> dict[str, AnyArray]:
+        """Openings as they travel, the first of them until a message is full."""
+        found: dict[str, AnyArray] = {}
+        size = 0
+        for ask, block in needs:
+            kept = self._sums.get(ask, block)
+            if kept is None or (found and size + len(kept[1]) > _FORWARDED_BYTES):
+                break
+            size += len(kept[1])
+            found[f"opening.{ask}.{block}"] = np.frombuffer(kept[1], np.uint8)
+        return found
 
     async def _partial(
         self, member: Member, place: Place, headers: Sequence[Header], payloads: Mapping[str, AnyArray]
@@ -256,6 +280,7 @@ class _Begun:
 
     def __init__(self, number: int, ask: Ask, packed: bytes, digest: str, blocks: int) -> None:
         self.number, self.ask, self.packed, self.digest, self.blocks = number, ask, packed, digest, blocks
+        self.after: tuple[tuple[int, int], ...] = ()
         self._told: dict[str, asyncio.Task[None]] = {}
 
     async def to(self, member: Member, tell: Callable[[], Coroutine[Any, Any, None]]) -> None:

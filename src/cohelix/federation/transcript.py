@@ -11,18 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from cohelix.analysis.steps import AnyArray, Ask, Summer, Sums
 from cohelix.core.errors import CohelixError, Deviation
-from cohelix.federation.asking import ask_digest, block_arrays, block_digest, pack_ask
+from cohelix.federation.asking import alike, ask_digest, block_arrays, block_digest, pack_ask, same_question
 from cohelix.federation.roster import HUB, FrozenRoster, check_signatures
 from cohelix.federation.secure_sum import Opening, Place, open_sum, opening_of
 from cohelix.stats.secret_sharing import Layout
-from cohelix.wire.packed import unpack
-
-# Another processor rounds products otherwise, and what is asked next differs by that much of the largest number.
-_ROUNDING = 1e-7
 
 
 class Finding(NamedTuple):
@@ -68,6 +62,7 @@ def verify_transcript(
     *,
     claimed: str | None = None,
     told: Told | None = None,
+    listed: str = "",
 ) -> Verdict:
     """Do a run again from its transcript, and name who departed from the method.
 
@@ -83,6 +78,8 @@ def verify_transcript(
     told
         Where the questions themselves were kept: then a question that differs in last digits only, because the replay runs
         on another processor, is accepted and counted.
+    listed
+        Digest of the run's list of variants.
 
     Returns
     -------
@@ -92,7 +89,7 @@ def verify_transcript(
         check_signatures(frozen)
     except Deviation as error:
         return Verdict((_finding(error, -1, -1),), None)
-    summer = _Replay(frozen, openings, told)
+    summer = _Replay(frozen, openings, told, listed)
     result = None
     try:
         result = replay(summer)
@@ -116,11 +113,11 @@ def verify_transcript(
 class _Replay:
     """A `Summer` that opens kept blocks, each only if its question is the one that follows."""
 
-    def __init__(self, frozen: FrozenRoster, openings: Openings, told: Told | None) -> None:
+    def __init__(self, frozen: FrozenRoster, openings: Openings, told: Told | None, listed: str) -> None:
         self.findings: list[Finding] = []
         self.seen: set[tuple[int, int]] = set()
         self.rounded = 0
-        self._frozen, self._openings, self._told = frozen, openings, told
+        self._frozen, self._openings, self._told, self._listed = frozen, openings, told, listed
         self._contributors = len(frozen.roster.contributors())
         self._asks = 0
 
@@ -152,7 +149,7 @@ class _Replay:
     def _asked(self, ask: Ask, number: int, block: int, stretch: range | None, opening: Opening) -> Place:
         """The place of a block, if what was asked there is what follows."""
         arrays = block_arrays(ask, stretch)
-        implied = block_digest(ask_digest(pack_ask(ask)), block, arrays)
+        implied = block_digest(ask_digest(pack_ask(ask, self._listed)), block, arrays)
         signed = {one.ask_digest for one in opening.headers}
         if signed == {implied}:
             return Place(number, block, implied)
@@ -162,44 +159,10 @@ class _Replay:
         if self._told is not None:
             told, told_arrays = self._told(number, block)
             found = block_digest(ask_digest(told), block, told_arrays)
-            if signed == {found} and _same_but_rounding(pack_ask(ask), told, arrays, told_arrays):
+            if signed == {found} and same_question(pack_ask(ask, self._listed), told) and alike(arrays, told_arrays):
                 self.rounded += 1
                 return Place(number, block, found)
         raise Deviation("other-ask", "all contributors were asked something that does not follow from the sums", HUB)
-
-
-def _same_but_rounding(ask: bytes, told: bytes, arrays: Mapping[str, AnyArray], told_arrays: Mapping[str, AnyArray]) -> bool:
-    """Whether two questions differ in nothing but the last digits of their real numbers."""
-    mine, theirs = unpack(ask), unpack(told)
-    return _documents_alike(mine.document, theirs.document) and all(
-        _alike(one, other) for one, other in ((mine.arrays, theirs.arrays), (arrays, told_arrays))
-    )
-
-
-def _documents_alike(mine: object, theirs: object) -> bool:
-    """The same JSON but for rounding of bounds."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        return mine.keys() == theirs.keys() and all(_documents_alike(mine[name], theirs[name]) for name in mine)
-    if isinstance(mine, list) and isinstance(theirs, list):
-        return len(mine) == len(theirs) and all(_documents_alike(*pair) for pair in zip(mine, theirs, strict=True))
-    if isinstance(mine, float) and isinstance(theirs, float):
-        return abs(mine - theirs) <= _ROUNDING * max(abs(mine), abs(theirs))
-    return mine == theirs
-
-
-def _alike(mine: Mapping[str, AnyArray], theirs: Mapping[str, AnyArray]) -> bool:
-    if mine.keys() != theirs.keys():
-        return False
-    for name, array in mine.items():
-        other = theirs[name]
-        if array.dtype != other.dtype or array.shape != other.shape:
-            return False
-        if array.dtype.kind != "f":
-            if not np.array_equal(array, other):
-                return False
-        elif array.size and not float(np.abs(array - other).max()) <= _ROUNDING * float(np.abs(array).max()):
-            return False
-    return True
 
 
 def _finding(error: CohelixError, ask: int, block: int) -> Finding:

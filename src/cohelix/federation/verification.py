@@ -42,13 +42,14 @@ def verify_run(run: StoredRun, openings: Openings, folder: Path) -> Verdict:
         words = "the plan that the hub tells is not the one that contributors accepted"
         return Verdict((Finding("foreign-plan", HUB, -1, -1, words),), None)
     claimed = table_digest(folder / TABLE) if (folder / TABLE).is_file() else None
+    listed = variants.digest()
     with tempfile.TemporaryDirectory(prefix="cohelix-verify-") as scratch:
 
         def replay(summer: Summer) -> str:
             settled.compute(summer, variants, Path(scratch))
             return table_digest(Path(scratch) / TABLE)
 
-        return verify_transcript(settled.frozen, openings, replay, claimed=claimed)
+        return verify_transcript(settled.frozen, openings, replay, claimed=claimed, listed=listed)
 
 
 def table_digest(path: Path) -> str:

@@ -37,6 +37,7 @@ from cohelix.wire.packed import pack, unpack
 
 WORKERS_VARIABLE = "COHELIX_ANALYSIS_WORKERS"
 LOCAL, ASKS, OWN_FILE = "local", "asks", "own.json"  # in a run's folder
+DERIVED = ".derived"  # an ask as the node has derived it
 _OPENED_MAX = 4  # of runs' data that one process keeps open
 _TRIES = 3  # of a task whose worker was killed
 _Found = TypeVar("_Found")
@@ -66,7 +67,7 @@ class StepTask(NamedTuple):
 
 
 class ToldAsk(NamedTuple):
-    """An ask as it was told, without rows; whether it is over variants; and its digest."""
+    """An ask as it was told, without rows, but with the broadcast that was derived; whether it is over variants; its digest."""
 
     ask: Ask
     over_variants: bool
@@ -114,8 +115,13 @@ def read_ask(run_folder: Path, ask: int) -> ToldAsk:
     """An ask as it was told; `Damaged` where it is not in the run's folder."""
 
     def make() -> ToldAsk:
-        packed = _content(ask_file(run_folder, ask))
-        return ToldAsk(*unpack_ask(packed), ask_digest(packed))
+        place = ask_file(run_folder, ask)
+        packed = _content(place)
+        told, over_variants = unpack_ask(packed)
+        mine = place.with_name(place.name + DERIVED)
+        if mine.exists():
+            told = replace(told, broadcast=unpack_ask(mine.read_bytes())[0].broadcast)
+        return ToldAsk(told, over_variants, ask_digest(packed))
 
     return _cached(_ASKS, (str(run_folder), ask), make)
 

@@ -152,17 +152,20 @@ class VariantsAnswer(Wire):
 
 class AskBegin(RunMessage):
     """`analysis-ask`: the beginning of an ask, told once: array `ask` (uint8) is what `federation.asking.pack_ask` packed
-    (step, statistics, broadcast). With ask 1 comes, as array `opening` (uint8), the packed opening of ask 0, the count of
-    people, from which each node finds how many take part."""
+    (step, statistics, broadcast, digest of the list of variants). Along come, as arrays `opening.<ask>.<block>` (uint8), packed
+    openings of earlier blocks: from them the node derives the ask itself, and from that of ask 0 how many people take part.
+    Asks are told in their order."""
 
     ask: int = Field(ge=0)
     digest: str
 
 
 class BeginAnswer(Wire):
-    """The node holds the ask, or leaves the run (`refusal`)."""
+    """The node holds the ask, or leaves the run (`refusal`), or must have further openings first: `needs` are their numbers
+    of ask and block, of which as many are sent with the ask once more as one message holds."""
 
     digest: str
+    needs: tuple[tuple[int, int], ...] = ()
     refusal: Refusal | None = None
 
 
