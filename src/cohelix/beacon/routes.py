@@ -138,5 +138,8 @@ def _operation(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]
         "summary": summary,
         "tags": ["beacon"],
         "parameters": parameters,
-        "responses": {"200": {"description": "Beacon v2 answer"}, "400": {"description": "Beacon v2 error"}},
+        "responses": {
+            "200": {"description": "Beacon v2 answer", "content": {"application/json": {}}},
+            "default": {"description": "Beacon v2 error", "content": {"application/json": {}}},
+        },
     }

@@ -34,6 +34,10 @@ _STREAM = "text/event-stream"
 _ACCESSION = re.compile(r"NC_\d+\.\d+", re.IGNORECASE)
 
 
+class _SchemaResponse(JSONResponse):
+    media_type = "application/schema+json"
+
+
 def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = nobody_calls) -> APIRouter:
     """The endpoints under `/api/v1`.
 
@@ -104,9 +108,9 @@ def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = no
         who = await behalf(request)
         return _json(await federation.cohort_count(read_expression(expression), datasets, behalf=who), who)
 
-    @router.get("/plan-schema", summary="The JSON schema of plans of analyses")
+    @router.get("/plan-schema", response_class=_SchemaResponse, summary="The JSON schema of plans of analyses")
     async def schema() -> Response:
-        return JSONResponse(plan_schema(), media_type="application/schema+json")
+        return _SchemaResponse(plan_schema())
 
     @router.get("/members", response_model=MembersAnswer, summary="The members and their states")
     async def members() -> Response:

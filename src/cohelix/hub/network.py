@@ -225,6 +225,7 @@ def network_router(federation: Federation, settings: HubSettings, *, caller_of: 
                 name=f"beacon {name} {method}",
                 operation_id=f"beacon_{name}_{method.lower()}",
                 summary="Beacon v2 of all members together",
+                responses={"default": {"description": "Beacon v2 error", "content": {"application/json": {}}}},
                 response_model=None,
             )
         other = ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]

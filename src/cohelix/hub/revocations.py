@@ -172,13 +172,17 @@ class HubRevocations:
             return list(connection.execute(sa.select(MEMBER_AUTHORITIES)))
 
 
+class _Jws(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
 def revocations_router(revocations: HubRevocations) -> APIRouter:
     """The list, and the public keys of the authorities that sign it."""
     router = APIRouter(tags=["access"])
 
-    @router.get(ADDRESS, summary="The revoked visas, signed by each deciding authority")
+    @router.get(ADDRESS, response_class=_Jws, summary="The revoked visas, signed by each deciding authority")
     async def revoked() -> Response:
-        return JSONResponse(revocations.document(), media_type=MEDIA_TYPE, headers={"cache-control": "no-store"})
+        return _Jws(revocations.document(), headers={"cache-control": "no-store"})
 
     @router.get(f"/{AUTHORITIES}/{{authority}}/jwks.json", summary="An authority's public keys")
     async def keys(authority: str) -> Response:

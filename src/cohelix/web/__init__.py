@@ -1,6 +1,7 @@
 """What every endpoint shares: problem documents, request ids, logs, metrics, limits, and the server itself."""
 
 from cohelix.web.labels import name_route, request_id
+from cohelix.web.openapi import describe
 from cohelix.web.service import ServiceKind, install, serve
 from cohelix.web.telemetry import configure_logs
 from cohelix.web.tls import MemberRoads, Tls, chosen_tls, member_roads
@@ -11,6 +12,7 @@ __all__ = [
     "Tls",
     "chosen_tls",
     "configure_logs",
+    "describe",
     "install",
     "member_roads",
     "name_route",

@@ -20,10 +20,11 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from uvicorn.supervisors import Multiprocess
 
 from cohelix.core.errors import BadUsage, Conflict
+from cohelix.web.openapi import describe
 from cohelix.web.problem import install_problems
 from cohelix.web.telemetry import SHARED_FIGURES_VARIABLE, Meters, Telemetry, configure_logs
 from cohelix.web.tls import CertifiedProtocol, MembersOnly, Tls, server_context
@@ -68,6 +69,7 @@ def install(
         What addresses begin with that are answered only on connections with a member's certificate (`Tls.mutual`).
     """
     configure_logs()
+    describe(app)
     meters = Meters(service)
     install_problems(app)
 
@@ -85,8 +87,20 @@ def install(
         return Response(meters.text() + own.encode(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
-    app.add_api_route("/readyz", readyz, methods=["GET"], summary="Questions can be answered", tags=["operations"])
-    app.add_api_route("/metrics", metrics, methods=["GET"], summary="Prometheus figures", tags=["operations"])
+    waiting: dict[int | str, dict[str, Any]] = {
+        503: {"description": "Not yet; the reason", "content": {"application/json": {}}}
+    }
+    app.add_api_route(
+        "/readyz", readyz, methods=["GET"], responses=waiting, summary="Questions can be answered", tags=["operations"]
+    )
+    app.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        summary="Prometheus figures",
+        tags=["operations"],
+    )
     for path, answer in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics)):
         app.add_route(path, answer, methods=["HEAD"], include_in_schema=False)  # what load balancers ask with
     if members_only:
