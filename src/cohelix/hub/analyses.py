@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Header, Query
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from cohelix.core.errors import NotFound
+from cohelix.access.actor import Actor
+from cohelix.access.caller import CallerOf, nobody_calls
+from cohelix.audit.events import RunEnded, RunProposed, RunReviewed
+from cohelix.audit.log import AuditLog
+from cohelix.core.errors import NotAuthentic, NotFound
 from cohelix.core.genome import Region, parse_region
+from cohelix.federation.behalf import behalf_of
 from cohelix.federation.runs import Runs
-from cohelix.wire.analysis import ENDED, PlanCheck, Run, RunsAnswer
+from cohelix.hub.audit import person_of
+from cohelix.hub.settings import verdicts_of
+from cohelix.wire.analysis import ENDED, PlanCheck, ReviewWord, Run, RunsAnswer
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import parse_plan
 
 if TYPE_CHECKING:  # plots and tables are loaded when the first is asked for
     from cohelix.analysis.summary import Summary
 
+AllOpen = Callable[[Sequence[str]], Awaitable[bool]]
+LOGIN_FIRST = "login-required: analyses of data that are not open are proposed by people who have logged in"
 PictureKind = Literal["manhattan", "qq", "region"]
 TABLE = "results.parquet"
 _PREFIX = "/api/v1/analyses"
@@ -42,17 +52,37 @@ _Trait = Annotated[str | None, Query(max_length=200, description="One of several
 _Plan = Annotated[dict[str, Any], Body(description="A plan, as docs/reference/plan.md describes it")]
 
 
-def analyses_router(runs: Runs) -> APIRouter:
-    """The endpoints under `/api/v1/analyses`."""
+def analyses_router(
+    runs: Runs, folder: Path, log: AuditLog, *, caller_of: CallerOf = nobody_calls, all_open: AllOpen | None = None
+) -> APIRouter:
+    """The endpoints under `/api/v1/analyses`; who proposes, reviews or ends a run stands in the log.
+
+    Parameters
+    ----------
+    folder
+        The hub's folder.
+    caller_of
+        Finds who sends a request: runs over data that are not open are proposed by people, and are their own.
+    all_open
+        Tells whether all these datasets are open, as their members say now. None on a hub where nobody can log in: there
+        only projects that data holders have allowed come to other data.
+    """
     router = APIRouter(prefix=_PREFIX, tags=["analyses"])
 
     @router.post("/check", response_model=PlanCheck, summary="What every node would say to a plan; begins nothing")
-    async def check(plan: _Plan) -> Response:
-        return _json(await runs.check(parse_plan(plan)))
+    async def check(request: Request, plan: _Plan) -> Response:
+        behalf = behalf_of(await caller_of(request), request.headers)
+        return _json(await runs.check(parse_plan(plan), behalf))
 
     @router.post("", response_model=Run, status_code=201, summary="Propose a plan: begins a run")
-    async def propose(plan: _Plan) -> Response:
-        run = await runs.propose(parse_plan(plan))
+    async def propose(request: Request, plan: _Plan) -> Response:
+        parsed, caller = parse_plan(plan), await caller_of(request)
+        behalf = behalf_of(caller, request.headers)
+        if not behalf.known and all_open is not None and not await all_open(parsed.datasets):
+            raise NotAuthentic(LOGIN_FIRST)
+        run = await runs.propose(parsed, behalf)
+        told = RunProposed(run.id, parsed.project, run.plan_hash, tuple(parsed.datasets))
+        await log.recorded(told, by=person_of(caller.actor))
         headers = {"location": f"{_PREFIX}/{run.id}"}
         return _json(await runs.get(run.id), 201, headers)
 
@@ -72,19 +102,33 @@ def analyses_router(runs: Runs) -> APIRouter:
         return StreamingResponse(_events(runs, run, after), media_type=_STREAM, headers=headers)
 
     @router.post("/{run}/cancel", response_model=Run, summary="End a run that is under way")
-    async def cancel(run: str) -> Response:
-        return _json(await runs.cancel(run))
+    async def cancel(request: Request, run: str) -> Response:
+        caller = await caller_of(request)
+        ended = await runs.cancel(run, caller.actor)
+        log.record(RunEnded(run, "cancelled"), by=person_of(caller.actor))
+        return _json(ended)
+
+    @router.post("/{run}/review", response_model=Run, summary="A reviewer's word on a held run: release, or refuse")
+    async def review(request: Request, run: str, word: ReviewWord) -> Response:
+        actor = (await caller_of(request)).actor
+        if not actor.known:
+            raise NotAuthentic("log in: results are reviewed by people whom the hub knows")
+        failed = [one["file"] for one in await asyncio.to_thread(verdicts_of, folder, run) if one["verdict"] == "fail"]
+        found = await runs.review(run, actor, release=word.decision == "release", reason=word.reason, failed=failed)
+        decision: Literal["release", "reject"] = "release" if word.decision == "release" else "reject"
+        await log.recorded(RunReviewed(run, decision), by=person_of(actor))
+        return _json(found)
 
     @router.get("/{run}/files/{name}", summary="A result file of a released run", response_class=FileResponse, responses=_FILES)
-    async def file(run: str, name: str) -> Response:
-        path = await runs.file(run, name)
+    async def file(request: Request, run: str, name: str) -> Response:
+        path = await runs.file(run, name, (await caller_of(request)).actor)
         kind = _KINDS.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=kind, filename=path.name)
 
     @router.get("/{run}/summary", summary="A released table from afar: bins, quantiles, inflation, loci")
-    async def summary(run: str, trait: _Trait = None) -> Response:
-        folder = (await runs.file(run, TABLE)).parent
-        return Response(await asyncio.to_thread(_summary_text, folder, trait), media_type="application/json")
+    async def summary(request: Request, run: str, trait: _Trait = None) -> Response:
+        place = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
+        return Response(await asyncio.to_thread(_summary_text, place, trait), media_type="application/json")
 
     @router.get(
         "/{run}/pictures/{kind}.{suffix}",
@@ -93,19 +137,25 @@ def analyses_router(runs: Runs) -> APIRouter:
         responses={200: {"content": {"image/png": {}, "image/svg+xml": {}}}},
     )
     async def plotted(
-        run: str, kind: PictureKind, suffix: Literal["png", "svg"], trait: _Trait = None, region: str | None = None
+        request: Request,
+        run: str,
+        kind: PictureKind,
+        suffix: Literal["png", "svg"],
+        *,
+        trait: _Trait = None,
+        region: str | None = None,
     ) -> Response:
-        folder = (await runs.file(run, TABLE)).parent
+        table = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
         place = None if region is None else parse_region(region)
-        content = await asyncio.to_thread(_picture, folder, kind, trait, place, suffix)
+        content = await asyncio.to_thread(_picture, table, kind, trait, place, suffix)
         return Response(content, media_type="image/svg+xml" if suffix == "svg" else "image/png")
 
     return router
 
 
-async def released_summary(runs: Runs, run: str) -> bytes:
-    """The JSON summary of a released run's table, for pages."""
-    folder = (await runs.file(run, TABLE)).parent
+async def released_summary(runs: Runs, run: str, actor: Actor) -> bytes:
+    """The JSON summary of a released run's table, for pages of this person."""
+    folder = (await runs.file(run, TABLE, actor)).parent
     return await asyncio.to_thread(_summary_text, folder, None)
 
 

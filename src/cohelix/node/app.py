@@ -43,6 +43,7 @@ from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
 from cohelix.federation.witness import QUESTION, Witness, keys_at_node, witnessing
 from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
+from cohelix.node.consent import ConsentFollower, consent_pages
 from cohelix.node.gate import NodeTrust, identify, make_gate
 from cohelix.node.settings import NodeSettings, database_of, read_settings
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
@@ -75,6 +76,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     gate = make_gate(trust, log, revocations=watch.known, charging=charging(budget))
     counter = Counter(Bank.open(folder, settings.node, gate.public), gate)
     bank = counter.bank
+    consent = ConsentFollower(folder, settings.node, bank, log)
     runs = _run_doors(folder, settings, door, gate, engine, dask=dask)
 
     @asynccontextmanager
@@ -84,7 +86,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         scrubber = Scrubber(bank, folder)
         scrubber.start()
         log.begin()
-        async with DialOut(folder, door, tls=roads.context).running(), runs.serving(), watch.running():
+        async with DialOut(folder, door, tls=roads.context).running(), runs.serving(), watch.running(), consent.running():
             yield
         scrubber.stop()
         await anyio.to_thread.run_sync(log.close)
@@ -122,6 +124,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     door.open(QUESTION, witnessing(Witness(log, door.identity, keys)))
     app.include_router(node_router(door))
     app.include_router(audit_router(log))
+    app.router.routes.extend(consent_pages(folder, engine, log, name=settings.name, url=settings.url or "").routes())
     beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine))
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
