@@ -5,6 +5,7 @@ A visa proves itself: whoever brings it, its authority's signature decides, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
@@ -29,6 +30,7 @@ from cohelix.wire.passport import VISA_CHARACTERS_MAX
 from cohelix.wire.visas import OwnVisas, VisaHandedIn, VisaKept
 
 _WHAT: Final = "visa"
+_DATASET: Final = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9._-]+")
 _NOT_KEPT: Final = {"cache-control": "no-store"}
 
 
@@ -54,7 +56,8 @@ def read_grant(token: str, *, authorities: Iterable[Trusted], hub_url: str, now:
     keys = {(signer.issuer, kid): key for kid, key in signer.pinned.items()}
     visa = verify_visa(token, trust=TrustList.of([signer]), keys=keys, now=now)
     dataset = visa.value.removeprefix(visa_value(hub_url, ""))
-    if visa.value != visa_value(hub_url, dataset) or not signer.decides(dataset):
+    named_fully = visa.value == visa_value(hub_url, dataset) and _DATASET.fullmatch(dataset)
+    if not named_fully or not signer.decides(dataset):
         raise NotAuthentic("the visa is not for one dataset about which its authority decides, named as this federation does")
     named = str(signer.issuer).rpartition(f"/{AUTHORITIES}/")[2]
     if not visa.identifier.startswith(f"{named}:"):
