@@ -6,6 +6,7 @@ failing half-way; the same statements run on PostgreSQL, where `serialised` make
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ def open_database(where: str | Path) -> Engine:
     return engine
 
 
+def connect_database(where: str | Path) -> Engine:
+    """The database as it is, its tables of whatever revision: to look at it; `BadUsage` as of `open_database`."""
+    return _engine(where)
+
+
 def serialised(connection: Connection, name: str) -> None:
     """Until the end of this transaction nobody else passes here with the same name; in SQLite every transaction has this."""
     if connection.dialect.name == "postgresql":
@@ -52,6 +58,9 @@ def _engine(where: str | Path) -> Engine:
     url = _address(where)
     if url.get_backend_name() == "postgresql":
         return sa.create_engine(url, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        with contextlib.suppress(OSError):  # what is wrong with the place is told by the first statement
+            Path(url.database).touch(0o600)  # SQLite gives its journal the same permissions
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

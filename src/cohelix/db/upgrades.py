@@ -29,7 +29,7 @@ def upgrade(engine: Engine, to: str = "head") -> None:
     """
     with engine.begin() as connection:
         _lock(connection)
-        if to in ("head", _head()) and revision(connection) == _head():
+        if to in ("head", newest_revision()) and revision(connection) == newest_revision():
             return
         from alembic import command
         from alembic.util.exc import CommandError
@@ -58,7 +58,7 @@ def revision(connection: Connection) -> str | None:
 
 
 @functools.cache
-def _head() -> str:
+def newest_revision() -> str:
     """The newest revision: the one that no other is built upon; read from the migrations' own files."""
     texts = [path.read_text(encoding="utf-8") for path in (_FOLDER / "versions").glob("[0-9]*.py")]
     names = {found[1] for text in texts if (found := re.search(r'^revision\b[^=]*= "(.+)"$', text, re.MULTILINE))}
