@@ -24,7 +24,7 @@ from cohelix.bank.manifest import (
     damaged_files,
     read_manifest,
 )
-from cohelix.bank.membership import membership_of_version
+from cohelix.bank.membership import MEMBERSHIP_FILE, membership_of_version
 from cohelix.bank.people import CallSets, link, people_joined, people_of
 from cohelix.bank.publish import (
     DATASETS,
@@ -302,7 +302,8 @@ def add(
 def upgrade(node: Path, dataset: DatasetId, *, clock: Clock | None = None) -> Step | None:
     """Bring a dataset's version to the present format; None where it has it. The genotype files stay as they are."""
     clock = clock or SystemClock()
-    if read_manifest(current_version(node, dataset)).format == FORMAT_VERSION:
+    present = current_version(node, dataset)
+    if read_manifest(present).format == FORMAT_VERSION and (present / MEMBERSHIP_FILE).exists():
         return None
     with staging(node, dataset) as place:
         version = open_current(node, dataset)

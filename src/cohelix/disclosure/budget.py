@@ -18,7 +18,7 @@ from cohelix.db import serialised
 from cohelix.db.tables import BUDGET_ACCOUNTS, BUDGET_CHARGES
 from cohelix.disclosure.membership import (
     ORGANISATION_POWER_MAX,
-    REGISTERED_POWER_SPENT,
+    REGISTERED_POWER_MAX,
     power_of_spending,
     spending_at,
 )
@@ -93,7 +93,7 @@ class Budget:
         """
         names = {self._digest(release, item.name): item.price / max(n_people, 1) for item in items}
         who = self._digest("person", actor)
-        payers = [(who, spending_at(REGISTERED_POWER_SPENT), _SPENT)]
+        payers = [(who, spending_at(REGISTERED_POWER_MAX), _SPENT)]
         payers += [
             (self._digest("organisation", name), spending_at(ORGANISATION_POWER_MAX), _ORGANISATION_SPENT)
             for name in sorted(set(organisations))

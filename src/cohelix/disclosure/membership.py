@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 
 REGISTERED_POWER_MAX: Final = 0.55  # `ux-security-reliability.md` section 2.3, tier B
-# A little below the bound, so that the upper limit of a measured AUC stays within it; 38 variants of 1,252 people.
-REGISTERED_POWER_SPENT: Final = 0.5491
 ORGANISATION_POWER_MAX: Final = 0.60  # all people of one organisation together: what everybody might be told
 COMMON_FREQUENCY: Final = 0.04  # an allele that is at least so frequent costs the unit: 5 % less what a small dataset may miss
 REGISTERED_FREQUENCY: Final = 0.03  # below it, registered people are told of no allele

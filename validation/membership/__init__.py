@@ -1,0 +1,1 @@
+"""Membership attacks on floored data, with and without protection."""
