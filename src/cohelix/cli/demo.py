@@ -115,6 +115,7 @@ class _Demonstration:
         self._show, self._data, self._port = show, data, port
         self._clock = SystemClock()
         self._start = self._clock.monotonic()
+        self._passwords: dict[str, str] = {}
         self.report: dict[str, Any] = {
             "ok": False,
             "seconds": show.seconds,
@@ -141,6 +142,7 @@ class _Demonstration:
                 kernels.join()
             federation = self._start_federation(processes, folder, shares, port)
             self._ask(federation)
+            self._passwords = federation.passwords
             self._show.seconds["total"] = round(self._clock.monotonic() - self._start, 3)
             tell()
             self._close(federation.hub.url, keep, folder)
@@ -174,12 +176,14 @@ class _Demonstration:
         return shares
 
     def _start_federation(self, processes: Processes, folder: Path, shares: Shares, port: int) -> DemoFederation:
+        from cohelix.cli.demo_access import embed_broker, trust_broker
         from cohelix.cli.demo_journeys import DemoFederation
 
         hub_folder = folder / "hub"
         folders = {share.member.id: folder / "nodes" / share.member.id for share in shares.shares}
         with self._show.step("hub", "Starting the hub"):
             processes.run("hub-init", "hub", "init", str(hub_folder), "--url", f"http://127.0.0.1:{port}")
+            embed_broker(hub_folder)
             hub = processes.serve("hub", "hub", "serve", str(hub_folder), "--port", str(port))
             self._show.line(f"hub    {hub.url}")
         with self._show.step("members", f"{len(folders)} members: each loads its own people, serves and joins"):
@@ -187,6 +191,7 @@ class _Demonstration:
             def enter(share: Share) -> Server:
                 target = folders[share.member.id]
                 self._load(processes, target, share, shares)
+                trust_broker(target, hub.url)
                 return self._join(processes, target, share, hub_folder)
 
             servers = dict(zip(folders, _side_by_side(processes, enter, shares.shares), strict=True))
@@ -219,6 +224,7 @@ class _Demonstration:
         return server
 
     def _ask(self, federation: DemoFederation) -> None:
+        from cohelix.cli.demo_access import ACCESS_JOURNEYS
         from cohelix.cli.demo_analysis import ANALYSIS_JOURNEYS
         from cohelix.cli.demo_journeys import JOURNEYS
         from cohelix.cli.demo_patients import PATIENT_JOURNEYS, load_patients
@@ -227,6 +233,8 @@ class _Demonstration:
             self._go(federation, JOURNEYS)
         with self._show.step("analysis", "A federated analysis, summed so that nobody sees a member's figures"):
             self._go(federation, ANALYSIS_JOURNEYS)
+        with self._show.step("access", "People log in; a guarded copy, a visa, its revocation, a withdrawal, the audit"):
+            self._go(federation, ACCESS_JOURNEYS)
         with self._show.step("patients", "Simulated patients at two members, simulated leukaemias at the two others"):
             self._go(federation, (("patients-load", load_patients), *PATIENT_JOURNEYS))
         self.report["members"] = federation.members
@@ -260,6 +268,7 @@ class _Demonstration:
         ]
         if self.report["data"]["simulated"]:
             lines.insert(0, "[bold yellow]simulated data: no such person exists[/bold yellow]")
+        lines += [f"sign in  {name}  {password}" for name, password in self._passwords.items()]
         if keep:
             lines.append(f"folders  {folder}")
         self._show.console.print(Panel("\n".join(lines), title="Cohelix demo", expand=False))

@@ -69,6 +69,9 @@ class DemoFederation:
     hub_folder: Path
     members: list[Detail] = field(default_factory=list)
     frequency: Detail | None = None
+    passwords: dict[str, str] = field(default_factory=dict)
+    subject: str = ""  # of the researcher, and the visa that was granted
+    visa: str = ""
 
     def __post_init__(self) -> None:
         self.client = Client(self.hub.url)
