@@ -95,10 +95,10 @@ def test_open_data_ask_nothing_of_a_project(ask: Callable[..., Verdict]) -> None
     assert verdict == (True, "", "", "open")
 
 
-def test_people_in_an_open_dataset_count_for_no_minimum(ask: Callable[..., Verdict]) -> None:
-    """All 220 are in the open dataset, too: the floored one, named after it, brings nobody."""
-    assert ask("open", "floored").rule == "people"
-    assert ask("floored", "open").accepts
+def test_open_data_and_others_do_not_mix(ask: Callable[..., Verdict]) -> None:
+    """Whoever has the open data takes them off every sum, and floors on sums count them."""
+    assert ask("open", "floored").rule == "mixed-data"
+    assert ask("floored", "open").rule == "mixed-data"
 
 
 def test_everybody_but_one_is_refused_since_frequencies_of_everybody_are_public(ask: Callable[..., Verdict]) -> None:

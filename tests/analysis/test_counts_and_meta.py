@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,15 @@ def test_meta_analysis_equals_the_nodes_regressions_combined(nodes: list[LocalDa
             assert lines["q"][line] == pytest.approx(expected.q, rel=1e-7)
             assert lines["i_squared"][line] == pytest.approx(max(0.0, expected.i2), abs=1e-9)
             assert lines["studies"][line] == len(effects) == (3 if row == 3 else 4)
+
+
+def test_lines_of_fewer_than_three_nodes_are_of_open_data_only(nodes: list[LocalData]) -> None:
+    """Of two nodes each could take its own figures off the sum."""
+    for floor, few in ((0, True), (1, False)):
+        lines = Lines()
+        outcome = meta(_plan(), replace(STUDY, mac_floor=floor), PlainSummer(nodes[:2]), lines)
+        assert (len(lines["row"]) > 0) == few
+        assert ("lines_of_few_studies" in outcome.details) != few
 
 
 def test_single_nodes_are_told_only_above_their_floor_and_where_they_agree(nodes: list[LocalData]) -> None:

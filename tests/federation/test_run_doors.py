@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from cohelix.analysis.counts import NODE_HWE
 from cohelix.analysis.steps import AnyArray, Ask, Statistic
 from cohelix.analysis.variants import VariantList, unpack_stretch
 from cohelix.core.errors import CohelixError
+from cohelix.db import open_database
+from cohelix.db.tables import LEDGER_ENTRIES, LEDGER_REFUSALS
 from cohelix.federation.asking import pack_ask
 from cohelix.federation.joining import write_pinned
 from cohelix.federation.roster import FrozenRoster, make_roster
@@ -25,7 +28,7 @@ from cohelix.federation.signing import create_identity, load_identity
 from cohelix.federation.worker import StepTask, Workers, compute_task
 from cohelix.stats.secret_sharing import Layout
 from cohelix.testing.analyses import AnalysisFederation, load_again, make_folders
-from cohelix.testing.run_parties import Hub, people_ask, pin_hub
+from cohelix.testing.run_parties import Hub, Node, people_ask, pin_hub
 from cohelix.wire.federation import PinnedHub
 from cohelix.wire.packed import Packed, pack, unpack
 from cohelix.wire.plan import plan_hash
@@ -388,3 +391,22 @@ def test_an_identity_of_another_hub_gets_nothing(ready: Hub, tmp_path: Path) -> 
     with pytest.raises(CohelixError, match="unknown key"):
         ready.step("FI", 0, PEOPLE)
     shutil.rmtree(tmp_path / "identity")
+
+
+def test_a_region_without_variants_is_told_and_nothing_is_booked(tmp_path: Path) -> None:
+    made = make_folders(tmp_path, {"FI": 60}, variants=20, disclosure="floored", analysis='projects = ["test"]')
+    pin_hub(made)
+    empty = Hub(made, "run0empty", made.plan(variants={"region": "22:40000001-40000100"}))
+    said = empty.put("FI", "analysis-check", {"plan": empty.plan.model_dump(mode="json")}).document
+    assert said["refusal"]["rule"] == "no-variants" and said["people"] is None
+    with open_database(made.folder / "FI" / "node.sqlite").connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(LEDGER_ENTRIES)).scalar() == 0
+
+
+def test_a_figure_beyond_its_bound_counts_as_a_refusal(tmp_path: Path) -> None:
+    made = make_folders(tmp_path, {"FI": 60}, variants=20, disclosure="floored", analysis='projects = ["test"]')
+    ledger = Node(made.folder / "FI").ledger
+    for _ in range(2):
+        ledger.note_leave("test", "run0bound")
+    with open_database(made.folder / "FI" / "node.sqlite").connect() as connection:
+        assert connection.execute(sa.select(LEDGER_REFUSALS.c.question)).scalars().all() == ["left/run0bound"]

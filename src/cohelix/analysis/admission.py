@@ -64,6 +64,8 @@ def admit(
     """
     if study.open_data:
         return decide_analysis(_facts(study, np.zeros(study.n, np.bool_), 0.0, plain), policy)
+    if any(part.version.manifest.disclosure == "open" for part in study.parts):
+        return refused_by("mixed-data")
     plan, guarded = study.plan, _guarded(study)
     if covariates is None:
         covariates = np.empty((study.n, len(covariate_columns(plan, ()))))

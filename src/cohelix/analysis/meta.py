@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import JsonValue
 
 from cohelix.analysis.basis import derived, slack
 from cohelix.analysis.data import LocalData, Study
@@ -26,6 +27,7 @@ from cohelix.stats.tails import neg_log10_p_chi2, neg_log10_p_normal
 from cohelix.wire.plan import Plan
 
 LOCI_MOST = 100
+STUDIES_LEAST = 3  # nodes in a line of data that are not open: of fewer, each could take its own figures off
 # Least residual variance of a node's fit, of the pooled trait's variance: a better fit is no regression but an identity,
 # and bounds of the sums rest on it.
 _VARIANCE_LEAST = 1e-6
@@ -41,6 +43,8 @@ class NodeEstimates(NamedTuple):
 
 def meta(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
     """Write a line for each variant that passes the plan's filters, and each trait.
+
+    Of data that are not open, lines of fewer than three nodes with an estimate are not written.
 
     Columns besides those of `results`: `studies` (nodes with an estimate), `q`, `q_neg_log10_p` and `i_squared`.
 
@@ -68,6 +72,7 @@ def meta(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
         Statistic("wbb", (many,), bound=most),
     )
     rows: IntArray = np.arange(study.n_variants, dtype=np.int64)
+    few = 0
     for block, sums in summer.blocks(Ask("meta-scan", statistics, scale, rows, closing=())):
         some = rows[block.start : block.stop]
         counts = Counts(sums["n0"], sums["n1"], sums["n2"], n)
@@ -89,8 +94,13 @@ def meta(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
             "status": np.where(studies > 0, ESTIMATED, TOO_FEW),
         }
         lines = {name: column.reshape(-1) for name, column in columns.items()}
-        sink.write(np.repeat(some[kept], many), {**count_columns(counts.taken(kept), many), **lines})
-    details = {"test": "inverse-variance meta-analysis of the nodes' regressions", "estimator": "meta"}
+        columns = {**count_columns(counts.taken(kept), many), **lines}
+        told = lines["studies"] >= (STUDIES_LEAST if study.mac_floor else 0)
+        few += int(np.count_nonzero(~told))
+        sink.write(np.repeat(some[kept], many)[told], {name: column[told] for name, column in columns.items()})
+    details: dict[str, JsonValue] = {"test": "inverse-variance meta-analysis of the nodes' regressions", "estimator": "meta"}
+    if study.mac_floor:
+        details["lines_of_few_studies"] = few
     return Outcome(n, null.basis.p, filters.tested, filters.left_out, details)
 
 

@@ -34,6 +34,7 @@ RuleName = Literal[
     "ledger",
     "refusals",
     "participants",
+    "mixed-data",
 ]
 SENTENCES: Final[dict[RuleName, str]] = {
     "project": "The operator of this node has not allowed the project to analyse its data.",
@@ -53,6 +54,7 @@ SENTENCES: Final[dict[RuleName, str]] = {
     "refusals": "The project has been refused too often: only what it has asked before is answered, until the operator of "
     "the node allows it again.",
     "participants": "Together with an earlier run of the project, the answer would tell of one or two members alone.",
+    "mixed-data": "Open data and others do not mix in a plan: whoever has the open data takes them off every sum.",
 }
 ProjectName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")]  # as in a plan
 _Share = Annotated[float, Field(gt=0, le=1)]

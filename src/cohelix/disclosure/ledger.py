@@ -162,6 +162,12 @@ class Ledger:
             self._note_refusal(connection, entry)
         return verdict
 
+    def note_leave(self, project: str, run: str) -> None:
+        """Count that the node left a run because of one of its own figures: that tells a little, as a refusal does."""
+        with self._turn(project) as connection:
+            if _found(connection, LEDGER_REFUSALS.c.question, project, f"left/{run}") is None:
+                connection.execute(sql.insert(LEDGER_REFUSALS).values(project=project, question=f"left/{run}"))
+
     def forgive(self, project: str) -> None:
         """Forget a project's refusals, as when the operator allows it again; what it was told stays booked."""
         with self._turn(project) as connection:

@@ -76,6 +76,7 @@ _THREADS = 8  # for checking, sealing, adding up; computing has its own workers
 _CLEAR_SECONDS = 600.0
 _RUNNING_MAX = 64  # runs at a time
 _RUN_DAYS_MAX = 31  # so long at most the key of a run and people's traits may be kept for it
+_NO_VARIANTS = wire.Refusal(rule="no-variants", reason="This node has no variant that the plan means and that it may name.")
 _REFUSALS = (NotPermitted, NotFound, BadQuestion, ShapeMismatch, Conflict)
 
 
@@ -176,13 +177,17 @@ class RunDoors:
             return known.model_copy(update={"takes_part": stance.aggregator})
         try:
             study = open_study(self._folder, self._node, plan)
+            cost = plan_cost(study)
+            if not cost.variants and all(part.version.manifest.disclosure != "closed" for part in study.parts):
+                return known.model_copy(update={"refusal": _NO_VARIANTS, "open_data": study.open_data})  # nothing is booked
             allowed = self._access.allowed(message, plan, study, plan_hash(plan))
             refusal = allowed.refusal or _refusal_of(admit(*allowed.as_booked(study, stance.policy), self._ledger()))
         except _REFUSALS as error:
             return known.model_copy(update={"refusal": _refusal(error)})
         told: dict[str, object] = {"refusal": refusal, "open_data": study.open_data}
         if refusal is None:
-            told |= {"takes_part": True, "contributor": True, "people": study.n // 10 * 10, **_cost(study)}
+            told |= {"takes_part": True, "contributor": True, "people": study.n // 10 * 10}
+            told |= {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
         return known.model_copy(update=told)
 
     async def _open(self, message: wire.AskOpen, _arrays: Arrays) -> tuple[wire.OpenAnswer, Arrays]:
@@ -455,11 +460,17 @@ class RunDoors:
             packed = await self._workers.compute(task)
         except ShapeMismatch as error:
             # Bounds are the hub's choice. That a figure keeps one tells of this node alone, so it is told once.
-            await self._thread(self._runs.leave, message.run, _refusal(error))
+            await self._thread(self._exceeded, message.run, _refusal(error))
             raise
         header, payloads = await self._thread(self._hidden, message, arrays, packed)
         told = {f"payload.{name}": np.frombuffer(body, np.uint8) for name, body in payloads.items()}
         return wire.StepAnswer(header=header.model_dump(mode="json")), told
+
+    def _exceeded(self, run: str, refusal: wire.Refusal) -> None:
+        self._runs.leave(run, refusal)
+        found = self._runs.find(run)
+        if found is not None and not found.record.terms.open_data:
+            self._ledger().note_leave(found.record.project, run)
 
     def _stepping(self, message: wire.AskStep, arrays: Arrays) -> StepTask | None:
         """The task that answers a step, once it is clear that it may be answered; None where the ask must be told again."""
@@ -664,12 +675,6 @@ def _terms(study: StudyPeople, stance: Stance, node: str) -> wire.Terms:
         policy=words,
         assembly=str(study.assembly),
     )
-
-
-def _cost(study: StudyPeople) -> dict[str, object]:
-    """What a plan would take here, roughly: seconds, and bytes sent."""
-    cost = plan_cost(study)
-    return {"seconds": cost.seconds, "bytes_sent": cost.bytes_sent}
 
 
 def _derived_asks(run: RunFolder, frozen: FrozenRoster) -> DerivedAsks:

@@ -53,7 +53,7 @@ class Node:
         self.policy = self.settings.analysis
         engine = open_database(folder / "node.sqlite")
         self.runs = NodeRuns(folder, lambda: engine, clock=clock)
-        ledger = Ledger(engine, ledger_key(folder))
+        ledger = self.ledger = Ledger(engine, ledger_key(folder))
         peers = {one.id: Peer(PublicKey(one.key), one.aggregator) for one in self.settings.peers}
         doors = RunDoors(
             folder,
