@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from cohelix.access import accounts
 from cohelix.hub.app import create_app
 from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import make_hub, open_hub_database, read_settings
+from cohelix.testing.browser import Browser as AnyBrowser
 from cohelix.testing.federation import address_of, free_listener, running_app
 
 # What makes guessing slow makes tests slow; `test_passwords.py` tests the cost that people have.
@@ -58,44 +58,14 @@ def hub_with_people(
         yield known
 
 
-class Browser(httpx.Client):
-    """A person's browser as far as cookies, forms and redirects go; follows redirects within the hub only when told."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(base_url=url, follow_redirects=False, trust_env=False, timeout=30)
-        self.page: httpx.Response | None = None
-
-    def visit(self, address: str) -> httpx.Response:
-        """Open a page, and go where it leads."""
-        return self._arrive(self.get(address))
-
-    def submit(self, action: str, origin: str | None = None, **fields: str) -> httpx.Response:
-        """Send a form of the page that is open, as its buttons would."""
-        assert self.page is not None
-        found = re.search(r'name="form_key" value="([^"]*)"', self.page.text)
-        given = {"form_key": found[1] if found else "", **fields}
-        return self._arrive(self.post(action, data=given, headers={"origin": origin or str(self.base_url).rstrip("/")}))
+class Browser(AnyBrowser):
+    """A browser whose person has the tests' password."""
 
     def sign_in(self, name: str, password: str = PASSWORD, *, terms: str = "accept") -> httpx.Response:
-        """Answer the pages of a sign-in that is open."""
-        answer = self.submit("/broker/sign-in", step="password", name=name, password=password)
-        if "Terms of registered access" in answer.text:
-            answer = self.submit("/broker/sign-in", step="terms", answer=terms)
-        return answer
+        return super().sign_in(name, password, terms=terms)
 
     def log_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
-        """From the portal's link to being back."""
-        self.visit("/login?next=/account")
-        return self.sign_in(name, password)
-
-    def _arrive(self, answer: httpx.Response) -> httpx.Response:
-        while answer.is_redirect:
-            place = answer.headers["location"]
-            if place.startswith("http") and urlsplit(place).netloc != self.base_url.netloc.decode():
-                return answer
-            answer = self.get(place)
-        self.page = answer
-        return answer
+        return super().log_in(name, password)
 
 
 def parameters(address: str) -> dict[str, str]:

@@ -30,6 +30,9 @@ class IssuerSettings(BaseModel):
         As it knows this server.
     client_secret_file
         File with the secret, beneath the folder; readable by its owner only.
+    tls_ca
+        PEM file, beneath the folder, of the only authority that is trusted for its certificate; the system's where
+        nothing is given.
     scopes
         What is asked for at a login.
     cli_client_id
@@ -42,6 +45,7 @@ class IssuerSettings(BaseModel):
     name: str = ""
     client_id: str = Field(min_length=1)
     client_secret_file: str = ""
+    tls_ca: str = ""
     scopes: str = f"openid profile {PASSPORT_SCOPE}"
 
     cli_client_id: str = ""

@@ -6,18 +6,22 @@ import base64
 import hashlib
 import json
 import secrets
+import ssl
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 
-from cohelix.access.issuers import ACCESS_TYPE, GRANT_EXCHANGE, PASSPORT_TYPE, IssuerSettings
+from cohelix.access.issuers import ACCESS_TYPE, GRANT_EXCHANGE, PASSPORT_TYPE, IssuerSettings, read_secret
 from cohelix.access.jose import Key, check_times, check_token, read_key_set, read_token
+from cohelix.access.passport import verify_access_token
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import IssuerRefused, NotAuthentic, Unreachable
+from cohelix.core.errors import BadUsage, IssuerRefused, NotAuthentic, Unreachable
+from cohelix.wire.passport import AccessTokenClaims
 
 DOCUMENT_BYTES_MAX: Final = 1 << 20
 TIMEOUT_SECONDS: Final = 10.0
@@ -192,7 +196,7 @@ class Issuer:
     ) -> dict[str, Any]:
         """The claims of a JWT that this issuer has signed for an audience and that holds now; `NotAuthentic` otherwise."""
         read = read_token(token, what=what)
-        key = (await self.keys()).get(read.kid) or (await self.keys(fresh=True)).get(read.kid)
+        key = await self._key(read.kid)
         if key is None:
             raise NotAuthentic(f"the {what} names a key that its issuer does not publish")
         check_token(token, read, key, what=what, types=types)
@@ -213,6 +217,16 @@ class Issuer:
         issued, expires, not_before = (float(time) for time in times if time is not None)
         check_times(what, self._clock.now(), issued=issued, expires=expires, not_before=not_before)
         return dict(claims)
+
+    async def access_claims(self, token: str, audience: str) -> AccessTokenClaims:
+        """The claims of an access token of this issuer for an audience; `NotAuthentic` where it does not hold."""
+        kid = read_token(token, what="access token").kid
+        key = await self._key(kid)
+        keys = {(self.settings.issuer, kid): key} if key else {}
+        return verify_access_token(token, issuer=self.settings.issuer, audience=audience, keys=keys, now=self._clock.now())
+
+    async def _key(self, kid: str) -> Key | None:
+        return (await self.keys()).get(kid) or (await self.keys(fresh=True)).get(kid)
 
     async def _tokens(self, asked: Mapping[str, str], before: str = "") -> Tokens:
         answer = await self._ask_tokens(asked)
@@ -261,6 +275,24 @@ class Issuer:
         return found
 
 
+def open_issuer(folder: Path, settings: IssuerSettings) -> Issuer:
+    """The issuer of a node's or hub's settings, with the secret and the certificates of its folder.
+
+    Raises
+    ------
+    NotFound, BadUsage
+        If a file is not there, may be read by others, or holds no certificates.
+    """
+    secret = read_secret(folder, settings.client_secret_file)
+    if not settings.tls_ca:
+        return Issuer(settings, secret)
+    try:
+        context = ssl.create_default_context(cafile=folder / settings.tls_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise BadUsage(f"{folder / settings.tls_ca} does not hold certificates of an authority: {error}") from None
+    return Issuer(settings, secret, http=httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=context))
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
@@ -271,6 +303,6 @@ def unverified(token: str) -> dict[str, Any]:
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}

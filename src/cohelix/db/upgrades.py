@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # Alembic is loaded where tables are to be changed: every com
     from alembic.config import Config
 
 _FOLDER = Path(__file__).parent / "migrations"
+_ALONE = threading.Lock()  # Alembic keeps what it works on in globals of the process
 _LOCK = 0x636F68656C6978  # "cohelix": PostgreSQL's advisory lock of whoever migrates
 
 
@@ -35,7 +37,8 @@ def upgrade(engine: Engine, to: str = "head") -> None:
         from alembic.util.exc import CommandError
 
         try:
-            command.upgrade(_config(connection), to)
+            with _ALONE:
+                command.upgrade(_config(connection), to)
         except CommandError as error:
             raise Damaged(f"the database is not of this version of Cohelix: {error}") from None
 
@@ -46,7 +49,8 @@ def downgrade(engine: Engine, to: str) -> None:
         _lock(connection)
         from alembic import command
 
-        command.downgrade(_config(connection), to)
+        with _ALONE:
+            command.downgrade(_config(connection), to)
 
 
 def revision(connection: Connection) -> str | None:

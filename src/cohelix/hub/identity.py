@@ -24,7 +24,7 @@ from cohelix.access.broker_keys import SIGNED_SECONDS_MAX, BrokerKeys
 from cohelix.access.caller import Caller
 from cohelix.access.door import TokenDoor
 from cohelix.access.issuers import IssuerSettings, read_secret
-from cohelix.access.oidc import Issuer, unverified
+from cohelix.access.oidc import Issuer, open_issuer, unverified
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Once, Session, Sessions
 from cohelix.access.visas import sign_visa
@@ -122,7 +122,7 @@ def install_identity(
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), timeout=30.0)
         issuers[broker.issuer] = Issuer(own, _hub_secret(folder, broker, settings.url), http=http)
     for one in settings.issuers:
-        issuers[one.issuer] = Issuer(one, read_secret(folder, one.client_secret_file))
+        issuers[one.issuer] = open_issuer(folder, one)
     door = TokenDoor(issuers, settings.url, once, bearer=settings.accept_bearer)
     sessions = Sessions(engine, "hub", idle_seconds=settings.session_idle_seconds, absolute_seconds=settings.session_seconds)
     people = People(sessions, Roles(engine), issuers, door, hub_url=settings.url)

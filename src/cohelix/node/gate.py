@@ -16,10 +16,10 @@ from cohelix.access.actor import Actor
 from cohelix.access.authority import all_authorities
 from cohelix.access.door import TokenDoor
 from cohelix.access.gate import Asker, Charging, Conditions, Gate, Recording
-from cohelix.access.issuers import NODE_AUDIENCE, read_secret
+from cohelix.access.issuers import NODE_AUDIENCE
 from cohelix.access.jose import Key
 from cohelix.access.keys import KeyRing, PassportDesk
-from cohelix.access.oidc import Issuer
+from cohelix.access.oidc import open_issuer
 from cohelix.access.policy import Purpose, Revocations
 from cohelix.access.sessions import Once
 from cohelix.access.trust import TrustList, merged
@@ -116,7 +116,7 @@ def identify(folder: Path, settings: NodeSettings, gate: Gate, engine: Callable[
         nonlocal door
         with lock:
             if door is None:
-                issuers = {one.issuer: Issuer(one, read_secret(folder, one.client_secret_file)) for one in settings.issuers}
+                issuers = {one.issuer: open_issuer(folder, one) for one in settings.issuers}
                 door = TokenDoor(issuers, f"{NODE_AUDIENCE}{settings.id}", Once(engine()))
             return door
 
