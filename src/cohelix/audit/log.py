@@ -155,7 +155,7 @@ class AuditLog:
 
     def begin(self) -> None:
         """Open the log as a server does when it starts: what was lost before stands in it before anything else."""
-        self.record(ServerStarted(__version__))
+        self.record(ServerStarted(__version__), by=self._server())
         with self._changed:
             self._urgent = True
             self._changed.notify()

@@ -65,6 +65,7 @@ class AuditPages:
             older=older,
             newest=before is None,
             state=await self._desk.state(),
+            moment=_moment,
         )
 
 
@@ -81,7 +82,19 @@ def _shown(entry: EntryRecord) -> dict[str, Any]:
     kind = EVENTS.get(entry.event)
     what = ((kind.__doc__ or "").partition("\n")[0] if kind else "").strip()
     details = [(name, _words(value)) for name, value in entry.data.items() if value not in ("", [], None)]
-    return {"number": entry.number, "at": entry.at, "event": entry.event, "who": entry.who, "what": what, "details": details}
+    return {
+        "number": entry.number,
+        "at": _moment(entry.at),
+        "event": entry.event,
+        "who": entry.who,
+        "what": what,
+        "details": details,
+    }
+
+
+def _moment(text: str) -> str:
+    """A time as a page shows it: to the second, with a space between date and time."""
+    return f"{text[:10]} {text[11:19]}"
 
 
 def _words(value: Any) -> str:
