@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 import anyio.to_thread
 
 from cohelix.access.dpop import verify_dpop
-from cohelix.access.oidc import Issuer, unverified
+from cohelix.access.jose import read_token
+from cohelix.access.oidc import Issuer
 from cohelix.access.sessions import Once
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import NotAuthentic
-from cohelix.wire.passport import ACCESS_TOKEN_TYPES
 
 TOKEN_MAX = 8192
 
@@ -68,16 +68,16 @@ class TokenDoor:
             raise NotAuthentic("send the access token as `Authorization: DPoP TOKEN`")
         if not 0 < len(token) <= TOKEN_MAX:
             raise NotAuthentic("the access token is missing, or too long")
-        issuer = self._issuers.get(str(unverified(token).get("iss")))
+        issuer = self._issuers.get(read_token(token, what="access token", characters_max=TOKEN_MAX).issuer)
         if issuer is None:
             raise NotAuthentic("the access token is of an issuer that is not trusted here")
-        claims = await issuer.verified(token, audience=self._audience, types=ACCESS_TOKEN_TYPES, what="access token")
-        wanted = (claims.get("cnf") or {}).get("jkt")
+        claims = await issuer.access_claims(token, self._audience)
+        wanted = (claims.cnf or {}).get("jkt")
         if bound and isinstance(wanted, str):
             await anyio.to_thread.run_sync(self._prove, headers.get("dpop", ""), method, url, token, wanted)
         elif wanted is not None or not self._bearer:
             raise NotAuthentic("the access token is bound to a key: send it as `Authorization: DPoP`, with its proof")
-        return TokenPerson(claims["sub"], issuer, datetime.fromtimestamp(claims["exp"], UTC), token)
+        return TokenPerson(claims.sub, issuer, datetime.fromtimestamp(claims.exp, UTC), token)
 
     async def passport_of(self, headers: Mapping[str, str], method: str, url: str) -> str | None:
         """A passport for this server in exchange for a request's token; None where it brings none."""
