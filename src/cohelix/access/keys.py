@@ -40,11 +40,12 @@ def fetch_json(address: str) -> object:
         ):
             if answer.status_code != 200:
                 raise NotAuthentic(f"the issuer's keys could not be fetched: status {answer.status_code}")
-            body = b""
+            body, clock = b"", SystemClock()
+            began = clock.monotonic()
             for part in answer.iter_bytes():
                 body += part
-                if len(body) > _SET_BYTES_MAX:
-                    raise NotAuthentic("the issuer's set of keys is too large")
+                if len(body) > _SET_BYTES_MAX or clock.monotonic() - began > _TIMEOUT_SECONDS:
+                    raise NotAuthentic("the issuer's set of keys is too large, or comes too slowly")
         found: object = json.loads(body)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise NotAuthentic(f"the issuer's keys could not be fetched ({type(error).__name__})") from None
