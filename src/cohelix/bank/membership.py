@@ -34,7 +34,7 @@ from cohelix.wire.dataset import Content, Disclosure
 
 MEMBERSHIP_FILE: Final = "membership.json"
 _BLOCKS, _BLOCK_ROWS = 8, 2_048  # of the sample
-_PEOPLE_CORRELATED, _PEOPLE_ATTACKED, _ROWS_ATTACKED = 400, 2_000, 4_000
+_PEOPLE_CORRELATED, _PEOPLE_ATTACKED, _ROWS_ATTACKED = 400, 1_000, 4_000
 _QUESTIONS = 1_000  # of the simulated Beacon attack for one person
 _SHOWN_STEP = 0.05  # the public reads the figure rounded up to it
 _LISTING_ROWS = 16_384

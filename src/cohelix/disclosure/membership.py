@@ -158,10 +158,11 @@ def beacon_attack(copies: IntArray, floor: int, *, queries: int, seed: int) -> S
     carried = copies > 0
     answers = carried[:, inside].sum(axis=1) >= least
     reference, n_reference = carried[:, outside].sum(axis=1), len(outside)
-    scores = np.empty(n_people)
+    scores, among = np.empty(n_people), np.zeros(n_people, np.bool_)
+    among[inside] = True
     for person in range(n_people):
         own = np.flatnonzero(carried[:, person])
-        without = reference[own] - np.isin(person, outside)
+        without = reference[own] - (not among[person])
         rate = (without + 0.5) / (n_reference + 1)
         order = np.argsort(np.abs(half * rate - (least - 0.5)) if least > 1 else rate, kind="stable")[:queries]
         mean = np.maximum(half * rate[order], _SMALLEST)
