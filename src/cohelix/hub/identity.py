@@ -46,6 +46,7 @@ VisasInStore = Callable[[str, str], Sequence[str]]
 
 def open_broker(folder: Path, settings: HubSettings, engine: Engine, visas_in_store: VisasInStore | None = None) -> Broker:
     """The embedded issuer of a hub's folder, beside a hub that may be serving."""
+    (folder / BROKER_FOLDER).mkdir(mode=0o700, exist_ok=True)
     issuer, keys = f"{settings.url}/broker", BrokerKeys(folder / BROKER_FOLDER / "keys")
 
     def visas_of(account: Account) -> Sequence[str]:
