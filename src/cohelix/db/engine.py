@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from cohelix.core.errors import BadUsage
+from cohelix.core.errors import BadUsage, Unreachable
 from cohelix.db.upgrades import upgrade
 
 BUSY_SECONDS = 30.0
@@ -29,9 +29,16 @@ def open_database(where: str | Path) -> Engine:
     ------
     BadUsage
         If the address is not one, or of a kind that is not served.
+    Unreachable
+        If it cannot be opened.
     """
     engine = _engine(where)
-    upgrade(engine)
+    try:
+        upgrade(engine)
+    except OperationalError as error:
+        shown = engine.url.render_as_string(hide_password=True)
+        words = str(error.orig).splitlines()[0]
+        raise Unreachable(f"the database {shown} cannot be opened: {words}") from None
     return engine
 
 
