@@ -20,7 +20,7 @@ from cohelix.hub.settings import open_hub_database, read_settings
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubWithPeople]:
-    with hub_with_people(tmp_path_factory.mktemp("people") / "hub") as running:
+    with hub_with_people(tmp_path_factory.mktemp("people") / "hub", names=("ada", "bob")) as running:
         with Browser(running.url) as browser:
             browser.log_in("ada")
         with Browser(running.url) as browser:
