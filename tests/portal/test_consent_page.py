@@ -1,4 +1,4 @@
-"""A node's page of consent in a real browser, without JavaScript: sign in with a code, change the switches, and the answers follow."""
+"""A node's page of consent in a real browser: sign in with a code, change the switches, and the answers follow."""
 
 from __future__ import annotations
 
