@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from cohelix.access.policy import (
     Terms,
     decide,
 )
+from validation.access_matrix.table import table
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -164,3 +166,8 @@ def test_no_role_makes_any_difference(who: Actor, terms: Terms, revocations: Rev
 
 def test_reasons_of_a_floored_dataset_begin_as_the_interface_says() -> None:
     assert decide(ANONYMOUS, FLOORED, Purpose(), NOW).reason.startswith("login-required: ")
+
+
+def test_the_table_in_the_documentation_is_the_policys() -> None:
+    page = Path(__file__).parents[2] / "docs" / "concepts" / "access.md"
+    assert table() in page.read_text(encoding="utf-8")
