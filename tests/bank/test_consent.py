@@ -12,12 +12,13 @@ import pytest
 from pyroaring import BitMap
 
 from cohelix.bank import life
+from cohelix.bank.answering import HELD
 from cohelix.bank.bank import Bank
 from cohelix.bank.consent import ConsentBook, read_choices
 from cohelix.bank.load import LoadRequest, load
 from cohelix.bank.operator_counts import OperatorCounts, export_region
 from cohelix.bank.people import CallSets
-from cohelix.bank.publish import DATASETS, open_current
+from cohelix.bank.publish import DATASETS, locked, open_current
 from cohelix.bank.questions import Chosen, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.release import everyone, too_close
 from cohelix.bank.releases import SCOPES, ReleaseHistory
@@ -26,7 +27,9 @@ from cohelix.core.errors import BadFile
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import VariantKey
+from cohelix.node.consent import ConsentFollower
 from cohelix.phenotypes.model import People, SexCode
+from cohelix.wire.expression import read_expression
 from cohelix.wire.plan import parse_plan
 
 ONE = DatasetId("one")
@@ -212,6 +215,38 @@ def test_opt_in_without_anybody_who_has_agreed_is_an_empty_dataset(tmp_path):
     ConsentBook(node).change(NAMES, SCOPES, given=True)
     life.follow_consent(node)
     assert open_current(node, ONE).manifest.n_individuals == 60
+
+
+def test_a_dataset_that_a_load_holds_answers_nothing_until_it_follows(tmp_path):
+    node = loaded(tmp_path)
+    bank, log = Bank.open(node, NodeId("FI")), Written()
+    follower = ConsentFollower(node, NodeId("FI"), bank, log)
+    follower.look(0)
+    ConsentBook(node).change([PLANTED], SCOPES, given=False)
+    with locked(node, ONE):
+        for now in (1, 20):
+            follower.look(now)
+            assert bank.frequency(OWN, Assembly.GRCH37).datasets[0].status == "answered"
+        follower.look(32)
+        held = bank.frequency(OWN, Assembly.GRCH37)
+        assert (held.datasets[0].status, held.datasets[0].reason, held.pooled) == ("not_assessed", HELD, None)
+        assert bank.count_cohort(read_expression("sex=male"))[0][ONE].reason == HELD
+    follower.look(38)
+    bank.refresh()
+    assert bank.frequency(OWN, Assembly.GRCH37).datasets[0].populations[0].allele_number == 118
+    assert [(event.release, event.cause) for event in log.events] == [(2, "consent")]
+    follower.look(39)
+    assert len(log.events) == 1
+
+
+class Written:
+    """Keeps what is written down."""
+
+    def __init__(self):
+        self.events = []
+
+    def record(self, event, *, by=None, wait=False):
+        self.events.append(event)
 
 
 @pytest.mark.parametrize("line", ["PERSON001\tperhaps", "\tyes", "PERSON000\tno"])
