@@ -36,6 +36,8 @@ CHECKS = [
 ENDLESS = ("/events", "/federation/v1/tasks")
 # What a busy server or one that has just lost a member says is no fault of the server: Retry-After, and who did not answer.
 _BUSY = (503,)
+# What the HTTP parser says before there is a request: an address of more than 64 KiB, for example.
+_NO_REQUEST = "Invalid HTTP request received."
 
 
 @dataclass
@@ -97,7 +99,7 @@ def _ask(
         response = case.call(base_url=url, headers=more, timeout=30)
         found.requests += 1
         found.statuses[response.status_code] += 1
-        if response.status_code in _BUSY:
+        if response.status_code in _BUSY or response.text == _NO_REQUEST:
             return
         try:
             case.validate_response(response, checks=CHECKS)
