@@ -29,7 +29,8 @@ _METADATA_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 30.0  # an unknown key id does not make us ask more often than this
 _ID_TOKEN_TYPES: Final = ("JWT", None)  # OpenID Connect Core does not ask for a type
 _SUBJECT_MAX: Final = 255
-_PASSPORT_LEFT_SECONDS: Final = 60  # a kept passport is handed out while it lasts this much longer
+# A passport is kept for so long: a visa that has been granted meanwhile is seen after that.
+_PASSPORT_KEPT_SECONDS: Final = 15
 _PASSPORTS_MAX: Final = 10_000
 
 
@@ -165,7 +166,7 @@ class Issuer:
         key = hashlib.sha256(f"{audience}\n{access_token}".encode()).hexdigest()
         now = int(self._clock.now().timestamp())
         kept = self._passports.get(key)
-        if kept and kept[0] - _PASSPORT_LEFT_SECONDS > now:
+        if kept and kept[0] > now:
             return kept[1]
         metadata = await self.metadata()
         if GRANT_EXCHANGE not in metadata.get("grant_types_supported", ()):
@@ -180,7 +181,8 @@ class Issuer:
         answer = await self._ask_tokens(asked)
         self._passports = {name: one for name, one in self._passports.items() if one[0] > now}
         if len(self._passports) < _PASSPORTS_MAX:
-            self._passports[key] = now + int(answer.get("expires_in", 0)), str(answer["access_token"])
+            ends = now + min(_PASSPORT_KEPT_SECONDS, int(answer.get("expires_in", 0)) // 2)
+            self._passports[key] = ends, str(answer["access_token"])
         return str(answer["access_token"])
 
     async def revoke(self, refresh_token: str) -> None:
