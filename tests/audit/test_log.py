@@ -230,7 +230,8 @@ def test_a_full_disk_refuses_who_waits(tmp_path: Path) -> None:
         print(found.misfit, found.size == written + 2)
     """)
     said = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-2:] == ["audit-unavailable", "None True"]
+    assert "audit-unavailable" in said.splitlines(), said
+    assert said.splitlines()[-1] == "None True"
 
 
 def test_two_servers_share_a_database_and_not_a_log(make_log) -> None:

@@ -382,8 +382,11 @@ class LogStore:
         if not nodes:
             return {}
         chosen = sql.select(table.level, table.number, table.hash).where(table.log == self.origin)
-        chosen = chosen.where(sql.tuple_(table.level, table.number).in_([(one.level, one.number) for one in nodes]))
-        found = {Node(row.level, row.number): bytes(row.hash) for row in connection.execute(chosen)}
+        # Levels and numbers apart, of which the index makes single look-ups: of pairs SQLite makes a scan.
+        levels, numbers = {one.level for one in nodes}, {one.number for one in nodes}
+        chosen = chosen.where(table.level.in_(levels), table.number.in_(numbers))
+        rows, wanted = connection.execute(chosen), set(nodes)
+        found = {node: bytes(row.hash) for row in rows if (node := Node(row.level, row.number)) in wanted}
         if len(found) != len(set(nodes)):
             raise Damaged("hashes of the audit log are missing")
         return found

@@ -265,9 +265,7 @@ def _number(store: LogStore, when: str, size: int) -> int:
 
 
 def _tell(found: Verified, trust: Trust, as_json: bool) -> None:
-    """Print what a verification found; `NotAuthentic` where something does not fit."""
-    from cohelix.core.errors import NotAuthentic
-
+    """Print what a verification found; exit status 3 where something does not fit."""
     misfit = found.misfit
     said: dict[str, Any] = {
         "ok": misfit is None,
@@ -285,7 +283,8 @@ def _tell(found: Verified, trust: Trust, as_json: bool) -> None:
         typer.echo(json.dumps(said))
     if misfit:
         place = f"entry {misfit.first}" if misfit.first >= misfit.last else f"one of entries {misfit.first} to {misfit.last}"
-        raise NotAuthentic(f"the log of {found.origin or 'this folder'} does not hold: {place}: {misfit.problem}")
+        typer.echo(f"The log of {found.origin or 'this folder'} does NOT hold: {place}: {misfit.problem}", err=True)
+        raise typer.Exit(3)
     if not as_json:
         typer.echo(f"the log of {found.origin} holds: {found.size:,} entries, {found.checkpoints:,} signed checkpoints")
         typer.echo(f"newest checkpoint {found.at or '-'}, root {found.root.hex()}")
