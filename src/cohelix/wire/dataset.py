@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from cohelix.wire.frequency import Wire
@@ -11,6 +12,18 @@ AbsentMeans = Literal["not_assessed", "hom_ref"]
 # germline: call sets called at every record. somatic: tumours, with or without their normals. reported: only variants
 # that case reports name, so who does not carry one is unknown. aggregate: counts of groups, no person.
 Content = Literal["germline", "somatic", "reported", "aggregate"]
+# Who decides about the data of one, by the 1+MG framework: its holder's own rules, the framework's, or its own cohort's.
+DatasetType = Literal["externally-governed", "1mg-compliant", "1mg-cohort"]
+
+
+class DataUseClause(Wire):
+    """One data-use code of a dataset, as `access.duo.Clause`."""
+
+    code: str
+    diseases: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    until: date | None = None
+    months: int | None = None
 
 
 class Floors(Wire):
@@ -27,7 +40,7 @@ class DatasetRecord(Wire):
     `n_individuals` is exact on an open dataset, rounded down to tens on a floored one, None where it is below ten or
     the dataset is closed. `membership_power` is what its answers to everybody would tell of who is in it, as the AUC of an
     attack, rounded up to twentieths; None where nobody has computed it. `n_variants` and `measurements` are told of open
-    datasets only.
+    datasets only. `duo` is what the data may be used for, and `authority` the committee that decides about applications.
     """
 
     id: str
@@ -48,3 +61,8 @@ class DatasetRecord(Wire):
     open_release_note: str | None = None
     lifted_from: str | None = None
     membership_power: float | None = None
+    description: str = ""
+    country: str | None = None
+    dataset_type: DatasetType | None = None
+    duo: tuple[DataUseClause, ...] = ()
+    authority: str | None = None
