@@ -29,8 +29,10 @@ _METADATA_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 30.0  # an unknown key id does not make us ask more often than this
 _ID_TOKEN_TYPES: Final = ("JWT", None)  # OpenID Connect Core does not ask for a type
 _SUBJECT_MAX: Final = 255
-# A passport is kept for so long: a visa that has been granted meanwhile is seen after that.
-_PASSPORT_KEPT_SECONDS: Final = 15
+# How long a passport is kept: AAI 1.2.1 has others' issuers asked once an hour; the hub's own is asked often, so that a
+# visa that has been granted meanwhile is seen.
+PASSPORT_SECONDS: Final = 3600
+OWN_PASSPORT_SECONDS: Final = 15
 _PASSPORTS_MAX: Final = 10_000
 
 
@@ -74,11 +76,20 @@ class Issuer:
     ----------
     http
         With which it is asked; the hub gives one that reaches its own embedded issuer without the network.
+    passport_seconds
+        How long a passport is handed out again before another one is asked for; half of its life at most.
     """
 
     def __init__(
-        self, settings: IssuerSettings, secret: str, *, http: httpx.AsyncClient | None = None, clock: Clock | None = None
+        self,
+        settings: IssuerSettings,
+        secret: str,
+        *,
+        http: httpx.AsyncClient | None = None,
+        passport_seconds: int = PASSPORT_SECONDS,
+        clock: Clock | None = None,
     ) -> None:
+        self._passport_seconds = passport_seconds
         self.settings, self._secret, self._clock = settings, secret, clock or SystemClock()
         loopback = (urlsplit(settings.issuer).hostname or "") in ("127.0.0.1", "::1", "localhost")
         self._http = http or httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=not loopback)
@@ -181,7 +192,7 @@ class Issuer:
         answer = await self._ask_tokens(asked)
         self._passports = {name: one for name, one in self._passports.items() if one[0] > now}
         if len(self._passports) < _PASSPORTS_MAX:
-            ends = now + min(_PASSPORT_KEPT_SECONDS, int(answer.get("expires_in", 0)) // 2)
+            ends = now + min(self._passport_seconds, int(answer.get("expires_in", 0)) // 2)
             self._passports[key] = ends, str(answer["access_token"])
         return str(answer["access_token"])
 

@@ -24,7 +24,7 @@ from cohelix.access.broker_keys import SIGNED_SECONDS_MAX, BrokerKeys
 from cohelix.access.caller import Caller
 from cohelix.access.door import TokenDoor
 from cohelix.access.issuers import IssuerSettings, read_secret
-from cohelix.access.oidc import Issuer, open_issuer, unverified
+from cohelix.access.oidc import OWN_PASSPORT_SECONDS, Issuer, open_issuer, unverified
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Once, Session, Sessions
 from cohelix.access.visas import sign_visa
@@ -121,7 +121,8 @@ def install_identity(
         )
         # The hub reaches its own issuer without the network: proxies and certificates of its public address do not matter.
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), timeout=30.0)
-        issuers[broker.issuer] = Issuer(own, _hub_secret(folder, broker, settings.url), http=http)
+        secret = _hub_secret(folder, broker, settings.url)
+        issuers[broker.issuer] = Issuer(own, secret, http=http, passport_seconds=OWN_PASSPORT_SECONDS)
     for one in settings.issuers:
         issuers[one.issuer] = open_issuer(folder, one)
     door = TokenDoor(issuers, settings.url, once, bearer=settings.accept_bearer)
