@@ -138,8 +138,14 @@ def _figures(folder: Path) -> tuple[list[str], bool]:
         ("bytes on disk, an entry", f"{size:,.0f}", "–", found.misfit is None),
     ]
     lines = ["| on SQLite | | promised | |", "|---|---|---|---|"]
-    lines += [f"| {what} | {figure} | {promise} | {'met' if met else '**missed**'} |" for what, figure, promise, met in rows]
+    lines += [f"| {what} | {figure} | {promise} | {_verdict(promise, met)} |" for what, figure, promise, met in rows]
     return lines, all(met for *_rest, met in rows)
+
+
+def _verdict(promise: str, met: bool) -> str:
+    if promise == "–":
+        return "–"
+    return "met" if met else "**missed**"
 
 
 def _appends(log: AuditLog) -> float:
