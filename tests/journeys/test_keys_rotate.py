@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from cohelix.federation.signing import load_identity
-from cohelix.testing.analyses import AnalysisFederation, analysis_federation
+from cohelix.testing.analyses import AnalysisFederation, join_hub, make_folders
 from validation.processes import done
 
 _ENDS = ("released", "held", "refused", "aborted", "failed")
@@ -20,9 +22,25 @@ MEMBERS = {"AT": 60, "BE": 60, "CZ": 60}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisFederation]:
+def made(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[AnalysisFederation]:
+    """Servers that all keep what they know in PostgreSQL, each in a database of its own."""
     folder = tmp_path_factory.mktemp("keys")
-    with analysis_federation(folder, MEMBERS, variants=150, dialling_out=("CZ",)) as federation:
+    federation = make_folders(folder, MEMBERS, variants=150)
+    server = sa.make_url(postgres)
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in ("hub", *MEMBERS):
+            database = f"keys_{name.lower()}"
+            connection.exec_driver_sql(f"CREATE DATABASE {database}")
+            settings = folder / name / ("hub.toml" if name == "hub" else "node.toml")
+            url = server.set(database=database).render_as_string(hide_password=False)
+            settings.write_text(f'database = "{url}"\n{settings.read_text()}')
+    engine.dispose()
+    with federation.processes:
+        with ThreadPoolExecutor(len(federation.ports)) as starting:
+            list(starting.map(federation.serve, federation.ports))
+        for name in MEMBERS:
+            join_hub(federation, name, dials_out=name == "CZ")
         _wait(lambda: _states(federation) == dict.fromkeys(MEMBERS, "answered"))
         yield federation
 
