@@ -1,7 +1,8 @@
 """Deadlines in working days of a country: when a period that begins now has ended there (pure).
 
 Periods are counted as European law counts them (Regulation 1182/71, article 3): the day of the event is not counted, and
-a period ends with the last hour of its last day, in the country's own time. Public holidays come from `holidays`, time zones from `tzdata` where the system has none.
+a period ends with the last hour of its last day, in the country's own time. Public holidays come from `holidays`, and
+time zones from `tzdata` where the system has none.
 """
 
 from __future__ import annotations
