@@ -203,7 +203,7 @@ class ApplicationPages:
             earliest=views.earliest_delay(now),
             drawable=views.drawable(state, acting, rules, now),
             fault=fault,
-            typed=typed or {},
+            entered=typed or {},
             names=[views.name_of(one, acting.who) for one in state.form.members],
             investigations=[
                 INVESTIGATION_WORDS[one] for one in sorted(forms.purpose_of(state.form.model_dump()).investigations)
@@ -258,7 +258,7 @@ class ApplicationPages:
             since=views.moment(line.since),
             grant_until=views.moment(line.until) if line.until else "",
             fault=fault,
-            typed=typed or {},
+            entered=typed or {},
         )
 
     async def happen(self, request: Request) -> Response:
@@ -524,6 +524,7 @@ class ApplicationPages:
                 "Advice": Advice,
                 "summary_shown": SUMMARY_SHOWN,
                 "rules": self.desk.rules,
+                "form_key": known_caller(request).form_key,
                 "titles": {},
                 **values,
             },

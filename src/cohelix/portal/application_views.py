@@ -180,10 +180,12 @@ def _whole_waits(state: Application, acting: Acting, mine: bool) -> Iterable[Wai
             yield Wait(applicant, f"to answer {questions}", mine=mine)
     for agreement in state.agreements.values():
         waiting = tuple(name for name in agreement.datasets if state.lines[name].stage is LineStage.CONFIRMED)
+        official = Role.SIGNING_OFFICIAL in acting.roles and acting.organisation == state.form.organisation
+        holder = Role.DATA_HOLDER in acting.roles and {name.partition(":")[0] for name in agreement.datasets} <= acting.nodes
         if waiting and "user" not in agreement.sides:
-            yield Wait(f"The signing official of {state.form.organisation}", "to sign the agreement", waiting)
+            yield Wait(f"The signing official of {state.form.organisation}", "to sign the agreement", waiting, mine=official)
         if waiting and "holder" not in agreement.sides:
-            yield Wait("The data holder", "to sign the agreement", waiting)
+            yield Wait("The data holder", "to sign the agreement", waiting, mine=holder)
         if waiting and agreement.complete:
             yield Wait("The deciding authority", "to issue the visas, which its node does by itself", waiting)
 
