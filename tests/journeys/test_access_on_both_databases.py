@@ -18,6 +18,7 @@ from tests.hub.people_help import Browser, hub_with_people
 
 from cohelix import node
 from cohelix.bank.load import LoadRequest, load
+from cohelix.cli.doctor_checks import examine
 from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
 from cohelix.hub.app import create_app as create_hub
@@ -142,6 +143,15 @@ def test_from_login_to_audit(place: _Place) -> None:
         assert verified["ok"] is True and verified["size"] > 3
         files = {path.name for path in folder.glob("*.sqlite")} - {"nonces.sqlite"}
         assert bool(files) is (place.kind == "sqlite"), files
+
+
+def test_the_doctor_finds_no_fault(place: _Place) -> None:
+    for folder in (place.folder, place.hub_folder):
+        found = {one.slug: one for one in examine(folder) if one.level != "ok"}
+        assert not [one for one in found.values() if one.level == "fault"], found
+        assert set(found) <= {"audit-unwitnessed", "disk-low"}, found
+    seen = {one.slug for one in examine(place.folder)}
+    assert {"issuer-unreachable", "revocations-stale", "clock-off", "dataset-damaged", "database-behind"} <= seen
 
 
 def test_a_session_outlives_the_server(place: _Place) -> None:
