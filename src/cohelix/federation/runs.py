@@ -22,9 +22,9 @@ from sqlalchemy.engine import Engine
 from cohelix.access.actor import ANONYMOUS, Actor, Role
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, CohelixError, Conflict, NotFound, NotPermitted
+from cohelix.federation.behalf import EVERYBODY, Behalf, on_behalf, passports
 from cohelix.federation.conversation import RunStopped
 from cohelix.federation.fan_out import ask_all
-from cohelix.federation.behalf import EVERYBODY, Behalf, on_behalf, passports
 from cohelix.federation.roster import AGGREGATORS, CONTRIBUTORS_MIN
 from cohelix.federation.run_limits import RunLimits
 from cohelix.federation.run_store import RunStore, Stagehands, StoredRun, SumStore, time_text
