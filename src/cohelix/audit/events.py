@@ -427,6 +427,16 @@ class MemberChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ApplicationChanged(Event):
+    """Something happened to an application for data; what was written in it stays there."""
+
+    tag = "application:changed"
+    application: str
+    what: str
+    dataset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunProposed(Event):
     """An analysis was proposed at the hub."""
 

@@ -142,6 +142,10 @@ def roles(
     *,
     grant: Annotated[_Name, typer.Option("--grant", metavar="ROLE", help="Give a role to --to.")] = None,
     revoke: Annotated[_Name, typer.Option("--revoke", metavar="ROLE", help="Take a role back from --to.")] = None,
+    for_what: Annotated[
+        _Name,
+        typer.Option("--for", metavar="NAME", help="With --grant: the committee, country, organisation or node it is for."),
+    ] = None,
     subject: Annotated[_Name, typer.Option("--to", metavar="SUBJECT", help="The person's `sub` at the issuer.")] = None,
     issuer: Annotated[
         _Name, typer.Option("--issuer", metavar="URL", help="Who knows the person; the hub's own issuer where that is on.")
@@ -178,6 +182,9 @@ def roles(
     document = {"subject": subject, "issuer": known, "role": str(role), "granted": grant is not None}
     if grant is not None:
         _grant(folder, role, subject, known)
+        if for_what is not None:
+            Roles(open_hub_database(folder)).grant_for(role, for_what, subject, known)
+            document["for"] = for_what
         _print(document, as_json, f"{subject} is {role}")
     else:
         Roles(open_hub_database(folder)).revoke(role, subject, known)

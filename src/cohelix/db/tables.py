@@ -385,3 +385,22 @@ APPLICATION_EVENTS = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("application", "request", name="uq_application_events_request"),
 )
+
+# What a role is for (`access/roles.py`): `authority:FI-dac`, `country:FI`, `organisation:…`, `node:FI`.
+ROLE_SCOPES = sa.Table(
+    "role_scopes",
+    METADATA,
+    sa.Column("issuer", sa.String(500), primary_key=True),
+    sa.Column("subject", sa.String(255), primary_key=True),
+    sa.Column("role", sa.String(40), primary_key=True),
+    sa.Column("scope", sa.String(320), primary_key=True),
+)
+
+# Texts of agreements, by their hash (`hub/applications.py`).
+AGREEMENT_TEXTS = sa.Table(
+    "agreement_texts",
+    METADATA,
+    sa.Column("application", sa.String(40), sa.ForeignKey("applications.id"), primary_key=True),
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+)

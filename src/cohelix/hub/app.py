@@ -29,6 +29,8 @@ from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import AllOpen, analyses_router, released_summary
 from cohelix.hub.api import api_router
+from cohelix.hub.application_pages import FederationCatalogue, application_pages
+from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications, applications_router
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
@@ -74,6 +76,7 @@ def create_app(folder: Path) -> FastAPI:
         keys=keys,
     )
 
+    applications = Applications(folder, engine, log)
     revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
 
     @asynccontextmanager
@@ -82,7 +85,7 @@ def create_app(folder: Path) -> FastAPI:
             await anyio.to_thread.run_sync(find_gene, "", assembly)
         log.begin()
         await runs.start()
-        async with herald.running(), witness.running(), revocations.running():
+        async with herald.running(), witness.running(), revocations.running(), applications.running():
             yield
         await runs.close()
         await federation.close()
@@ -93,7 +96,11 @@ def create_app(folder: Path) -> FastAPI:
     install(
         app,
         service="hub",
-        large_bodies={f"{PATH}/tasks/": BROUGHT_BYTES_MAX},
+        large_bodies={
+            f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
+            "/api/v1/applications/": ATTACHMENT_BYTES_MAX,
+            "/applications/": ATTACHMENT_BYTES_MAX + (64 << 10),
+        },
         patient=(f"{PATH}/tasks",),
         members_only=(PATH,) if settings.tls_mutual else (),
     )
@@ -118,6 +125,9 @@ def create_app(folder: Path) -> FastAPI:
     )
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
+    app.include_router(applications_router(applications, persons.people.caller_of))
+    catalogue = FederationCatalogue(federation)
+    app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)
     )  # last: it takes every address that is left

@@ -1,0 +1,551 @@
+"""Applications at the hub: who may read and do what, files that are attached, agreements; `/api/v1/applications`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import anyio.to_thread
+import sqlalchemy as sa
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from fastapi import APIRouter, Header
+from pydantic import ValidationError
+from sqlalchemy.engine import Engine
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cohelix.access.actor import Role
+from cohelix.access.application_store import ApplicationLine, ApplicationStore
+from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage, timers
+from cohelix.access.caller import Caller, CallerOf
+from cohelix.access.roles import SCOPE_OF, Roles
+from cohelix.audit.events import ApplicationChanged, Person
+from cohelix.audit.log import AuditLog
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import BadQuestion, Damaged, NotAuthentic, NotFound, TooLarge
+from cohelix.core.private_files import replace_private
+from cohelix.db.tables import AGREEMENT_TEXTS
+from cohelix.wire.applications import EVENTS, Event, Form, Identity
+
+ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024
+CLOCK_SECONDS: Final = 30.0
+KEY_FILE: Final = "attachments.key"
+_FOLDER: Final = "attachments"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,119}")
+# What a committee can open without harm: extension → how such a file begins, and its media type.
+_KINDS: Final = {
+    ".pdf": ((b"%PDF-",), "application/pdf"),
+    ".png": ((b"\x89PNG\r\n\x1a\n",), "image/png"),
+    ".jpg": ((b"\xff\xd8\xff",), "image/jpeg"),
+    ".jpeg": ((b"\xff\xd8\xff",), "image/jpeg"),
+    ".docx": ((b"PK\x03\x04",), "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    ".odt": ((b"PK\x03\x04",), "application/vnd.oasis.opendocument.text"),
+    ".txt": ((), "text/plain; charset=utf-8"),
+    ".csv": ((), "text/plain; charset=utf-8"),
+    ".yaml": ((), "text/plain; charset=utf-8"),
+}
+_log = structlog.get_logger("cohelix.hub")
+
+
+class Applications:
+    """The hub's applications, for whoever may read and change them (`portal.application_desk.ApplicationDesk`).
+
+    Parameters
+    ----------
+    folder
+        The hub's, in which attached files lie, encrypted with a key of its own.
+    log
+        Where every event is written down; who reads an application's truth reads its events, not the log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: Engine,
+        log: AuditLog | None = None,
+        *,
+        rules: Rules | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._engine, self._log, self._clock = engine, log, clock or SystemClock()
+        self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told)
+        self._roles, self._files = Roles(engine, self._clock), _Files(folder)
+
+    @property
+    def rules(self) -> Rules:
+        """What the federation has agreed on."""
+        return self.store.rules
+
+    async def acting(self, caller: Caller) -> Acting:
+        """The caller's duties, with what they are for; `NotAuthentic` where nobody has logged in."""
+        return await anyio.to_thread.run_sync(self._acting, caller)
+
+    async def create(self, caller: Caller, form: Mapping[str, Any], request: str | None) -> str:
+        """Begin an application; gives its id."""
+        acting = await self.acting(caller)
+        return (await anyio.to_thread.run_sync(lambda: self.store.create(acting, dict(form), request=request)))[0]
+
+    async def add(self, caller: Caller, identifier: str, event: Mapping[str, Any], request: str | None) -> Application:
+        """Make something happen; errors as of `applications.admit`, and `NotFound` for whoever may not read it."""
+        acting = await self.acting(caller)
+
+        def work() -> Application:
+            self._readable(acting, identifier)
+            if event.get("event") == "agreement-drawn":
+                raise BadQuestion("an agreement is drawn by the hub: ask it to")
+            return self.store.add(identifier, acting, dict(event), request=request)
+
+        return await anyio.to_thread.run_sync(work)
+
+    async def read(self, caller: Caller, identifier: str) -> tuple[Application, Sequence[Event]]:
+        """An application and all that happened to it; `NotFound` for whoever may not read it."""
+        acting = await self.acting(caller)
+
+        def work() -> tuple[Application, Sequence[Event]]:
+            state = self._readable(acting, identifier)
+            events = self.store.events(identifier)
+            return (state, events) if _reads_texts(acting, state) else _without_texts(state, events)
+
+        return await anyio.to_thread.run_sync(work)
+
+    async def listed(self, caller: Caller) -> Sequence[ApplicationLine]:
+        """What the caller may read, the last changed first."""
+        acting = await self.acting(caller)
+
+        def work() -> list[ApplicationLine]:
+            if not acting.roles - {Role.RESEARCHER, Role.CITIZEN}:
+                mine = self.store.listed(applicant=acting.who)
+                known = {line.id for line in mine}
+                others = [line for line in self.store.listed() if line.id not in known and self._is_member(acting, line.id)]
+                return sorted([*mine, *others], key=lambda line: line.changed_at, reverse=True)
+            return [line for line in self.store.listed() if may_read(acting, self.store.get(line.id))]
+
+        return await anyio.to_thread.run_sync(work)
+
+    async def attach(self, caller: Caller, identifier: str, name: str, content: bytes) -> None:
+        """Attach a file to a draft, in place of one of the same name.
+
+        Raises
+        ------
+        BadQuestion
+            If its name, or what it begins with, is not that of a document which a committee can open.
+        TooLarge
+            If it is larger than `ATTACHMENT_BYTES_MAX`.
+        """
+        acting = await self.acting(caller)
+
+        def work() -> None:
+            state = self._readable(acting, identifier)
+            _check_file(name, content)
+            digest = hashlib.sha256(content).hexdigest()
+            self._files.write(identifier, digest, content)
+            form = state.form.model_dump(mode="json")
+            form["attachments"] = {**form["attachments"], name: digest}
+            self.store.add(identifier, acting, {"event": "edited", "form": form})
+
+        await anyio.to_thread.run_sync(work)
+
+    async def attachment(self, caller: Caller, identifier: str, name: str) -> tuple[bytes, str]:
+        """An attached file and its media type."""
+        acting = await self.acting(caller)
+
+        def work() -> tuple[bytes, str]:
+            state = self._readable(acting, identifier)
+            digest = state.form.attachments.get(name)
+            if digest is None or not _reads_texts(acting, state):
+                raise NotFound("there is no such file")
+            return self._files.read(identifier, digest), _KINDS[Path(name).suffix.lower()][1]
+
+        return await anyio.to_thread.run_sync(work)
+
+    async def draw_agreement(self, caller: Caller, identifier: str, datasets: Sequence[str]) -> None:
+        """Write the agreement on confirmed datasets, ready to be signed."""
+        acting = await self.acting(caller)
+
+        def work() -> None:
+            state = self._readable(acting, identifier)
+            unknown = [name for name in datasets if name not in state.lines]
+            if unknown or not datasets:
+                raise BadQuestion(f"the application is not for {unknown[0][:100]}" if unknown else "name the datasets")
+            text = agreement_text(identifier, state, sorted(set(datasets)))
+            sha256 = hashlib.sha256(text.encode()).hexdigest()
+            with self._engine.begin() as connection:
+                named = sa.and_(AGREEMENT_TEXTS.c.application == identifier, AGREEMENT_TEXTS.c.sha256 == sha256)
+                if connection.execute(sa.select(AGREEMENT_TEXTS.c.sha256).where(named)).first() is None:
+                    row = {"application": identifier, "sha256": sha256, "text": text}
+                    connection.execute(AGREEMENT_TEXTS.insert().values(**row))
+            wanted = {"event": "agreement-drawn", "datasets": sorted(set(datasets)), "sha256": sha256}
+            self.store.add(identifier, acting, wanted)
+
+        await anyio.to_thread.run_sync(work)
+
+    async def agreement(self, caller: Caller, identifier: str, sha256: str) -> str:
+        """The text of an agreement, which is what was signed."""
+        acting = await self.acting(caller)
+
+        def work() -> str:
+            state = self._readable(acting, identifier)
+            named = sa.and_(AGREEMENT_TEXTS.c.application == identifier, AGREEMENT_TEXTS.c.sha256 == sha256)
+            with self._engine.connect() as connection:
+                text = connection.scalar(sa.select(AGREEMENT_TEXTS.c.text).where(named))
+            if text is None or sha256 not in state.agreements or not _reads_texts(acting, state):
+                raise NotFound("there is no such agreement")
+            if hashlib.sha256(str(text).encode()).hexdigest() != sha256:
+                raise Damaged("the text of the agreement is not the one that was signed")
+            return str(text)
+
+        return await anyio.to_thread.run_sync(work)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Clocks run for applications that nobody looks at."""
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(CLOCK_SECONDS)
+                try:
+                    await anyio.to_thread.run_sync(self.store.run_clocks)
+                except Exception:
+                    _log.exception("clocks of applications")
+
+        task = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _acting(self, caller: Caller) -> Acting:
+        actor = caller.actor
+        if not actor.known:
+            raise NotAuthentic("log in: applications are for people who are known")
+        for_what: dict[str, set[str]] = {}
+        for role, name in self._roles.scopes(actor.subject, actor.issuer):
+            for_what.setdefault(SCOPE_OF[role], set()).add(name)
+        return Acting(
+            Identity(subject=actor.subject, issuer=actor.issuer),
+            actor.roles,
+            frozenset(for_what.get("authority", ())),
+            next(iter(sorted(for_what.get("country", ()))), None),
+            next(iter(sorted(for_what.get("organisation", ()))), None),
+            frozenset(for_what.get("node", ())),
+        )
+
+    def _readable(self, acting: Acting, identifier: str) -> Application:
+        state = self.store.get(identifier)
+        if not may_read(acting, state):
+            raise NotFound("there is no such application")
+        return state
+
+    def _is_member(self, acting: Acting, identifier: str) -> bool:
+        return acting.who in self.store.get(identifier).form.members
+
+    def _told(self, identifier: str, _state: Application, new: Sequence[Event]) -> None:
+        """Write every event down, after it is kept; who made it happen, and nothing of what was written in it."""
+        if self._log is None:
+            return
+        for event in new:
+            by = Person(event.by.subject, event.by.issuer) if event.by else "hub"
+            changed = ApplicationChanged(application=identifier, what=event.event, dataset=getattr(event, "dataset", ""))
+            self._log.record(changed, by=by)
+
+
+def may_read(acting: Acting, state: Application) -> bool:  # noqa: PLR0911 - one reason after another
+    """Whether somebody may know that an application is there: who works on it, decides about it, or audits."""
+    if acting.who == state.applicant or acting.who in state.form.members:
+        return True
+    if state.begun is Stage.DRAFT:
+        return False
+    if Role.SIGNING_OFFICIAL in acting.roles and acting.organisation == state.form.organisation:
+        return True
+    if state.begun is Stage.SIGNING:
+        return False
+    if Role.AUDITOR in acting.roles:
+        return True
+    if Role.DAC_CHAIR in acting.roles and any(line.stage is LineStage.APPEALED for line in state.lines.values()):
+        return True  # an appeal is heard by a chair of another committee
+    return any(
+        (acting.roles & {Role.DAC_MEMBER, Role.DAC_CHAIR} and line.authority in acting.authorities)
+        or (Role.NATIONAL_COORDINATION_POINT in acting.roles and acting.country == line.country)
+        or (Role.DATA_HOLDER in acting.roles and line.dataset.partition(":")[0] in acting.nodes)
+        for line in state.form.lines
+    )
+
+
+def _reads_texts(acting: Acting, state: Application) -> bool:
+    """Whether somebody reads what people wrote; an auditor who is nothing else sees what happened only."""
+    others = Acting(
+        acting.who, acting.roles - {Role.AUDITOR}, acting.authorities, acting.country, acting.organisation, acting.nodes
+    )
+    return may_read(others, state)
+
+
+_TEXTS: Final = ("text", "reason", "comment")
+
+
+def _without_texts(state: Application, events: Sequence[Event]) -> tuple[Application, Sequence[Event]]:
+    blank = Form(lines=state.form.lines, track=state.form.track)
+    shown = [
+        event.model_copy(
+            update={name: "(not shown)" for name in _TEXTS if hasattr(event, name)}
+            | ({"form": blank} if hasattr(event, "form") else {})
+        )
+        for event in events
+    ]
+    lines = {name: replace(line, proposed=None) for name, line in state.lines.items()}
+    return replace(state, form=blank, lines=lines), shown
+
+
+def agreement_text(identifier: str, state: Application, datasets: Sequence[str]) -> str:
+    """The agreement on some datasets of an application, as both sides sign it."""
+    form = state.form
+    people = "\n".join(f"  - {one.subject} ({one.issuer})" for one in (state.applicant, *form.members))
+    parts = []
+    for name in datasets:
+        line = state.lines[name]
+        conditions = "".join(f"\n      condition: {text}" for text in line.conditions) or "\n      no further conditions"
+        parts.append(f"  - {name}, decided by {line.line.authority}, {line.line.country}{conditions}")
+    months = f"{form.months} months" if form.months else "as long as the visas hold"
+    return f"""DATA USE AGREEMENT
+
+Application: {identifier}
+Project: {form.title}
+User: {form.organisation}
+Persons who may use the data:
+{people}
+
+1. Data
+{chr(10).join(parts)}
+
+2. Purpose
+The data are used for this purpose alone: {", ".join(form.investigations)}.
+Diseases: {", ".join(form.diseases) or "none in particular"}. Commercial use: {_said(form.commercial)}.
+
+3. Time
+{months.capitalize()}. Access ends with the visas; it may be suspended or revoked at any time.
+
+4. Duties
+Nobody tries to find out who a person is. Nothing but reviewed results leaves the federation. Every use is written down,
+and the people whose data are used may see for what. Incidents are reported within 24 hours.
+"""
+
+
+def _said(answer: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not said"}[answer]
+
+
+class _Files:
+    """Attached files, each encrypted for its application with the hub's own key (AES-256-GCM)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._key_path = folder / _FOLDER, folder / KEY_FILE
+
+    def write(self, application: str, digest: str, content: bytes) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        nonce = secrets.token_bytes(12)
+        sealed = nonce + AESGCM(self._key()).encrypt(nonce, content, f"{application}/{digest}".encode())
+        replace_private(self._folder / f"{application}-{digest}", sealed)
+
+    def read(self, application: str, digest: str) -> bytes:
+        try:
+            sealed = (self._folder / f"{application}-{digest}").read_bytes()
+            return AESGCM(self._key()).decrypt(sealed[:12], sealed[12:], f"{application}/{digest}".encode())
+        except FileNotFoundError:
+            raise NotFound("there is no such file") from None
+        except InvalidTag:
+            raise Damaged("an attached file is not what was written") from None
+
+    def _key(self) -> bytes:
+        try:
+            return self._key_path.read_bytes()
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                descriptor = os.open(self._key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(AESGCM.generate_key(256))
+                    file.flush()
+                    os.fsync(file.fileno())
+            return self._key_path.read_bytes()
+
+
+def _check_file(name: str, content: bytes) -> None:
+    kind = _KINDS.get(Path(name).suffix.lower())
+    if not _NAME.fullmatch(name) or kind is None:
+        raise BadQuestion(f"an attached file is named NAME with one of {', '.join(_KINDS)}")
+    if len(content) > ATTACHMENT_BYTES_MAX:
+        raise TooLarge(f"an attached file may have {ATTACHMENT_BYTES_MAX:,} bytes")
+    beginnings, media_type = kind
+    text = media_type.startswith("text/")
+    if not content or (beginnings and not content.startswith(beginnings)) or (text and not _is_text(content)):
+        raise BadQuestion(f"{name} is not what its name says")
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
+
+
+_Key = Annotated[str | None, Header(alias="idempotency-key", max_length=64, description="Your own name for this request")]
+
+
+def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
+    """`/api/v1/applications…`, for people who have logged in."""
+    router = APIRouter(prefix="/api/v1/applications", tags=["applications"])
+    one = "/{application}"
+
+    async def body_of(request: Request) -> dict[str, Any]:
+        try:
+            found = await request.json()
+        except ValueError:
+            raise BadQuestion("the body is not a JSON document") from None
+        if not isinstance(found, dict):
+            raise BadQuestion("the body is not a JSON object")
+        return found
+
+    @router.get("", summary="The applications that you may read")
+    async def listed(request: Request) -> Response:
+        found = await desk.listed(await caller_of(request))
+        return _json({"applications": [_line(line) for line in found]})
+
+    @router.post("", status_code=201, summary="Begin an application: {form: {...}}")
+    async def create(request: Request, idempotency_key: _Key = None) -> Response:
+        caller, body = await caller_of(request), await body_of(request)
+        identifier = await desk.create(caller, _form(body.get("form", {})), idempotency_key)
+        return _json(await document(caller, identifier), 201)
+
+    @router.get(one, summary="One application: its form, its datasets and their clocks")
+    async def read(request: Request, application: str) -> Response:
+        return _json(await document(await caller_of(request), application))
+
+    @router.get(one + "/events", summary="All that happened to it")
+    async def events(request: Request, application: str) -> Response:
+        _, found = await desk.read(await caller_of(request), application)
+        return _json({"events": [EVENTS.dump_python(event, mode="json") for event in found]})
+
+    @router.post(one + "/events", summary="Make something happen: an event without time and person")
+    async def happen(request: Request, application: str, idempotency_key: _Key = None) -> Response:
+        caller = await caller_of(request)
+        await desk.add(caller, application, await body_of(request), idempotency_key)
+        return _json(await document(caller, application))
+
+    @router.put(one + "/form", summary="Save the form of a draft")
+    async def save(request: Request, application: str) -> Response:
+        caller, form = await caller_of(request), _form(await body_of(request))
+        await desk.add(caller, application, {"event": "edited", "form": form}, None)
+        return _json(await document(caller, application))
+
+    @router.post(one + "/copy", status_code=201, summary="Begin a new application with the form of this one")
+    async def copy(request: Request, application: str, idempotency_key: _Key = None) -> Response:
+        caller = await caller_of(request)
+        state, _ = await desk.read(caller, application)
+        form = state.form.model_dump(mode="json") | {"copy_of": application, "attachments": {}}
+        return _json(await document(caller, await desk.create(caller, form, idempotency_key)), 201)
+
+    @router.put(one + "/attachments/{name}", status_code=204, response_model=None, summary="Attach a file")
+    async def attach(request: Request, application: str, name: str) -> Response:
+        await desk.attach(await caller_of(request), application, name, await request.body())
+        return Response(status_code=204)
+
+    @router.get(one + "/attachments/{name}", response_class=Response, summary="An attached file")
+    async def attachment(request: Request, application: str, name: str) -> Response:
+        content, media_type = await desk.attachment(await caller_of(request), application, name)
+        return Response(content, media_type=media_type, headers={"content-disposition": "attachment"})
+
+    @router.post(one + "/agreements", summary="Draw the agreement on confirmed datasets: {datasets: [...]}")
+    async def draw(request: Request, application: str) -> Response:
+        caller, body = await caller_of(request), await body_of(request)
+        datasets = body.get("datasets")
+        if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
+            raise BadQuestion("datasets: a list of NODE:DATASET")
+        await desk.draw_agreement(caller, application, datasets)
+        return _json(await document(caller, application))
+
+    @router.get(one + "/agreements/{sha256}", response_class=Response, summary="The text of an agreement")
+    async def agreement(request: Request, application: str, sha256: str) -> Response:
+        text = await desk.agreement(await caller_of(request), application, sha256)
+        return Response(text, media_type="text/plain; charset=utf-8")
+
+    async def document(caller: Caller, identifier: str) -> dict[str, Any]:
+        state, _ = await desk.read(caller, identifier)
+        return _document(identifier, state, desk.rules)
+
+    return router
+
+
+def _form(given: object) -> dict[str, Any]:
+    """A form that can be one; `BadQuestion` names the field that cannot."""
+    try:
+        return Form.model_validate(given).model_dump(mode="json")
+    except ValidationError as error:
+        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        raise BadQuestion(f"form{'.' if place else ''}{place}: {error.errors()[0]['msg']}") from None
+
+
+def _document(identifier: str, state: Application, rules: Rules) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "applicant": state.applicant.model_dump(),
+        "stage": state.stage.value,
+        "version": state.version,
+        "unanswered": state.unanswered,
+        "form": state.form.model_dump(mode="json"),
+        "lines": [
+            {
+                "dataset": name,
+                "authority": line.line.authority,
+                "country": line.line.country,
+                "stage": line.stage.value,
+                "since": _time(line.since),
+                "votes": sorted(line.votes.values()),
+                "proposed": line.proposed.decision if line.proposed else None,
+                "conditions": list(line.conditions),
+                "agreement": line.agreement,
+                "visas": list(line.visas),
+                "until": _time(line.until),
+            }
+            for name, line in state.lines.items()
+        ],
+        "agreements": [
+            {"sha256": sha256, "datasets": list(one.datasets), "signed": sorted(one.sides)}
+            for sha256, one in state.agreements.items()
+        ],
+        "clocks": [
+            {"at": _time(one.at), "event": one.event.event, "dataset": getattr(one.event, "dataset", None)}
+            for one in timers(state, rules)
+        ],
+    }
+
+
+def _line(line: ApplicationLine) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "title": line.title,
+        "applicant": line.applicant.model_dump(),
+        "stage": line.stage.value,
+        "version": line.version,
+        "changedAt": _time(line.changed_at),
+        "dueAt": _time(line.due_at),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _json(document: dict[str, Any], status: int = 200) -> Response:
+    return JSONResponse(document, status, headers={"cache-control": "no-store"})
