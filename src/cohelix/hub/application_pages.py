@@ -80,6 +80,7 @@ def application_pages(
         (f"{one}/events/{{number}}", pages.words),
         (f"{one}/attachments/{{name}}", pages.attachment),
         (f"{one}/agreements/{{sha256}}", pages.agreement),
+        (f"{one}/agreements/{{sha256}}/text.txt", pages.agreement_text),
         ("/desk", pages.tasks),
         ("/desk/{duty}", pages.tasks),
         ("/grants", pages.grants),

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cohelix.access.application_store import ApplicationLine
-from cohelix.access.applications import Application, LineStage, Stage
+from cohelix.access.applications import Acting, Application, LineStage, Stage
 from cohelix.access.caller import Caller, known_caller
 from cohelix.access.duo import Advice
 from cohelix.core.clock import Clock, SystemClock
@@ -33,11 +33,13 @@ from cohelix.portal.pages import redirect, render
 from cohelix.web.forms import files_of
 from cohelix.wire.applications import Form
 
-TOLD: Final = 15
-LINES: Final = 60
-TASKS: Final = 50
+TOLD: Final = 12
+LINES: Final = 30
+BASKET_LINES: Final = 15
+TASKS: Final = 30
 READ_MOST: Final = 200  # applications that a desk looks into
-SUMMARY_SHOWN: Final = 4_000
+SUMMARY_SHOWN: Final = 2_000
+AGREEMENT_SHOWN: Final = 10_000
 DUTIES: Final = {
     "signing": "To sign for the organisation",
     "committee": "Before my committee",
@@ -122,9 +124,9 @@ class ApplicationPages:
             return redirect("/login?next=/basket")
         found = await self._basket(caller)
         if found is None:
-            return self._page(request, "basket.html", id="", form=None, groups={}, advice={})
+            return self._page(request, "basket.html", id="", form=None, groups={}, advice={}, later_lines=None, begun=0)
         identifier, state = found
-        return self._page(request, "basket.html", id=identifier, form=state.form, **await self._lines(state.form))
+        return self._page(request, "basket.html", id=identifier, form=state.form, **await self._lines(request, state.form))
 
     async def empty_basket(self, request: Request) -> Response:
         """Take datasets out of the basket."""
@@ -188,6 +190,7 @@ class ApplicationPages:
             id=identifier,
             state=state,
             mine=acting.who == state.applicant,
+            desk_side=_decides(state, acting),
             waits=views.waits(state, acting, rules, now),
             lines=lines[start : start + LINES],
             more_lines=start + LINES if start + LINES < len(lines) else None,
@@ -244,6 +247,7 @@ class ApplicationPages:
             HTTPStatus(status),
             id=identifier,
             state=state,
+            desk_side=_decides(state, acting),
             name=name,
             line=line,
             until=views.last_day(end, line.line.country) if end else "",
@@ -354,7 +358,7 @@ class ApplicationPages:
             saved_at=views.moment(self.clock.now()),
             fault=fault,
             now_version=state.version,
-            **await self._lines(form),
+            **await self._lines(request, form),
         )
 
     async def attach(self, request: Request) -> Response:
@@ -427,12 +431,19 @@ class ApplicationPages:
             "agreement.html",
             id=identifier,
             state=state,
+            desk_side=_decides(state, acting),
             sha256=sha256,
             agreement=agreement,
             signed=signed,
             text=await self.desk.agreement(caller, identifier, sha256),
+            text_shown=AGREEMENT_SHOWN,
             sides=views.sides_to_sign(state, sha256, acting, self.desk.rules, now),
         )
+
+    async def agreement_text(self, request: Request) -> Response:
+        """The agreement's text, whole, byte for byte as it was hashed."""
+        identifier, sha256 = request.path_params["application"], request.path_params["sha256"]
+        return _text(await self.desk.agreement(known_caller(request), identifier, sha256))
 
     async def tasks(self, request: Request) -> Response:
         """What waits for the reader's duties: all of it, or one duty's desk."""
@@ -496,16 +507,24 @@ class ApplicationPages:
         if Form.model_validate(form) != before:
             await self.desk.add(caller, identifier, {"event": "edited", "form": form}, fields.get("request") or None)
 
-    async def _lines(self, form: Form) -> dict[str, Any]:
-        """A basket by authority, with the advice on each dataset whose record is known."""
+    async def _lines(self, request: Request, form: Form) -> dict[str, Any]:
+        """A page of a basket by authority, with the advice on each dataset whose record is known."""
+        start = _number(request.query_params.get("from", "0"))
+        ordered = [line for group in catalogue.by_authority(form.lines).values() for line in group]
+        shown = ordered[start : start + BASKET_LINES]
+        after = start + BASKET_LINES if start + BASKET_LINES < len(ordered) else None
         purpose, records = forms.purpose_of(form.model_dump()), await self.catalogue.records()
         advice = {
-            line.dataset: self.catalogue.advise(records[line.dataset], purpose)
-            for line in form.lines
-            if line.dataset in records
+            line.dataset: self.catalogue.advise(records[line.dataset], purpose) for line in shown if line.dataset in records
         }
-        titles = {line.dataset: records[line.dataset].title for line in form.lines if line.dataset in records}
-        return {"groups": catalogue.by_authority(form.lines), "advice": advice, "titles": titles}
+        titles = {line.dataset: records[line.dataset].title for line in shown if line.dataset in records}
+        return {
+            "groups": catalogue.by_authority(shown),
+            "advice": advice,
+            "titles": titles,
+            "later_lines": after,
+            "begun": start,
+        }
 
     def _page(self, request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
         return render(
@@ -526,6 +545,7 @@ class ApplicationPages:
                 "rules": self.desk.rules,
                 "form_key": known_caller(request).form_key,
                 "titles": {},
+                "desk_side": False,
                 **values,
             },
         )
@@ -536,6 +556,11 @@ _BEFORE_GRANTS: Final = (Stage.DRAFT, Stage.SIGNING, Stage.RETURNED)
 
 def _chosen(purpose: Mapping[str, Any]) -> frozenset[str]:
     return forms.chosen_investigations(Form(investigations=purpose["investigations"]))
+
+
+def _decides(state: Application, acting: Acting) -> bool:
+    """Whether the reader is on the other side of the desk."""
+    return acting.who != state.applicant and acting.who not in state.form.members
 
 
 def _number(text: str) -> int:

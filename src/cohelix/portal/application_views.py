@@ -18,7 +18,7 @@ from cohelix.portal.application_words import EVENT_WORDS, INSIDE_EVENTS, REMINDE
 from cohelix.wire import applications as wire
 from cohelix.wire.applications import EVENTS, Event, Identity
 
-TEXT_SHOWN: Final = 600
+TEXT_SHOWN: Final = 400
 _ENOUGH: Final[dict[str, Any]] = {"reason": "-", "text": "-", "points": {}, "vote": "approve", "sha256": "0" * 64}
 
 
