@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import FastAPI
@@ -178,10 +180,20 @@ async def form_of(request: Request) -> dict[str, str]:
     return fields
 
 
+@cache
+def _empty_database() -> bytes:
+    """A database with all its tables, made once for all tests."""
+    with TemporaryDirectory() as place:
+        path = Path(place) / "empty.sqlite"
+        open_database(path).dispose()  # the last connection to close puts everything into the one file
+        return path.read_bytes()
+
+
 @contextmanager
 def loop_over(folder: Path) -> Iterator[Loop]:
     """Pages over an empty store."""
     clock, shelf = Hands(), Shelf()
+    (folder / "loop.sqlite").write_bytes(_empty_database())
     store = ApplicationStore(open_database(folder / "loop.sqlite"), clock=clock)
     desk, app = StoreDesk(store), FastAPI()
     web.install(app, service="hub")
