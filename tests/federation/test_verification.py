@@ -49,7 +49,7 @@ def hub(tmp_path: Path) -> tuple[Path, StoredRun]:
     variants = VariantList.of([parse_variant(f"22-{number + 1}-A-C") for number in range(LINES)])
     variants.write(place / VARIANTS)
     accepted = plan_hash(parse_plan(PLAN))
-    parties = Parties(plan_hash=accepted)
+    parties = Parties(plan_hash=accepted, terms=Terms(people_bound=32))
     details = {
         "roster": parties.roster.model_dump(mode="json"),
         "signatures": [one.model_dump(mode="json") for one in parties.frozen.signatures],
@@ -68,7 +68,7 @@ def hub(tmp_path: Path) -> tuple[Path, StoredRun]:
         )
         for number, name in enumerate(parties.contributors)
     }
-    summer = SecureTestSummer(parties, data)
+    summer = SecureTestSummer(parties, data, variants.digest())
     assert SettledRun(run).compute(summer, variants, place).people == 4 * PEOPLE
     sums = SumStore(engine, place, RUN)
     for ask, block in summer.kept.blocks():
@@ -104,11 +104,12 @@ def _another_plan(folder: Path) -> None:
 
 
 def _other_terms(folder: Path) -> None:
-    """The hub says that nodes gave other bounds: its questions would have been others."""
+    """The hub says that a node gave another bound: it is another roster than the aggregators signed."""
     engine = open_database(folder / DATABASE_FILE)
     details = dict(RunStore(engine).get(RUN).details)
     engine.dispose()
-    details["terms"]["FI"]["peopleBound"] = 64
+    (own,) = [one for one in details["roster"]["acceptances"] if one["node"] == "FI"]
+    own["peopleBound"] = 64
     _rewrite(folder, details=json.dumps(details))
 
 
@@ -131,7 +132,7 @@ def _changed_sum(folder: Path) -> None:
     [
         (_another_effect, "false-result"),
         (_another_plan, "foreign-plan"),
-        (_other_terms, "other-ask"),
+        (_other_terms, "split-roster"),
         (_changed_sum, "broken-transcript"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cohelix.testing.federation import let_everybody_ask
 from validation import synthetic
 from validation.processes import inside
 from validation.town import Town, genotypes_text, open_town, split_cohort
@@ -27,6 +28,7 @@ def _make(folder: Path) -> Town:
     nodes = split_cohort(folder, whole, genotypes, {"FI": slice(0, 130), "GB": slice(130, 260), "IT": slice(260, 390)})
     nodes["FI"].load()
     nodes["GB"].load(disclosure="floored")
+    let_everybody_ask(nodes["GB"].folder)
     nodes["IT"].load(disclosure="closed")
     other = folder / "b38.vcf"
     text = genotypes_text(nodes["IT"].genotypes, "22:1-30000000")

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cohelix.testing.federation import let_everybody_ask
 from validation import synthetic
 from validation.processes import cohelix, done, inside
 from validation.town import Served, free_port
@@ -84,6 +85,7 @@ class Twins:
             _people(home / "people.tsv", cohort, hidden)
             node = home / "node"
             done("node", "init", node, "--id", "TW", "--name", "Twin", "--country", "FI")
+            let_everybody_ask(node)
             done(
                 *("node", "load", node, "--dataset", "d", "--genotypes", home / "cohort.vcf", "--assembly", "GRCh37"),
                 *("--individuals", home / "people.tsv", "--disclosure", "floored"),

@@ -77,7 +77,7 @@ def test_one_sees_ones_own_entries_and_an_auditor_all(page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/audit", "/audit?all=1", "/audit?event=run:released"])
 def test_axe_finds_nothing(page: Page, path: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.goto(path)
     page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text())
     said = page.evaluate("rules => axe.run({runOnly: rules})", RULES)

@@ -36,12 +36,12 @@ def chromium() -> Iterator[Browser]:
 def _checked(page: Page, name: str, told: Callable[[Any], None]) -> None:
     """Axe finds nothing in light and dark; a screenshot where the environment wants one."""
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         found = Axe().run(page, options={"runOnly": RULES})
         assert found.violations_count == 0, f"{name}, {scheme}: {found.generate_report()}"
     folder = os.environ.get("COHELIX_SCREENSHOTS")
     if folder:
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
     told(name)
 

@@ -60,7 +60,7 @@ def test_frequency(federation: RunningFederation, run: Callable[..., Done]) -> N
     table = run("frequency", variant, "--assembly", "GRCh37").stdout
     row = next(line for line in table.splitlines() if "GB:sim" in line and "│" in line)
     assert "< floor" in row and "0" not in row
-    assert "IT:sim: refused: this dataset is closed" in table
+    assert "IT:sim: refused: visa-required: this dataset is closed" in table
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from cohelix.testing.federation import let_everybody_ask
 from validation import naive, realdata, synthetic
 from validation.beacon.ask import expected, put, questions, told
 from validation.beacon.oracle import Oracle
@@ -60,6 +61,7 @@ def load_part(
     """Load the files twice, open and floored, into one node."""
     node = scratch / f"node-{name}"
     done("node", "init", node, "--id", "Q", "--name", "Questions", "--country", "FI")
+    let_everybody_ask(node)
     for disclosure in ("open", "floored"):
         done(
             *("node", "load", node, "--dataset", disclosure, "--genotypes", *files, "--assembly", "GRCh37"),

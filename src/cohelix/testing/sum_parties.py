@@ -27,6 +27,7 @@ from cohelix.federation.roster import (
 from cohelix.federation.secure_sum import Opening, Place, Sealed, aggregate, open_sum, seal
 from cohelix.federation.signing import Identity, PublicKey
 from cohelix.stats.secret_sharing import Layout
+from cohelix.wire.analysis import Terms
 
 RUN, PLAN_HASH = "run0000001", hashlib.sha256(b"plan").hexdigest()
 
@@ -48,6 +49,8 @@ class Parties:
         Names of those who bring figures.
     aggregators
         Names of those who add up; they may be contributors as well.
+    terms
+        What every contributor says of itself.
     """
 
     contributors: Sequence[str] = ("CEU", "FI", "GB", "IT")
@@ -55,6 +58,7 @@ class Parties:
     mode: Mode = "shares"
     run: str = RUN
     plan_hash: str = PLAN_HASH
+    terms: Terms = field(default_factory=Terms)
     identities: dict[str, Identity] = field(init=False)
     sessions: dict[str, bytes] = field(init=False)
     acceptances: dict[str, Acceptance] = field(init=False)
@@ -84,6 +88,7 @@ class Parties:
             contributor=name in self.contributors,
             aggregator=name in self.aggregators,
             identity=self.identities[name],
+            terms=self.terms,
         )
 
     def make(self, acceptances: Iterable[Acceptance] | None = None) -> Roster:
@@ -169,10 +174,12 @@ class SecureTestSummer:
     ----------
     data
         Each contributor's.
+    listed
+        The digest of the run's list of variants, which every ask names.
     """
 
-    def __init__(self, parties: Parties, data: Mapping[str, LocalData]) -> None:
-        self._parties, self._data = parties, dict(data)
+    def __init__(self, parties: Parties, data: Mapping[str, LocalData], listed: str = "") -> None:
+        self._parties, self._data, self._listed = parties, dict(data), listed
         self.kept = KeptOpenings()
         self._asks = 0
 
@@ -188,7 +195,7 @@ class SecureTestSummer:
         return self._asks - 1
 
     def _opened(self, ask: Ask, number: int, index: int, block: range | None) -> Sums:
-        place = Place(number, index, block_digest(ask_digest(pack_ask(ask)), index, block_arrays(ask, block)))
+        place = Place(number, index, block_digest(ask_digest(pack_ask(ask, self._listed)), index, block_arrays(ask, block)))
         layout = Layout.of(ask.statistics, None if block is None else len(block), len(self._data))
         sealed = {
             name: self._parties.seal(name, compute_part(data, ask, block), place, layout) for name, data in self._data.items()
