@@ -76,7 +76,8 @@ def create_app(folder: Path) -> FastAPI:
         keys=keys,
     )
 
-    applications = Applications(folder, engine, log)
+    catalogue = FederationCatalogue(federation)
+    applications = Applications(folder, engine, log, decided_by=catalogue.decided_by)
     revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
 
     @asynccontextmanager
@@ -126,7 +127,6 @@ def create_app(folder: Path) -> FastAPI:
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
-    catalogue = FederationCatalogue(federation)
     app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)

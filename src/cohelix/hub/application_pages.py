@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC
 
 from starlette.requests import Request
@@ -42,6 +42,16 @@ class FederationCatalogue:
         called = await self._roll.call()
         countries = {member.id: member.country for member in called.members}
         return {name: _placed(record, countries) for name, record in called.records.items()}
+
+    async def decided_by(self, datasets: Sequence[str]) -> Mapping[str, tuple[str | None, str | None]]:
+        """The committee and the country of datasets, as far as they are known; a member's country is always known."""
+        called = await self._roll.call()
+        countries = {member.id: member.country for member in called.members}
+        found: dict[str, tuple[str | None, str | None]] = {}
+        for name in datasets:
+            record, country = called.records.get(name), countries.get(name.partition(":")[0])
+            found[name] = (record.authority, record.country or country) if record else (None, country)
+        return found
 
     def advise(self, record: DatasetRecord, purpose: Purpose) -> Match:
         """What a dataset's data-use codes say of a purpose."""

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -33,7 +33,7 @@ from cohelix.access.roles import SCOPE_OF, Roles
 from cohelix.audit.events import ApplicationChanged, Person
 from cohelix.audit.log import AuditLog
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import BadQuestion, Damaged, NotAuthentic, NotFound, TooLarge
+from cohelix.core.errors import BadQuestion, Conflict, Damaged, NotAuthentic, NotFound, TooLarge
 from cohelix.core.private_files import replace_private
 from cohelix.db.tables import AGREEMENT_TEXTS
 from cohelix.wire.applications import EVENTS, Event, Form, Identity
@@ -56,6 +56,8 @@ _KINDS: Final = {
     ".yaml": ((), "text/plain; charset=utf-8"),
 }
 _log = structlog.get_logger("cohelix.hub")
+DecidedBy = Callable[[Sequence[str]], Awaitable[Mapping[str, tuple[str | None, str | None]]]]
+"""Who decides about datasets, and of which country they are, as far as their members have said."""
 
 
 class Applications:
@@ -67,6 +69,8 @@ class Applications:
         The hub's, in which attached files lie, encrypted with a key of its own.
     log
         Where every event is written down; who reads an application's truth reads its events, not the log.
+    decided_by
+        Tells who decides: an applicant's own word for it is not enough when an application is handed in.
     """
 
     def __init__(
@@ -77,8 +81,10 @@ class Applications:
         *,
         rules: Rules | None = None,
         clock: Clock | None = None,
+        decided_by: DecidedBy | None = None,
     ) -> None:
         self._engine, self._log, self._clock = engine, log, clock or SystemClock()
+        self._decided_by = decided_by
         self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told)
         self._roles, self._files = Roles(engine, self._clock), _Files(folder)
 
@@ -99,6 +105,8 @@ class Applications:
     async def add(self, caller: Caller, identifier: str, event: Mapping[str, Any], request: str | None) -> Application:
         """Make something happen; errors as of `applications.admit`, and `NotFound` for whoever may not read it."""
         acting = await self.acting(caller)
+        if event.get("event") == "signing-asked":
+            await self._check_deciders(acting, identifier)
 
         def work() -> Application:
             self._readable(acting, identifier)
@@ -226,6 +234,20 @@ class Applications:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def _check_deciders(self, acting: Acting, identifier: str) -> None:
+        """Refuse lines that name another committee or country than their dataset's; `Conflict` says which."""
+        state = await anyio.to_thread.run_sync(self._readable, acting, identifier)
+        if self._decided_by is None:
+            return
+        known = await self._decided_by([line.dataset for line in state.form.lines])
+        for line in state.form.lines:
+            authority, country = known.get(line.dataset, (None, None))
+            if (authority or line.authority) != line.authority or (country or line.country) != line.country:
+                raise Conflict(
+                    f"{line.dataset} is decided by {authority or line.authority}, and {country or line.country} may veto: "
+                    "take it out of the basket, and put it in again"
+                )
 
     def _acting(self, caller: Caller) -> Acting:
         actor = caller.actor
