@@ -212,6 +212,12 @@ class Gate:
         self._public_told = tuple(self._public.values())
         return decision
 
+    def note(self, event: Event, asker: Asker | None = None) -> None:
+        """Write down what was decided about a run, before it is said; raises `AuditUnavailable`."""
+        if self._log is not None:
+            actor = asker.actor if asker is not None else ANONYMOUS
+            self._log.record(event, by=Person(actor.subject, actor.issuer) if actor.known else "hub", wait=True)
+
     def asker(self, passport: str | None = None, purpose: Purpose = NO_PURPOSE, *, way: Way = "direct") -> Asker:
         """Who asks; somebody whose passport does not hold is unknown, and learns why at each dataset that is not open."""
         if not passport:

@@ -236,6 +236,7 @@ def _without_grant(
     genomic: Level = "refused"
     people: Level = "floored"
     visas: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...]
     if unknown:
         people, reasons = "refused", (_UNKNOWN,)
     elif dataset.disclosure == "closed":

@@ -16,6 +16,7 @@ from cohelix.access.policy import (
     Decision,
     Purpose,
 )
+from cohelix.audit.events import RunAccepted, RunRefused
 from cohelix.bank.membership import power_of
 from cohelix.bank.study import StudyPeople
 from cohelix.core.ids import NodeId, federation_dataset_id
@@ -91,6 +92,13 @@ class RunAccess:
         if by_visa and not shut and plan.project not in self._gate.projects:
             return Allowed(None, _own_project(asker.actor), _held(asker.actor, by_visa))
         return Allowed(None, plan.project)
+
+    def note(self, run: str, plan: Plan, asked: str, refusal: Refusal | None) -> None:
+        """Write down that the node takes part in a run, or why not; `run` is empty where it was only asked."""
+        if refusal is None:
+            self._gate.note(RunAccepted(run=run, project=plan.project, plan=asked))
+        else:
+            self._gate.note(RunRefused(run=run, project=plan.project, reason=refusal.rule))
 
     def ended(self, visas: Sequence[HeldVisa]) -> Refusal | None:
         """Why a run that rests on these visas may not go on; None while all of them hold."""

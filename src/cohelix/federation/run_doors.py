@@ -178,12 +178,14 @@ class RunDoors:
         try:
             study = open_study(self._folder, self._node, plan)
             cost = plan_cost(study)
+            allowed = self._access.allowed(message, plan, study, plan_hash(plan))
             if not cost.variants and all(part.version.manifest.disclosure != "closed" for part in study.parts):
                 return known.model_copy(update={"refusal": _NO_VARIANTS, "open_data": study.open_data})  # nothing is booked
-            allowed = self._access.allowed(message, plan, study, plan_hash(plan))
             refusal = allowed.refusal or _refusal_of(admit(*allowed.as_booked(study, stance.policy), self._ledger()))
         except _REFUSALS as error:
-            return known.model_copy(update={"refusal": _refusal(error)})
+            refusal = _refusal(error)
+            self._access.note("", plan, plan_hash(plan), refusal)
+            return known.model_copy(update={"refusal": refusal})
         told: dict[str, object] = {"refusal": refusal, "open_data": study.open_data}
         if refusal is None:
             told |= {"takes_part": True, "contributor": True, "people": study.n // 10 * 10}
@@ -222,6 +224,8 @@ class RunDoors:
             except _REFUSALS as error:
                 refusal = _refusal(error)
         contributor = study is not None and refusal is None
+        if plan.datasets_of(self._node):
+            self._access.note(message.run, plan, message.plan_hash, refusal)
         if not contributor and not stance.aggregator:
             reason = refusal or wire.Refusal(
                 rule="no-part", reason="The plan names no dataset of this node, and it adds up nothing."
