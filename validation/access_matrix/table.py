@@ -1,4 +1,4 @@
-"""The table of decisions in `docs/concepts/access.md`, made by the policy itself: `python -m validation.access_matrix.table`."""
+"""The table of decisions of `docs/concepts/access.md`, made by the policy: `python -m validation.access_matrix.table`."""
 
 from __future__ import annotations
 
