@@ -112,7 +112,9 @@ class Applications:
             self._readable(acting, identifier)
             if event.get("event") == "agreement-drawn":
                 raise BadQuestion("an agreement is drawn by the hub: ask it to")
-            return self.store.add(identifier, acting, dict(event), request=request)
+            changed = self.store.add(identifier, acting, dict(event), request=request)
+            # Whoever repeats another's request, or has heard an appeal, is not told what people wrote.
+            return changed if _reads_texts(acting, changed) else _without_texts(changed, ())[0]
 
         return await anyio.to_thread.run_sync(work)
 
@@ -462,8 +464,9 @@ def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
     @router.post(one + "/events", summary="Make something happen: an event without time and person")
     async def happen(request: Request, application: str, idempotency_key: _Key = None) -> Response:
         caller = await caller_of(request)
-        await desk.add(caller, application, await body_of(request), idempotency_key)
-        return _json(await document(caller, application))
+        state = await desk.add(caller, application, await body_of(request), idempotency_key)
+        # Not read again: a chair who has heard an appeal may read it no more.
+        return _json(_document(application, state, desk.rules))
 
     @router.put(one + "/form", summary="Save the form of a draft")
     async def save(request: Request, application: str) -> Response:
