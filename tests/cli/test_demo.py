@@ -21,7 +21,7 @@ from cohelix.testing.example_data import INSTALLED, PACKAGE
 from cohelix.testing.members import MEMBERS, people_of_1000_genomes
 
 COMMAND = [sys.executable, "-m", "cohelix.cli.main", "demo"]
-PEOPLE_EACH = 6
+PEOPLE_EACH = 40
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +66,7 @@ def checked(report: Mapping[str, Any]) -> None:
 
 @pytest.fixture
 def small_data(tmp_path: Path) -> Path:
-    """Simulated genotypes under the names of 24 people of the four populations; half of the sites in CRELD2."""
+    """Simulated genotypes under the names of 160 people of the four populations; half of the sites in CRELD2."""
     cohort = simulate_cohort(
         {member.population: PEOPLE_EACH for member in MEMBERS},
         80,

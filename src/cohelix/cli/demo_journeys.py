@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -33,6 +34,7 @@ KNOWN_COUNTS: Final = {"FI": (31, 184), "GB": (36, 172), "IT": (46, 182), "CEU":
 KNOWN_MEASUREMENT: Final = "ENSG00000184164.10"
 AROUND_BASES: Final = 1_000
 EXACT_BASES: Final = 100_000
+_TRIED: Final = 40  # substitutions looked at for one to ask about
 DEADLINE_SECONDS: Final = 5.0
 DEADLINE_SLACK_SECONDS: Final = 0.5
 Detail = dict[str, Any]
@@ -106,14 +108,28 @@ class DemoFederation:
 
 
 def question_of(shares: Shares) -> Question:
-    """The known variant where the data are the known ones, else the first plain substitution in the files."""
+    """The known variant where the data are the known ones, else the commonest balanced substitution in the files.
+
+    Balanced: at the member where it is least so, both alleles are as frequent as can be, so that a floored copy
+    answers as well: neither its carriers nor its non-carriers are few.
+    """
     if shares.kind == "geuvadis":
         return Question(parse_variant(KNOWN_VARIANT), KNOWN_COUNTS)
-    for fields in records_of(shares.shares[0]):
-        if len(fields[3]) == 1 and fields[4] in ("A", "C", "G", "T"):
-            variant = parse_variant(f"{fields[0]}-{fields[1]}-{fields[3]}-{fields[4]}")
-            return Question(variant, {share.member.id: _counted(share, fields[:5]) for share in shares.shares})
-    raise NotFound("the files hold no plain substitution to ask about")
+    best: tuple[float, Question] | None = None
+    for fields in islice(_plain_substitutions(shares.shares[0]), _TRIED):
+        variant = parse_variant(f"{fields[0]}-{fields[1]}-{fields[3]}-{fields[4]}")
+        counts = {share.member.id: _counted(share, fields[:5]) for share in shares.shares}
+        balance = min(min(copies, called - copies) / max(called, 1) for copies, called in counts.values())
+        if best is None or balance > best[0]:
+            best = balance, Question(variant, counts)
+    if best is None:
+        raise NotFound("the files hold no plain substitution to ask about")
+    return best[1]
+
+
+def _plain_substitutions(share: Share) -> Iterator[list[str]]:
+    """The fields of the records with one base for one base."""
+    return (fields for fields in records_of(share) if len(fields[3]) == 1 and fields[4] in ("A", "C", "G", "T"))
 
 
 def members(federation: DemoFederation) -> Detail:
