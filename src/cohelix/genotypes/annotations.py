@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
@@ -24,7 +23,6 @@ from cohelix.genotypes.hgvs import amino_acid_short_form
 
 ENTRIES_FILE = "annotations.arrow"
 _SPILL_ENTRIES = 200_000
-_LISTS: Final = "&/|,;"  # what separates several values of one field
 
 
 class Annotation(NamedTuple):
@@ -60,8 +58,8 @@ class Annotation(NamedTuple):
 
 FIELDS: Final = Annotation._fields
 _INDEXES: Final = ("gene", "hgvs", "amino_acid", "consequence", "significance")
-_SEVERAL: Final = frozenset({"consequence", "significance"})  # fields that hold several terms
-_SCHEMA: Final = {"row": pl.Int64, **dict.fromkeys(FIELDS, pl.String)}
+_ENTRY: Final = pa.schema({"row": pa.int64(), **dict.fromkeys(FIELDS, pa.large_string())})
+_INDEX_ENTRY: Final = pa.schema({"value": pa.large_string(), "row": pa.int64()})
 
 
 class Annotations:
@@ -78,8 +76,7 @@ class Annotations:
     @classmethod
     def none(cls) -> Annotations:
         """Of a store without annotations."""
-        empty = pl.DataFrame(schema=_SCHEMA).to_arrow()
-        return cls(empty, dict.fromkeys(_INDEXES, pl.DataFrame(schema=_INDEX_SCHEMA).to_arrow()))
+        return cls(_ENTRY.empty_table(), dict.fromkeys(_INDEXES, _INDEX_ENTRY.empty_table()))
 
     def __len__(self) -> int:
         return int(self._entries.num_rows)
@@ -123,11 +120,12 @@ class Annotations:
 
     def _in_one_entry(self, rows: IntArray, wanted: dict[str, str]) -> IntArray:
         """Those of ascending rows of which a single entry says everything."""
+        from cohelix.genotypes.annotation_indexes import rows_saying
+
         first, stop = np.searchsorted(self._rows, rows), np.searchsorted(self._rows, rows, side="right")
         lengths = stop - first
         places = np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
-        kept = self._frame[places].filter(pl.all_horizontal([_says(name, value) for name, value in wanted.items()]))
-        return np.asarray(kept["row"].unique().sort().to_numpy(), np.int64)
+        return rows_saying(self._entries, places, wanted)
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of an index (`gene`, `consequence`, …) in lower case, ascending: what filtering terms are made of."""
@@ -136,10 +134,6 @@ class Annotations:
     @cached_property
     def _rows(self) -> IntArray:
         return np.asarray(self._entries["row"].to_numpy(), np.int64)
-
-    @cached_property
-    def _frame(self) -> pl.DataFrame:
-        return pl.DataFrame(pl.from_arrow(self._entries))
 
     @cached_property
     def _texts(self) -> pa.Table:
@@ -158,6 +152,8 @@ def write_annotations(entries: Iterable[tuple[int, Annotation]], folder: Path) -
 
     Memory is bounded: entries go to the disk in pieces and are sorted there. The same entry of a row is kept once.
     """
+    from cohelix.genotypes.annotation_indexes import write_piece, write_sorted
+
     folder.mkdir(parents=True, exist_ok=True)
     pieces = folder / "pieces"
     pieces.mkdir()
@@ -167,59 +163,14 @@ def write_annotations(entries: Iterable[tuple[int, Annotation]], folder: Path) -
         while piece := list(islice(stream, _SPILL_ENTRIES)):
             columns: dict[str, Any] = {"row": [row for row, _ in piece]}
             columns |= dict(zip(FIELDS, zip(*(entry for _, entry in piece), strict=True), strict=True))
-            pl.DataFrame(columns, schema=_SCHEMA).unique(maintain_order=True).write_ipc(pieces / f"{number:06d}.arrow")
+            write_piece(columns, pieces / f"{number:06d}.arrow")
             number += 1
         if not number:
-            pl.DataFrame(schema=_SCHEMA).write_ipc(pieces / "000000.arrow")
-        _sorted_files(pl.scan_ipc(pieces / "*.arrow"), folder)
+            write_piece({name: [] for name in _ENTRY.names}, pieces / "000000.arrow")
+        write_sorted(pieces, folder / ENTRIES_FILE, {name: folder / _index_file(name) for name in _INDEXES})
     finally:
         shutil.rmtree(pieces)
     return int(_mapped(folder / ENTRIES_FILE).num_rows)
-
-
-def _sorted_files(entries: pl.LazyFrame, folder: Path) -> None:
-    entries.sort("row", maintain_order=True).sink_ipc(folder / ENTRIES_FILE, compression="uncompressed")
-    whole = pl.scan_ipc(folder / ENTRIES_FILE)
-    for name in _INDEXES:
-        pairs = pl.concat([_pairs(whole, expression, split=name in _SEVERAL) for expression in _told(name)])
-        pairs.unique().sort("value", "row").sink_ipc(folder / _index_file(name), compression="uncompressed")
-
-
-def _told(name: str) -> list[pl.Expr]:
-    """What an entry says that an index is of, as the index spells it."""
-    column = pl.col(name if name != "hgvs" else "hgvs_g")
-    told = [column]
-    if name == "gene":
-        told += [pl.col("gene_id"), pl.col("gene_id").str.replace(r"\.\d+$", "")]
-    if name == "hgvs":
-        for of_gene in (pl.col("hgvs_c"), pl.col("hgvs_p")):
-            bare = of_gene.str.replace(r"^.*:", "")
-            told += [of_gene, bare, pl.col("gene") + ":" + bare]
-    return [text.str.to_lowercase().str.replace_all("_", " ").str.strip_chars() for text in told]
-
-
-def _parts(text: pl.Expr) -> pl.Expr:
-    """The several values of one field, as a list."""
-    return text.str.replace_all(f"[{_LISTS}]", "&").str.split("&").list.eval(pl.element().str.strip_chars())
-
-
-def _says(name: str, value: str) -> pl.Expr:
-    """Whether an entry says it."""
-    told = _told(name)
-    is_it = [text == value for text in told]
-    if name in _SEVERAL:
-        is_it += [_parts(text).list.contains(value) for text in told]
-    return pl.any_horizontal(is_it)
-
-
-def _pairs(entries: pl.LazyFrame, told: pl.Expr, *, split: bool) -> pl.LazyFrame:
-    pairs = entries.select(value=told, row=pl.col("row"))
-    if split:
-        pairs = pl.concat([pairs, pairs.with_columns(_parts(pl.col("value"))).explode("value")])
-    return pairs.filter((pl.col("value") != "") & ~pl.col("value").str.ends_with(":"))
-
-
-_INDEX_SCHEMA: Final = {"value": pl.String, "row": pl.Int64}
 
 
 def _normal(value: str) -> str:
