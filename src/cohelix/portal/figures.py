@@ -1,32 +1,51 @@
-"""Numbers as a reader sees them; the only place that would change with a reader's language."""
+"""Numbers as a reader sees them, in the reader's language; the only place that formats them."""
 
 from __future__ import annotations
 
+from babel.numbers import format_decimal
+
+from cohelix.portal.languages import ENGLISH, current
+
 
 def grouped(number: int) -> str:
-    """`50,313,359`."""
-    return f"{number:,}"
+    """A count: `50,313,359`, in German `50.313.359`."""
+    return f"{number:,}" if current() is ENGLISH else str(format_decimal(number, locale=current().locale))
+
+
+def place(position: int) -> str:
+    """A position on a chromosome, which is notation and the same in every language: `50,313,359`."""
+    return f"{position:,}"
 
 
 def decimal(frequency: float) -> str:
     """A frequency in [0, 1] with four decimals, or with two significant digits where four decimals would say little.
 
-    `0.1685`, `0.00042`, `4.2e-06`; whole numbers as `0` and `1`, so that a value that was rounded never looks exact.
+    `0.1685`, `0.00042`, `4.2e-06`; whole numbers as `0` and `1`, so that a value that was rounded never looks exact. The
+    decimal sign is the language's.
     """
     if frequency in (0.0, 1.0):
         return str(int(frequency))
     if frequency >= 0.001:
-        return f"{frequency:.4f}" if frequency < 0.99995 else f"{frequency:.6f}"
-    if frequency >= 0.0001:
-        return f"{frequency:.5f}"
-    return f"{frequency:.1e}"
+        return signed(f"{frequency:.4f}" if frequency < 0.99995 else f"{frequency:.6f}")
+    return signed(f"{frequency:.5f}" if frequency >= 0.0001 else f"{frequency:.1e}")
+
+
+def signed(text: str) -> str:
+    """A number that was written with a point, with the language's decimal sign."""
+    mark = "." if current() is ENGLISH else str(current().locale.number_symbols["latn"]["decimal"])
+    return text.replace(".", mark)
+
+
+def formatted(number: float, pattern: str) -> str:
+    """A number by a pattern such as `.4g`, with the language's decimal sign."""
+    return signed(format(number, pattern))
 
 
 def milliseconds(elapsed: float) -> str:
     """Whole milliseconds, one decimal below ten, seconds from a thousand."""
     if elapsed >= 1000:
-        return f"{elapsed / 1000:.1f} s"
-    return f"{elapsed:.1f} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
+        return f"{signed(f'{elapsed / 1000:.1f}')} s"
+    return f"{signed(f'{elapsed:.1f}')} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
 
 
 def sentence(text: str) -> str:

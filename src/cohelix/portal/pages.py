@@ -30,7 +30,19 @@ from cohelix.federation.behalf import Behalf
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.assets import asset, asset_path
-from cohelix.portal.figures import decimal, grouped, milliseconds, sentence
+from cohelix.portal.figures import decimal, formatted, grouped, milliseconds, place, sentence, signed
+from cohelix.portal.languages import (
+    LANGUAGES,
+    current,
+    gettext,
+    keep,
+    language_of,
+    language_of_tag,
+    ngettext,
+    npgettext,
+    pgettext,
+    speaking,
+)
 from cohelix.portal.roll import Called, Roll
 from cohelix.portal.search import (
     DatasetQuestion,
@@ -92,7 +104,7 @@ def routes(
         route("/analyses/{run}", analyses.one),
         route("/about", pages.about),
         route("/static/{digest}/{name}", asset),
-        route("/{path:path}", _nothing_here),
+        route("/{path:path}", _elsewhere_or_nothing),
     ]
 
 
@@ -146,7 +158,7 @@ class _Pages:
             genes=genes_in(Region(key.contig, key.position, key.end), assembly),
             around=_around(key, assembly),
             snippets=frequency_snippets(_hub_url(request), str(key), assembly),
-            json_path=frequency_path(str(key), assembly),
+            files=(("JSON", frequency_path(str(key), assembly)),),
             other_assembly=_other(assembly),
         )
 
@@ -185,9 +197,8 @@ class _Pages:
             answer=answer,
             view=region_view(answer, called.members, called.records),
             later=cursor is not None,
-            here=request.url.path,
             snippets=region_snippets(_hub_url(request), region, gene.symbol if gene else None, assembly),
-            json_path=region_json_path(str(region), assembly, cursor),
+            files=(("JSON", region_json_path(str(region), assembly, cursor)),),
         )
 
     async def datasets(self, request: Request) -> Response:
@@ -211,8 +222,18 @@ class _Pages:
         return render(request, "about.html", assembly=_usual_assembly(called))
 
 
-async def _nothing_here(request: Request) -> Response:
-    """A browser gets a page; a program gets what the app says of an address that does not exist."""
+async def _elsewhere_or_nothing(request: Request) -> Response:
+    """`/de/variant/…` is that page in German, from then on; of all other addresses there is none.
+
+    A browser gets a page that says so; a program gets what the app says of an address that does not exist.
+    """
+    tag, _, rest = request.path_params["path"].partition("/")
+    language = language_of_tag(tag)
+    if language is not None:
+        here = "/" + quote(rest.lstrip("/\\"), safe="/:")
+        answer = redirect(f"{here}?{request.url.query}" if request.url.query else here)
+        keep(answer, language, secure=request.url.scheme == "https")
+        return answer
     if "text/html" not in request.headers.get("accept", ""):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     raise NotFound("there is no page at this address")
@@ -315,6 +336,12 @@ def _behalf(request: Request) -> Behalf:
     return Behalf(known_caller(request))
 
 
+def _here(request: Request) -> str:
+    """This page's own address, without its server."""
+    place = quote(request.url.path, safe="/:")
+    return f"{place}?{request.url.query}" if request.url.query else place
+
+
 def _hub_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
@@ -331,11 +358,12 @@ def page_route(
     @wraps(handler)
     async def answer(request: Request) -> Response:
         name_route(request.scope, template)
-        try:
-            await caller_of(request)  # kept with the request; every page says who is logged in
-            return await handler(request)
-        except CohelixError as error:
-            return render(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
+        with speaking(language_of(request)):
+            try:
+                await caller_of(request)  # kept with the request; every page says who is logged in
+                return await handler(request)
+            except CohelixError as error:
+                return render(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
 
     return Route(template, answer, methods=list(methods))
 
@@ -349,16 +377,20 @@ def render(
     **values: Any,
 ) -> Response:
     """A page; `leads_to` is another origin to which its form's answer may redirect."""
-    html = _TEMPLATES.get_template(template).render(
-        path=request.url.path,
-        typed=request.query_params.get("q", ""),
-        code=int(status),
-        hub_url=_hub_url(request),
-        caller=known_caller(request),
-        **values,
-    )
+    with speaking(language_of(request)):
+        html = _TEMPLATES.get_template(template).render(
+            path=request.url.path,
+            here=_here(request),
+            language=current(),
+            typed=request.query_params.get("q", ""),
+            code=int(status),
+            hub_url=_hub_url(request),
+            caller=known_caller(request),
+            **values,
+        )
     policy = _HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {leads_to}".rstrip())
-    return HTMLResponse(html, status, headers={**_HEADERS, "Content-Security-Policy": policy})
+    headers = {**_HEADERS, "Content-Security-Policy": policy, "Vary": "Accept-Language, Cookie"}
+    return HTMLResponse(html, status, headers=headers)
 
 
 _TEMPLATES = Environment(
@@ -367,8 +399,21 @@ _TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    extensions=["jinja2.ext.i18n"],
 )
-_TEMPLATES.filters.update(grouped=grouped, decimal=decimal, milliseconds=milliseconds, sentence=sentence)
+_TEMPLATES.policies["ext.i18n.trimmed"] = True
+# Newstyle: what a template puts into a message is escaped as everywhere else, and the message itself may hold markup.
+_TEMPLATES.install_gettext_callables(gettext, ngettext, newstyle=True, pgettext=pgettext, npgettext=npgettext)  # type: ignore[attr-defined]
+_TEMPLATES.filters.update(
+    grouped=grouped,
+    place=place,
+    decimal=decimal,
+    formatted=formatted,
+    signed=signed,
+    milliseconds=milliseconds,
+    sentence=sentence,
+    translated=gettext,  # for words that come from a table of ours; its result is escaped, unlike that of `_`
+)
 _TEMPLATES.globals.update(
     asset_path=asset_path,
     variant_path=variant_path,
@@ -377,5 +422,6 @@ _TEMPLATES.globals.update(
     dataset_path=dataset_path,
     search_path=search_path,
     assemblies=tuple(Assembly),
+    languages=LANGUAGES,
     version=__version__,
 )

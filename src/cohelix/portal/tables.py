@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.federation import Member, NodeRegionState, RegionAnswer, RegionVariant
 from cohelix.wire.frequency import DatasetStatus, FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts
 
+_Z95 = 1.959963984540054  # of the normal distribution
 _AXIS_ENDS = (0.001, 0.002, 0.004, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -22,6 +24,8 @@ class Bar:
         As the dataset names it; None where the line is the whole dataset.
     share
         Length as per cent of the axis, 0 to 100; None where there is no frequency to draw.
+    interval, interval_shares
+        The 95 % interval of the frequency (Wilson's), as frequencies and as per cent of the axis; None without counts.
     status
         Why there is none: a dataset's status, `withheld`, `undefined` where no allele was called, or, with `dataset`
         empty, why the member is absent.
@@ -33,6 +37,8 @@ class Bar:
     frequency: float | None
     share: float | None
     status: str
+    interval: tuple[float, float] | None = None
+    interval_shares: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def frequency_view(answer: FrequencyAnswer, members: Iterable[Member], records: 
     parts = tuple(_part(node, known.get(node.node), records) for node in answer.nodes)
     lines = [line for part in parts for dataset in part.datasets for line in _bar_rows(part.answer.node, dataset)]
     absent = [part.answer for part in parts if part.answer.status != "answered"]
-    highest = max((row.allele_frequency for *_, row in lines if row and row.allele_frequency is not None), default=None)
+    highest = max((end for *_, row in lines if row and (end := _highest(row)) is not None), default=None)
     end = next((end for end in _AXIS_ENDS if highest is not None and highest <= end), 1.0)
     bars = [_bar(node, dataset, population, row, end) for node, dataset, population, row in lines]
     bars += [Bar(node.node, "", None, None, None, node.status) for node in absent]
@@ -153,7 +159,26 @@ def _bar(node: str, dataset: DatasetPart, population: str | None, row: Populatio
         missing = row is not None and row.allele_number == 0
         status = "undefined" if missing else dataset.status if row is None else "withheld"
         return Bar(node, dataset.id, population, None, None, status)
-    return Bar(node, dataset.id, population, row.allele_frequency, 100 * row.allele_frequency / end, "answered")
+    told = _interval(row)
+    shares = (100 * told[0] / end, 100 * told[1] / end) if told else None
+    return Bar(node, dataset.id, population, row.allele_frequency, 100 * row.allele_frequency / end, "answered", told, shares)
+
+
+def _highest(row: PopulationCounts) -> float | None:
+    """The upper end of what is drawn of a row."""
+    told = _interval(row)
+    return told[1] if told else row.allele_frequency
+
+
+def _interval(row: PopulationCounts) -> tuple[float, float] | None:
+    return wilson(row.allele_count, row.allele_number) if row.allele_count is not None and row.allele_number else None
+
+
+def wilson(copies: int, called: int) -> tuple[float, float]:
+    """The 95 % score interval of a frequency; alleles count as drawn independently (Wilson 1927, J Am Stat Assoc 22:209)."""
+    z2 = _Z95 * _Z95
+    centre, width = copies + z2 / 2, _Z95 * sqrt(copies * (called - copies) / called + z2 / 4)
+    return max(0.0, (centre - width) / (called + z2)), min(1.0, (centre + width) / (called + z2))
 
 
 @dataclass(frozen=True, slots=True)
