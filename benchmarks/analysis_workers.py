@@ -129,8 +129,7 @@ def _cluster(folder: Path) -> Iterator[str]:
         def start(*words: str) -> None:
             command = [sys.executable, "-m", *words, "--host", "127.0.0.1", "--no-dashboard"]
             process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
+            stack.callback(_end, process)
 
         port = free_port()
         address = f"tcp://127.0.0.1:{port}"
@@ -138,3 +137,13 @@ def _cluster(folder: Path) -> Iterator[str]:
         for _ in range(2):
             start("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny")
         yield address
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a scheduler or a worker; one that waits for the other to answer is not waited for."""
+    process.terminate()
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

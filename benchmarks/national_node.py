@@ -37,7 +37,6 @@ from cohelix.node import init_node
 from cohelix.phenotypes.model import People
 from validation.processes import Served, resident
 
-_DATASETS = 20
 _WORKERS = 2
 _KEPT_QUESTIONS = 500
 _ANCESTRIES = ("FIN", "GBR", "TSI")
@@ -62,10 +61,10 @@ def run(scale: Scale) -> list[Row]:
         publish(large, "biobank", people=scale.national_people, variants=scale.national_variants, seed=1)
         init_node(many, node="FI", name="Many", country="FI")
         people, variants = max(200, scale.national_people // 50), max(1_000, scale.national_variants // 20)
-        for number in range(_DATASETS):
+        for number in range(scale.national_datasets):
             publish(many, f"d{number:02d}", people=people, variants=variants, seed=number)
         text = f"{scale.national_variants:,} variants × {scale.national_people:,} people"
-        small = f"{_DATASETS} datasets of {variants:,} variants × {people:,} people"
+        small = f"{scale.national_datasets} datasets of {variants:,} variants × {people:,} people"
         return [*_opened(large, text), *_asked(scale, large, text), *_flat(scale, many, small)]
 
 
@@ -150,14 +149,14 @@ def _flat(scale: Scale, node: Path, text: str) -> list[Row]:
     versions = [next((home / "versions").iterdir()) for home in sorted((node / "datasets").iterdir())]
     stores = [open_store(version / GENOTYPES) for version in versions]
     of_all = _questions(stores, scale.national_questions, seed=2)
-    of_one = [f"{question}&datasetIds=d{number % _DATASETS:02d}" for number, question in enumerate(of_all)]
+    of_one = [f"{question}&datasetIds=d{number % scale.national_datasets:02d}" for number, question in enumerate(of_all)]
     with Served("node", node, extra=("--workers", str(_WORKERS))) as server:
         one, _ = saturated(server.url, of_one, scale.http_seconds / 2)
         every, p99 = saturated(server.url, of_all, scale.http_seconds / 2)
         kept, _ = saturated(server.url, of_all[:_KEPT_QUESTIONS], scale.http_seconds / 2)
     return [
         Row(
-            f"Exact questions to all {_DATASETS} datasets, beside one of them",
+            f"Exact questions to all {scale.national_datasets} datasets, beside one of them",
             f"{text}; wrk, {_WORKERS} processes",
             f"{every:,.0f} requests/s, p99 {duration(p99)}; {kept:,.0f} where answers are kept",
             f"one dataset asked: {one:,.0f} requests/s",
