@@ -1,6 +1,6 @@
 """A table of frequencies without people: loaded, and asked by HTTP, beside a scan of Parquet files of ten million bases.
 
-The referee does what the closest peer does (`beacon.md` §4: gdi-mini-node 0.9.1): one row for each variant and group, a
+The referee does what the closest peer does (gdi-mini-node 0.9.1): one row for each variant and group, a
 file for every 10 Mb sorted by position (zstd), and for each question a filter over the file by position, alleles and
 type. It answers in process, without HTTP and JSON; ours answers whole requests.
 """
@@ -29,7 +29,7 @@ from benchmarks.scale import Scale
 from cohelix.core.variant import trim
 from validation.processes import Served, cohelix, done
 
-# The peer's measured figures (`beacon.md` §4).
+# The peer, measured on a table of this size.
 PEER_VARIANTS_PER_SECOND, PEER_SECONDS = 39_300, 0.061
 MALES, FEMALES = 1_233, 1_271
 _FILE_BASES = 10_000_000

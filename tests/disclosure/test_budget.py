@@ -13,8 +13,8 @@ import sqlalchemy as sql
 
 from cohelix.db import open_database
 from cohelix.db.tables import BUDGET_ACCOUNTS, BUDGET_CHARGES
-from cohelix.disclosure.budget import Budget, Item
-from cohelix.disclosure.membership import WITHHELD, power_of_spending
+from cohelix.disclosure.budget import Budget
+from cohelix.disclosure.membership import WITHHELD, Item, power_of_spending
 
 KEY = bytes(32)
 PEOPLE = 1252  # 39 common variants
@@ -92,7 +92,7 @@ def test_another_process_goes_on_where_the_first_ended(tmp_path: Path) -> None:
         assert _ask(first, number) is None
     program = (
         "import sys; from pathlib import Path; from cohelix.db import open_database; "
-        "from cohelix.disclosure.budget import Budget, Item; "
+        "from cohelix.disclosure.budget import Budget; from cohelix.disclosure.membership import Item; "
         "b = Budget(open_database(Path(sys.argv[1])), bytes(32)); "
         "print(sum(b.charge('somebody', 'XX:a', '1', [Item(f'v{n}', 1.0)], 1252) is None for n in range(30, 60)))"
     )

@@ -35,7 +35,7 @@ BOTH = {"assemblyId": "GRCh37", "referenceName": "22"}
 def schemas() -> Registry:
     def find(uri: str) -> Resource[Any]:
         path = Path(uri.removeprefix("file://"))
-        if not path.exists():  # defect D3 of beacon.md: a reference to a file that is in the framework
+        if not path.exists():  # a known defect of the framework: a reference to a file that is in the framework
             path = SCHEMAS / "framework/json/common" / path.name
         return DRAFT202012.create_resource(json.loads(path.read_text()))
 

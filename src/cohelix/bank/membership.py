@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -25,12 +25,14 @@ from cohelix.bank.version import OpenVersion, bits_of
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import HAPLOID_CONTIGS
-from cohelix.disclosure.budget import Budget, Item
-from cohelix.disclosure.membership import WITHHELD, beacon_attack, independent_share, power, price, told_to_registered
+from cohelix.disclosure.membership import WITHHELD, Item, beacon_attack, independent_share, power, price, told_to_registered
 from cohelix.disclosure.rules import AC, AN, tell_frequencies, tell_given_frequencies
 from cohelix.genotypes import CountTable
 from cohelix.genotypes.store import GenotypeStore
 from cohelix.wire.dataset import Content, Disclosure
+
+if TYPE_CHECKING:
+    from cohelix.disclosure.budget import Budget
 
 MEMBERSHIP_FILE: Final = "membership.json"
 _BLOCKS, _BLOCK_ROWS = 8, 2_048  # of the sample

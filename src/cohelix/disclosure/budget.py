@@ -19,6 +19,7 @@ from cohelix.db.tables import BUDGET_ACCOUNTS, BUDGET_CHARGES
 from cohelix.disclosure.membership import (
     ORGANISATION_POWER_MAX,
     REGISTERED_POWER_MAX,
+    Item,
     power_of_spending,
     spending_at,
 )
@@ -32,13 +33,6 @@ _ORGANISATION_SPENT = (
     f"{BUDGET_SPENT}: what people of your organisation have been told of this dataset would, with this answer, tell who is in "
     "it; what was answered to you before is answered again, and a visa of its data access committee opens the rest"
 )
-
-
-class Item(NamedTuple):
-    """Something that an answer tells: a name that is the same for the same content, and its price in independent variants."""
-
-    name: str
-    price: float
 
 
 class Account(NamedTuple):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 
-REGISTERED_POWER_MAX: Final = 0.55  # `ux-security-reliability.md` section 2.3, tier B
+REGISTERED_POWER_MAX: Final = 0.55  # the AUC that all answers to one registered person may add up to
 ORGANISATION_POWER_MAX: Final = 0.60  # all people of one organisation together: what everybody might be told
 COMMON_FREQUENCY: Final = 0.04  # an allele that is at least so frequent costs the unit: 5 % less what a small dataset may miss
 REGISTERED_FREQUENCY: Final = 0.03  # below it, registered people are told of no allele
@@ -26,6 +26,13 @@ _CERTAIN: Final = 12.0  # of the statistic's mean over its deviation: the AUC is
 _SMALLEST: Final = 1e-3
 
 _NORMAL = NormalDist()
+
+
+class Item(NamedTuple):
+    """Something that an answer tells: a name that is the same for the same content, and its price in independent variants."""
+
+    name: str
+    price: float
 
 
 class Simulated(NamedTuple):

@@ -23,7 +23,7 @@ from cohelix.wire.frequency import RoadStatus
 
 Answer = TypeVar("Answer")
 
-DEADLINE_SECONDS = 5.0  # interface: default 5 s; also what the ELIXIR network waits for (beacon.md section 3)
+DEADLINE_SECONDS = 5.0  # also what the Beacon network of ELIXIR waits for
 _cancelled: set[asyncio.Task[object]] = set()  # held until they have ended
 _clock = SystemClock()  # finer than uvloop's own, which counts milliseconds
 _log = structlog.get_logger("cohelix.federation")
