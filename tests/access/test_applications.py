@@ -101,7 +101,7 @@ def test_from_draft_to_visa_and_its_end() -> None:
     check_history(desk.events)
     assert replay(desk.events) == desk.state
     desk.now += timedelta(days=90) - SECOND
-    assert desk.run_clocks() == ["reminded"] * 3
+    assert desk.run_clocks() == ["reminded"] * 6  # 30 days before, and 7
     desk.now += SECOND
     assert desk.run_clocks() == ["expired"] * 3
     assert desk.stage is Stage.CLOSED

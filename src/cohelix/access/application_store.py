@@ -16,6 +16,8 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Engine
 
 from cohelix.access.applications import Acting, Application, Rules, Stage, admit, due, evolve, replay, timers
+from cohelix.access.notify import notices_of
+from cohelix.access.outbox import Outbox
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, NotFound
 from cohelix.db import serialised
@@ -47,14 +49,22 @@ class ApplicationStore:
     Parameters
     ----------
     told
-        Told of new events once they are kept: notifications, the audit log. It is told again of nothing.
+        Told of new events once they are kept: the audit log. It is told again of nothing.
+    outbox
+        Where the notices of an event are written, in its own transaction.
     """
 
     def __init__(
-        self, engine: Engine, *, rules: Rules | None = None, clock: Clock | None = None, told: Told | None = None
+        self,
+        engine: Engine,
+        *,
+        rules: Rules | None = None,
+        clock: Clock | None = None,
+        told: Told | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._engine, self._clock = engine, clock or SystemClock()
-        self._rules, self._told = rules or Rules(), told
+        self._rules, self._told, self._outbox = rules or Rules(), told, outbox
 
     @property
     def rules(self) -> Rules:
@@ -156,7 +166,7 @@ class ApplicationStore:
         admit(None, event, acting, self._rules)
         state = evolve(None, event)
         connection.execute(APPLICATIONS.insert().values(id=identifier, **self._row(state, event.at)))
-        _keep(connection, identifier, 1, event, request)
+        self._keep(connection, identifier, None, state, event, request=request)
         return state, [event]
 
     def _follow(
@@ -166,8 +176,8 @@ class ApplicationStore:
         if request is not None and _was_done(connection, identifier, request):
             return state, new
         admit(state, event, acting, self._rules)
-        state = evolve(state, event)
-        _keep(connection, identifier, state.version, event, request)
+        before, state = state, evolve(state, event)
+        self._keep(connection, identifier, before, state, event, request=request)
         connection.execute(APPLICATIONS.update().where(APPLICATIONS.c.id == identifier).values(**self._row(state, event.at)))
         return state, [*new, event]
 
@@ -178,13 +188,29 @@ class ApplicationStore:
             raise NotFound("there is no such application")
         state, new = replay(before), list[Event]()
         while (event := due(state, self._rules, self._clock.now())) is not None:
-            state = evolve(state, event)
-            _keep(connection, identifier, state.version, event, None)
+            earlier, state = state, evolve(state, event)
+            self._keep(connection, identifier, earlier, state, event, request=None)
             new.append(event)
         if new:
             row = self._row(state, new[-1].at)
             connection.execute(APPLICATIONS.update().where(APPLICATIONS.c.id == identifier).values(**row))
         return state, new
+
+    def _keep(
+        self,
+        connection: Connection,
+        identifier: str,
+        before: Application | None,
+        state: Application,
+        event: Event,
+        *,
+        request: str | None,
+    ) -> None:
+        """Write an event down, and who has to know of it."""
+        row = {"application": identifier, "number": state.version, "request": request, "content": canonical(event)}
+        connection.execute(APPLICATION_EVENTS.insert().values(**row))
+        if self._outbox is not None:
+            self._outbox.keep(connection, identifier, state, event, notices_of(before, state, event, self._rules))
 
     def _row(self, state: Application, changed: datetime) -> dict[str, Any]:
         running = timers(state, self._rules)
@@ -214,11 +240,6 @@ def _events(connection: Connection, identifier: str) -> tuple[Event, ...]:
         .order_by(APPLICATION_EVENTS.c.number)
     )
     return tuple(read_event(content) for content in connection.scalars(wanted))
-
-
-def _keep(connection: Connection, identifier: str, number: int, event: Event, request: str | None) -> None:
-    row = {"application": identifier, "number": number, "request": request, "content": canonical(event)}
-    connection.execute(APPLICATION_EVENTS.insert().values(**row))
 
 
 def _was_done(connection: Connection, identifier: str, request: str) -> bool:

@@ -48,7 +48,7 @@ class LineStage(StrEnum):
 
 _PENDING: Final = frozenset({LineStage.OPEN, LineStage.APPROVED, LineStage.APPEALED})
 _LIVING: Final = frozenset({LineStage.CONFIRMED, LineStage.GRANTED, LineStage.SUSPENDED})
-_REMIND_DAYS: Final = 30  # before a grant ends
+_REMIND_DAYS: Final = {30: "grant-ends", 7: "grant-ends-soon"}  # before a grant ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -606,8 +606,9 @@ def _timers(line: LineState, track: str, rules: Rules) -> list[Timer]:
             reason = "The national coordination point has not answered in time."
             found.append(Timer(end, wire.Vetoed(at=end, dataset=dataset, reason=reason)))
     elif line.stage is LineStage.GRANTED and line.until is not None:
-        if line.until - timedelta(days=_REMIND_DAYS) > line.since:
-            remind(line.until - timedelta(days=_REMIND_DAYS), "grant-ends")
+        for days, what in _REMIND_DAYS.items():
+            if line.until - timedelta(days=days) > line.since:
+                remind(line.until - timedelta(days=days), what)
         found.append(Timer(line.until, wire.Expired(at=line.until, dataset=dataset)))
     return found
 

@@ -404,3 +404,37 @@ AGREEMENT_TEXTS = sa.Table(
     sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("text", sa.Text, nullable=False),
 )
+
+# What people are told of applications' events (`access/outbox.py`), one row for a person and an event; seconds since 1970.
+NOTICES = sa.Table(
+    "notices",
+    METADATA,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("application", sa.String(40), sa.ForeignKey("applications.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),  # of the event
+    sa.Column("issuer", sa.String(500), nullable=False),
+    sa.Column("subject", sa.String(300), nullable=False),
+    sa.Column("matter", sa.String(40), nullable=False),
+    sa.Column("dataset", sa.String(200), nullable=False),
+    sa.Column("title", sa.String(300), nullable=False),
+    sa.Column("due_at", sa.BigInteger),
+    sa.Column("made_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("read_at", sa.BigInteger),
+    sa.Column("mail_at", sa.BigInteger, index=True),  # when its mail is to be tried; nothing where there is none to be sent
+    sa.Column("mail_tries", sa.Integer, nullable=False),
+    sa.Column("mailed_at", sa.BigInteger),
+    sa.Column("mail_fault", sa.String(200), nullable=False),
+    sa.Index("ix_notices_person", "issuer", "subject", "read_at"),
+)
+
+# Where people's mail goes (`access/outbox.py`).
+CONTACTS = sa.Table(
+    "contacts",
+    METADATA,
+    sa.Column("issuer", sa.String(500), primary_key=True),
+    sa.Column("subject", sa.String(300), primary_key=True),
+    sa.Column("address", sa.String(254), nullable=False),
+    sa.Column("by_operator", sa.Boolean, nullable=False),
+    sa.Column("wanted", sa.Boolean, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+)

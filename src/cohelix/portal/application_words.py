@@ -61,7 +61,8 @@ EVENT_WORDS: Final = {
 REMINDER_WORDS: Final = {
     "national-answer-due": "the country’s answer is due",
     "committee-overdue": "the committee’s decision is overdue",
-    "grant-ends": "the grant ends soon",
+    "grant-ends": "the grant ends in 30 days",
+    "grant-ends-soon": "the grant ends in a week",
 }
 # What committees do among themselves: told to them, their country and auditors, not to the applicant.
 INSIDE_EVENTS: Final = frozenset({"checked", "voted", "proposed"})

@@ -282,10 +282,14 @@ class Withdrawn(Happened):
 
 
 class Reminded(Happened):
-    """A clock has reminded somebody: the national point of an answer that is due, a committee of one that is overdue."""
+    """A clock has reminded somebody.
+
+    The national point of an answer that is due, a committee of one that is overdue, the people of a grant of its end: 30
+    days before, and 7.
+    """
 
     event: Literal["reminded"] = "reminded"
-    what: Literal["national-answer-due", "committee-overdue", "grant-ends"]
+    what: Literal["national-answer-due", "committee-overdue", "grant-ends", "grant-ends-soon"]
     dataset: DatasetName
 
 
