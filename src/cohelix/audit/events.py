@@ -297,6 +297,7 @@ class VisaGranted(Event):
     dataset: str
     whose: Person
     until: str
+    application: str = ""  # that it was granted for; empty where a committee granted it by command
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +407,15 @@ class PeerChanged(Event):
     key: str
     aggregator: bool
     listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetDescribed(Event):
+    """The holder said something of a dataset in the catalogue: which fields."""
+
+    tag = "dataset:described"
+    dataset: str
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,8 @@ class Answers(ABC):
                     raise
 
     def datasets(self) -> tuple[DatasetRecord, ...]:
-        """The records of all datasets, by id."""
-        return tuple(view.record for view in self._now().views.values())
+        """The records of all datasets, with what their holder says of them now, by id."""
+        return tuple(view.described for view in self._now().views.values())
 
     def view(self, dataset: DatasetId) -> DatasetView:
         """One dataset; raises `NotFound` where the node has none of that id."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cohelix.bank.consent import ConsentBook, ConsentMode, Consents
+from cohelix.bank.description import described
 from cohelix.bank.making import Declaration, complete_version
 from cohelix.bank.manifest import (
     ANNOTATIONS,
@@ -373,6 +374,7 @@ def _damage(node: Path, dataset: DatasetId) -> list[str]:
         if not found:
             open_current(node, dataset)
         ReleaseHistory(home).verify()
+        described(home)
         return found
     except Damaged as error:
         return [os.path.relpath(error.path, home) if error.path else error.detail]

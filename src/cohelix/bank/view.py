@@ -23,6 +23,7 @@ from cohelix.bank.criteria import (
     kinds_of,
     people_meeting,
 )
+from cohelix.bank.description import described
 from cohelix.bank.entries import Entries, EntryKind
 from cohelix.bank.levels import Levels, exact_listing
 from cohelix.bank.matching import Name, first_row_from, matches, needs_names, read_names
@@ -32,7 +33,7 @@ from cohelix.bank.record import record_of
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import OpenVersion, bits_of
 from cohelix.core.arrays import BoolArray, IntArray
-from cohelix.core.errors import NotSupported
+from cohelix.core.errors import Damaged, NotSupported
 from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region, contig_order
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
@@ -41,7 +42,7 @@ from cohelix.genotypes import Cohort
 from cohelix.genotypes.annotations import Annotation
 from cohelix.genotypes.structural import REFERENCE_BLOCKS
 from cohelix.phenotypes.model import BIOSAMPLE_KINDS
-from cohelix.wire.dataset import Disclosure
+from cohelix.wire.dataset import DatasetRecord, Disclosure
 from cohelix.wire.expression import Expression
 from cohelix.wire.frequency import DatasetFrequency, DatasetStatus, PopulationCounts, VariantFrequency
 
@@ -129,6 +130,17 @@ class DatasetView:
             if charge is not None:
                 found._listed = self._registered()
         return found
+
+    @property
+    def described(self) -> DatasetRecord:
+        """The record with what the holder says of the dataset now: purposes, who decides, a better title.
+
+        Where that is damaged nothing of it is said: the data are sound, and nobody can apply until it is said again.
+        """
+        try:
+            return described(self._version.folder.parent.parent).on(self.record)
+        except Damaged:
+            return self.record
 
     @property
     def membership_power(self) -> float | None:
