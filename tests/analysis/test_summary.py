@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +46,10 @@ def test_summary_equals_the_table(tmp_path: Path, block: int) -> None:
     assert len(summary.document()["top"]) == 2000
     assert [one.name for one in summary.loci] == ["1-100001-A-C", "2-2000001-A-C"]
     assert all(one.neg_log10_p >= SIGNIFICANT for one in summary.loci)
-    drawn = {(name, int(mega), int(tenth)) for name, cells in summary.cells.items() for mega, tenth in cells}
+    assert summary.cell_bases == 1 << 14, "thirty million bases in at most 3,000 columns"
+    drawn = {(name, int(column), int(tenth)) for name, cells in summary.cells.items() for column, tenth in cells}
     naive = {
-        (str(1 + i // 10_000), (1000 * (i % 10_000) + 1) // 1_000_000, int(value / 0.1))
+        (str(1 + i // 10_000), (1000 * (i % 10_000) + 1) // summary.cell_bases, int(value / 0.1))
         for i, value in enumerate(strength.tolist())
         if np.isfinite(value) and value < 8
     }
@@ -61,3 +64,24 @@ def test_nothing_tested_is_said(tmp_path: Path) -> None:
     _written(tmp_path, np.full(10, np.nan), 10)
     summary = summarise(tmp_path)
     assert (summary.tested, summary.inflation, summary.top, summary.quantiles.shape) == (0, None, (), (0, 2))
+
+
+def test_a_drawing_says_the_same_in_fewer_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    strength = -np.log10(rng.random(30_000))
+    strength[12_000:12_300] = 9.0 + np.arange(300) / 100
+    _written(tmp_path, strength, 4_000)
+    summary = summarise(tmp_path)
+    drawing = summary.drawing()
+    assert len(json.dumps(drawing)) < 80_000
+    for contig in drawing["contigs"]:
+        bits = np.unpackbits(np.frombuffer(b64decode(contig["cells"]), np.uint8)).reshape(-1, drawing["cellSteps"])
+        cells = np.argwhere(bits) + np.array([contig["column"], 0])
+        assert np.array_equal(cells, summary.cells[contig["name"]])
+    told = {
+        (one["name"], position, hundredths)
+        for one in drawing["contigs"]
+        for position, hundredths in zip(np.cumsum(one["positions"]).tolist(), one["strengths"], strict=True)
+    }
+    assert told == {(one.chromosome, one.position, round(100 * one.neg_log10_p)) for one in summary.top[:2000]}
+    assert [one["variant"] for one in drawing["leads"]] == [one.name for one in summary.loci]

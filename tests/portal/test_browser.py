@@ -6,10 +6,21 @@ import re
 import shutil
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from cohelix.analysis.files import TableWriter
+from cohelix.analysis.summary import summarise
+from cohelix.analysis.variants import VariantList
+from cohelix.core.variant import VariantKey
+from cohelix.wire.analysis import Run
 
 pytestmark = pytest.mark.browser
 
@@ -212,4 +223,66 @@ def test_axe_finds_nothing(browser: Browser, stage: Any, wire: Any, url: str, ax
             told = [(v["id"], [node["target"] for node in v["nodes"]]) for v in found["violations"]]
             assert not told, (path, told)
             assert found["passes"], "axe looked at nothing"
+        context.close()
+
+
+@pytest.fixture
+def released(app: FastAPI, tmp_path: Path) -> str:
+    """The page of a released analysis of 20,000 lines on two chromosomes, with the hub's endpoint for its drawing."""
+    rng = np.random.default_rng(7)
+    strength = -np.log10(rng.random(20_000))
+    strength[[5_000, 15_000]] = 12.5, 31.25
+    keys = [VariantKey(str(21 + at // 10_000), 1_000_000 + 400 * (at % 10_000), "A", "C") for at in range(20_000)]
+    writer = TableWriter(tmp_path, VariantList.of(keys), ["t"], metadata={})
+    writer.write(np.arange(20_000), {"neg_log10_p": strength, "beta": np.full(20_000, 0.5)})
+    writer.close()
+    summary = summarise(tmp_path)
+    nodes = [{"node": "FI", "contributor": True, "aggregator": True, "status": "done", "blocks": 1}]
+    plan = {
+        "project": "demo",
+        "method": "linear",
+        "assembly": "GRCh37",
+        "datasets": ["FI:a"],
+        "trait": {"measurement": "BMI"},
+        "traits": [],
+    }
+    times = {"proposedAt": "2026-01-01T00:00:00Z", "deadline": "2026-01-02T00:00:00Z"}
+    run = {"id": "abc12345", "state": "released", "plan": plan, "planHash": "f" * 64, "nodes": nodes, "people": 358, **times}
+    app.state.board.runs["abc12345"] = Run.model_validate(run)
+    app.state.board.summaries["abc12345"] = summary.document()
+    app.router.routes.insert(0, Route("/api/v1/analyses/abc12345/drawing", lambda _: JSONResponse(summary.drawing())))
+    return "/analyses/abc12345"
+
+
+def test_a_manhattan_plot_is_walked_with_keys(page: Page, released: str, url: str, browser: Browser, axe: str) -> None:
+    page.route("**/pictures/**", lambda route: route.fulfill(status=204))
+    page.goto(released)
+    figure = page.locator("figure.manhattan")
+    page.wait_for_selector("figure[data-drawn]")
+    inked = """() => { const c = document.querySelector('figure.manhattan canvas');
+        const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0; for (let i = 3; i < data.length; i += 4) n += data[i] > 0; return n; }"""
+    assert page.evaluate(inked) > 2_000
+    figure.focus()
+    status = figure.get_by_role("status")
+    page.keyboard.press("ArrowRight")
+    assert status.inner_text() == "1 / 2: 21-3000001-A-C, −log₁₀ p 12.5, effect 0.5"
+    page.keyboard.press("End")
+    assert status.inner_text().startswith("2 / 2: 22-3000001-A-C, −log₁₀ p 31.25")
+    page.keyboard.press("ArrowRight")
+    assert status.inner_text().startswith("1 / 2")
+    page.get_by_role("button", name="Strongest peak").click()
+    assert status.inner_text().startswith("2 / 2")
+    assert page.get_by_role("row", name=re.compile("22-3000001-A-C .*31.25")).is_visible(), "the table says it, too"
+    page.get_by_role("link", name="Its frequencies").click()
+    page.wait_for_url("**/variant/22-3000001-A-C?assembly=GRCh37")
+    for scheme in ("light", "dark"):
+        context = browser.new_context(base_url=url, color_scheme=scheme, bypass_csp=True, viewport=PHONE)
+        checked = context.new_page()
+        checked.goto(released)
+        checked.wait_for_selector("figure[data-drawn]")
+        checked.add_script_tag(content=axe)
+        found = checked.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+        assert not [(v["id"], [node["target"] for node in v["nodes"]]) for v in found["violations"]]
+        assert checked.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         context.close()

@@ -41,7 +41,7 @@ def manhattan(summary: Summary, *, title: str) -> Figure:
         places[contig] = offset - low if len(summary.contigs) > 1 else 0
         colour = _COLOURS[number % len(_COLOURS)]
         cells = np.empty((0, 2), np.int64) if summary.is_whole else summary.cells[contig]
-        middle = np.clip(cells[:, 0] * 1_000_000 + 500_000, low, high) + places[contig]
+        middle = np.clip((cells[:, 0] + 0.5) * summary.cell_bases, low, high) + places[contig]
         axes.scatter(middle, cells[:, 1] / 10 + 0.05, s=3, color=colour, linewidths=0, rasterized=True)
         strong = [one for one in summary.top if one.chromosome == contig]
         axes.scatter(

@@ -130,6 +130,11 @@ def analyses_router(
         place = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
         return Response(await asyncio.to_thread(_summary_text, place, trait), media_type="application/json")
 
+    @router.get("/{run}/drawing", summary="What a browser draws of a released table: cells, strong lines, leads, quantiles")
+    async def drawing(request: Request, run: str, trait: _Trait = None) -> Response:
+        place = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
+        return Response(await asyncio.to_thread(_drawing_text, place, trait), media_type="application/json")
+
     @router.get(
         "/{run}/pictures/{kind}.{suffix}",
         summary="A plot of a released table, as PNG or SVG",
@@ -169,8 +174,14 @@ def _summary(folder: Path, trait: str | None) -> Summary:
     return found
 
 
+@lru_cache(maxsize=32)
 def _summary_text(folder: Path, trait: str | None) -> bytes:
     return orjson.dumps(_summary(folder, trait).document())
+
+
+@lru_cache(maxsize=32)
+def _drawing_text(folder: Path, trait: str | None) -> bytes:
+    return orjson.dumps(_summary(folder, trait).drawing())
 
 
 @lru_cache(maxsize=128)

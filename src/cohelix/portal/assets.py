@@ -14,6 +14,7 @@ from cohelix.core.errors import NotFound
 _MEDIA_TYPES = {
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
+    "plots.js": "text/javascript; charset=utf-8",
     "applications.css": "text/css; charset=utf-8",
     "applications.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
