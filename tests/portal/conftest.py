@@ -164,15 +164,20 @@ class Stage:
     def play(self, node: str, datasets: list[dict[str, Any]], records: list[dict[str, Any]], region: Any = None) -> None:
         """Let a member answer with these datasets."""
         states = [{"id": d["id"], "status": d["status"], "reason": d.get("reason"), "variants": []} for d in datasets]
+        counts: list[dict[str, Any]] = [{**one, "count": 20 if one["status"] == "answered" else None} for one in states]
+        for one in counts:
+            del one["variants"]
+        people = sum(one["count"] or 0 for one in counts) or None
         self.script[node] = {
             "frequency": frequency_document(node, datasets),
             "datasets": {"node": node, "datasets": records},
+            "cohort-count": {"node": node, "datasets": counts, "count": people},
             "region": region or {"node": node, "datasets": states, "more": False},
         }
 
     def lose(self, node: str, status: str, reason: str) -> None:
         """Let a member be absent on every question."""
-        self.script[node] = dict.fromkeys(("frequency", "datasets", "region"), Arrival(status, reason))
+        self.script[node] = dict.fromkeys(("frequency", "datasets", "region", "cohort-count"), Arrival(status, reason))
 
 
 def four_nodes(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from cohelix.portal.search import (
     GeneQuestion,
     NotUnderstood,
     RegionQuestion,
+    TermQuestion,
     VariantQuestion,
     understand,
 )
@@ -101,6 +102,23 @@ def test_datasets_in_any_case() -> None:
     assert understand("it:biobank-2", G37, DATASETS) == DatasetQuestion("IT:biobank-2")
 
 
+@pytest.mark.parametrize("text", ["HP:0001250", "hp_0001250", "hp: 0001250"])
+def test_features_and_diseases_by_code(text: str) -> None:
+    assert understand(text, G37, ()) == TermQuestion("HP:0001250")
+    assert understand("Orphanet:558", G37, ()) == TermQuestion("ORPHA:558")
+
+
+def test_numbers_with_dots_as_much_of_europe_writes_them() -> None:
+    assert understand("22:50.310.000-50.320.000", G37, ()) == understand("22:50310000-50320000", G37, ())
+
+
+def test_a_description_leads_to_its_gene_or_its_place() -> None:
+    assert suggested(understand("TP53:c.215C>G", G37, ())) == [("TP53", G37)]
+    assert suggested(understand("NM_000546.6(TP53):p.Arg72Pro", G38, ())) == [("TP53", G38)]
+    assert suggested(understand("NC_000022.11:g.20000000_20000002del", G37, ())) == [("22:20000000-20000002", G38)]
+    assert suggested(understand("NC_000022.11:g.99999999del", G37, ())) == []
+
+
 def test_symbolic_alleles_as_our_own_answers_name_them() -> None:
     assert understand("22-16050000-A-<DEL>", G37, ()) == VariantQuestion(VariantKey("22", 16_049_999, "A", "<DEL>"), G37)
     assert understand("22-16050000-A-A]17:198982]", G37, ()) == VariantQuestion(
@@ -120,8 +138,6 @@ def test_symbolic_alleles_as_our_own_answers_name_them() -> None:
         ("BRCA1:c.68_69del", "hgvs"),
         ("NP_000537.3:p.Arg175His", "hgvs"),
         ("NC_000022.10:g.50313359del", "hgvs"),
-        ("HP:0001250", "ontology_term"),
-        ("MONDO:0005148", "ontology_term"),
         ("25-100-A-G", "unknown_contig"),
         ("chr99:1-100", "unknown_contig"),
         ("22-51304567-A-G", "beyond_contig"),

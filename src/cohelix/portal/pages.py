@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
 from http import HTTPStatus
 from threading import Thread
@@ -50,12 +51,23 @@ from cohelix.portal.search import (
     NotUnderstood,
     Question,
     RegionQuestion,
+    Suggestion,
+    TermQuestion,
     VariantQuestion,
     understand,
 )
-from cohelix.portal.snippets import frequency_path, frequency_snippets, region_json_path, region_snippets
+from cohelix.portal.snippets import (
+    frequency_path,
+    frequency_snippets,
+    region_json_path,
+    region_snippets,
+    term_json_path,
+    term_snippets,
+)
 from cohelix.portal.tables import frequency_view, region_view
+from cohelix.portal.terms import Terms
 from cohelix.web import name_route
+from cohelix.wire.expression import read_expression
 
 PAGE_VARIANTS = 50
 NAME_MAX = 80  # a longer variant is shown in full below its heading
@@ -98,6 +110,7 @@ def routes(
         route("/variant/{variant}", pages.variant),
         route("/region/{region}", pages.region),
         route("/gene/{symbol}", pages.gene),
+        route("/term/{code}", pages.term),
         route("/datasets", pages.datasets),
         route("/datasets/{dataset}", pages.dataset),
         route("/analyses", analyses.board),
@@ -120,6 +133,7 @@ class _Pages:
     def __init__(self, federation: Federation, roll: Roll) -> None:
         self._federation = federation
         self._roll = roll
+        self._terms = Terms()
 
     async def home(self, request: Request) -> Response:
         called = await self._roll.call()
@@ -131,8 +145,41 @@ class _Pages:
         assembly = parse_assembly(chosen) if chosen else _usual_assembly(called)
         question = understand(request.query_params.get("q", ""), assembly, called.dataset_ids)
         if isinstance(question, NotUnderstood):
-            return _not_understood(request, question)
-        return redirect(_path_of(question))
+            question = await self._by_name(question)
+        return _elsewhere(request, question)
+
+    async def _by_name(self, question: NotUnderstood) -> Question:
+        """What is no variant, place, gene or dataset may be the name of a feature or a disease."""
+        if question.problem != "nothing_of_that_name" or not any(c.isalpha() for c in question.subject):
+            return question
+        book = await self._terms.book()
+        term = book.named(question.subject)
+        if term:
+            return TermQuestion(term.code)
+        near = (Suggestion(term.code, question.assembly, term.name) for term in book.near(question.subject))
+        return replace(question, suggestions=(*question.suggestions, *near))
+
+    async def term(self, request: Request) -> Response:
+        text = request.path_params["code"]
+        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
+        question = understand(text, _usual_assembly(called), ())
+        if not (isinstance(question, TermQuestion) and question.code == text):
+            return _elsewhere(request, question)
+        asked = self._federation.cohort_count(read_expression(text), behalf=_behalf(request))
+        answer, name = await asyncio.gather(asked, self._terms.name(text))
+        told = [dataset.id for node in answer.nodes for dataset in node.datasets if dataset.count is not None]
+        return render(
+            request,
+            "term.html",
+            term=text,
+            name=name,
+            answer=answer,
+            called=called,
+            rounded=any(called.records[one].disclosure != "open" for one in told if one in called.records),
+            snippets=term_snippets(_hub_url(request), text),
+            files=(("JSON", term_json_path(text)),),
+            assembly=_usual_assembly(called),
+        )
 
     async def variant(self, request: Request) -> Response:
         assembly = _assembly(request)
@@ -276,6 +323,8 @@ def _path_of(question: Question) -> str:
             return region_path(str(region), assembly)
         case GeneQuestion(gene, assembly):
             return gene_path(gene.symbol, assembly)
+        case TermQuestion(code):
+            return f"/term/{quote(code, safe=':')}"
         case DatasetQuestion(dataset):
             return dataset_path(dataset)
         case NotUnderstood():

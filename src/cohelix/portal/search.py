@@ -1,4 +1,4 @@
-"""What a line typed into the search box means: a variant, a region, a gene, a dataset, or why it is none of them."""
+"""What a line typed into the search box means: a variant, a region, a gene, a feature, a dataset, or why it is none of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cohelix.core.genes import Gene, find_gene, suggest
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, region_1based
 from cohelix.core.variant import VariantKey, parse_variant
 from cohelix.federation.answers import variant_of_name
+from cohelix.phenotypes.ontology import canonical
 
 TEXT_MAX = 2_000  # the longest indels that people paste fit; beyond it the text is not a question
 
@@ -22,7 +23,6 @@ Problem = Literal[
     "too_long",
     "rs_id",
     "hgvs",
-    "ontology_term",
     "unknown_contig",
     "beyond_contig",
     "half_variant",
@@ -59,6 +59,13 @@ class GeneQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class TermQuestion:
+    """A feature or a disease by its code."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetQuestion:
     """A dataset by its federation id."""
 
@@ -67,10 +74,11 @@ class DatasetQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A text that would have been understood, on the assembly where it would."""
+    """A text that would have been understood, on the assembly where it would; `name` says what a code stands for."""
 
     text: str
     assembly: Assembly
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ class NotUnderstood:
     suggestions: tuple[Suggestion, ...] = ()
 
 
-Question = VariantQuestion | RegionQuestion | GeneQuestion | DatasetQuestion | NotUnderstood
+Question = VariantQuestion | RegionQuestion | GeneQuestion | TermQuestion | DatasetQuestion | NotUnderstood
 
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | dict.fromkeys("→⟶➔", ">") | {"∶": ":", "\u200b": ""})
 _ASSEMBLY_WORD = re.compile(r"[\s(\[]*\b(GRCh3[78](?:\.p\d+)?|hg19|hg38|b37|b38)\b[\s)\],:]*", re.IGNORECASE)
@@ -114,9 +122,12 @@ _REGION = re.compile(
 _POSITION = re.compile(_CONTIG + r"(?:\s*:\s*|\s+|[_-])(?:g\.\s*)?(?P<position>\d{1,10})")
 _RS_ID = re.compile(r"rs\s?\d+", re.IGNORECASE)
 _HGVS = re.compile(r"\S+:\s?[cgmnpr]\.\S+|[cp]\.\S+", re.IGNORECASE)
-_ONTOLOGY_TERM = re.compile(
-    r"(?:HP|MONDO|ORPHA(?:NET)?|OMIM|DOID|NCIT|EFO|MESH|SNOMED(?:CT)?|ICD-?10(?:CM)?|LOINC|UBERON)[:_]\S+", re.IGNORECASE
+_TERM = re.compile(
+    r"(?:HP|MONDO|ORPHA(?:NET)?|OMIM|DOID|NCIT|EFO|MESH|SNOMED(?:CT)?|ICD-?10(?:CM)?|LOINC|UBERON)[:_]\s?[\w.-]{1,40}",
+    re.IGNORECASE,
 )
+_OF_TRANSCRIPT = re.compile(r"(?P<outer>[\w.-]+)(?:\((?P<inner>[\w-]+)\))?:\s?[cnpr]\.", re.IGNORECASE)
+_OF_GENOME = re.compile(r"(?P<contig>[\w.]+):\s?[gm]\.(?P<first>\d{1,10})(?:_(?P<last>\d{1,10}))?\D", re.IGNORECASE)
 _UNITS = {"k": 1_000, "m": 1_000_000}
 _SYMBOL_MAX = 40
 _NUMBERED_SEX_CHROMOSOMES = {"23": "X", "24": "Y", "25": "X", "26": "MT"}  # as PLINK numbers them
@@ -147,6 +158,7 @@ def understand(text: str, assembly: Assembly, datasets: Sequence[str]) -> Questi
     return (
         _dataset(plain, datasets)
         or _gene(plain, assembly)  # before all that has digits: RS1 and NKX2-1 are genes
+        or _term(plain)
         or _known_but_not_asked(typed, plain, assembly)
         or _symbolic(typed, plain, assembly)
         or _variant(typed, plain, assembly)
@@ -159,17 +171,35 @@ def understand(text: str, assembly: Assembly, datasets: Sequence[str]) -> Questi
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).translate(_DASHES)
     folded = re.sub(r"(?<=\d),(?=\d{3})", "", folded)
+    folded = re.sub(r"(?<![\w.])\d{1,3}(?:\.\d{3}){2,}(?![\w.])", lambda found: found[0].replace(".", ""), folded)  # 50.313.359
     return re.sub(r"\s+", " ", folded).strip(" \"'`;")
 
 
 def _known_but_not_asked(typed: str, plain: str, assembly: Assembly) -> NotUnderstood | None:
     if _RS_ID.fullmatch(plain):
         return NotUnderstood(typed, assembly, "rs_id", subject=plain.replace(" ", ""))
-    if _ONTOLOGY_TERM.fullmatch(plain):
-        return NotUnderstood(typed, assembly, "ontology_term", subject=plain)
     if _HGVS.fullmatch(plain) and not _VARIANT.fullmatch(plain):
-        return NotUnderstood(typed, assembly, "hgvs", subject=plain)
+        return NotUnderstood(typed, assembly, "hgvs", subject=plain, suggestions=_near_hgvs(plain, assembly))
     return None
+
+
+def _near_hgvs(plain: str, assembly: Assembly) -> tuple[Suggestion, ...]:
+    """The gene of a description on a transcript or protein; the place of a genomic change that is no substitution."""
+    described = _OF_TRANSCRIPT.match(plain)
+    if described:
+        genes = (find_gene(name, assembly) for name in (described["inner"], described["outer"]) if name)
+        return _all([gene.symbol for gene in genes if gene][:1], assembly)
+    placed = _OF_GENOME.match(plain)
+    if not placed:
+        return ()
+    build = assembly_of_refseq(placed["contig"]) or assembly
+    last = placed["last"] or placed["first"]
+    text = f"{_contig_name(placed['contig'], build)}:{placed['first']}-{last}"
+    return () if isinstance(_region(text, text, build) or NotUnderstood, NotUnderstood) else _all([text], build)
+
+
+def _term(plain: str) -> TermQuestion | None:
+    return TermQuestion(canonical(plain.replace(" ", "")).upper()) if _TERM.fullmatch(plain) else None
 
 
 def _dataset(plain: str, datasets: Sequence[str]) -> DatasetQuestion | None:

@@ -39,6 +39,20 @@ def region_snippets(hub_url: str, region: Region, gene: str | None, assembly: As
     )
 
 
+def term_snippets(hub_url: str, code: str) -> Snippets:
+    """Asks how many people have a code."""
+    return Snippets(
+        curl=f"curl {shlex.quote(hub_url + term_json_path(code))}",
+        python=_python(hub_url, f"cohort_count({_python_text(code)})"),
+        cli=f"cohelix cohort count {shlex.quote(code)} --hub {shlex.quote(hub_url)}",
+    )
+
+
+def term_json_path(code: str) -> str:
+    """The hub's address of a count of people with a code as JSON."""
+    return f"/api/v1/cohorts/count?expression={quote(code, safe=':')}"
+
+
 def frequency_path(variant: str, assembly: Assembly) -> str:
     """The hub's address of the frequency answer as JSON."""
     return f"/api/v1/frequency/{quote(variant, safe='')}?assembly={assembly}"
