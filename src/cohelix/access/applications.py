@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NoReturn
+from typing import Annotated, ClassVar, Final, Literal, NoReturn
+
+from pydantic import ConfigDict, Field
 
 from cohelix.access.actor import Role
 from cohelix.access.working_days import Calendar
@@ -51,6 +53,9 @@ _LIVING: Final = frozenset({LineStage.CONFIRMED, LineStage.GRANTED, LineStage.SU
 _REMIND_DAYS: Final = {30: "grant-ends", 7: "grant-ends-soon"}  # before a grant ends
 
 
+Days = Annotated[int, Field(ge=1, le=366)]
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a federation has agreed on; days are working days unless named otherwise.
@@ -71,13 +76,15 @@ class Rules:
         Calendar days within which a denial or veto may be contested.
     """
 
-    committee_days: int = 5
-    healthcare_days: int = 1
-    reminder_days: int = 6
-    national_days: int = 10
-    silence: str = "confirms"
-    quorum: int = 2
-    appeal_days: int = 30
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    committee_days: Days = 5
+    healthcare_days: Days = 1
+    reminder_days: Days = 6
+    national_days: Days = 10
+    silence: Literal["confirms", "vetoes"] = "confirms"
+    quorum: Annotated[int, Field(ge=2, le=100)] = 2
+    appeal_days: Days = 30
 
 
 @dataclass(frozen=True, slots=True)

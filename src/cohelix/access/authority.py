@@ -44,6 +44,8 @@ class Authority:
         About which it decides: `NODE:DATASET` or `NODE:*`.
     keys
         Its key pairs.
+    by_hand
+        Whether a person issues what applications have come to (`cohelix dac issue`); the server does it otherwise.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Authority:
     issuer: str
     datasets: tuple[str, ...]
     keys: BrokerKeys = field(repr=False, compare=False)
+    by_hand: bool = False
 
     @property
     def jwks(self) -> str:
@@ -73,7 +76,14 @@ class Authority:
 
 
 def init_authority(
-    server: Path, *, authority: str, name: str, hub_url: str, datasets: tuple[str, ...], clock: Clock | None = None
+    server: Path,
+    *,
+    authority: str,
+    name: str,
+    hub_url: str,
+    datasets: tuple[str, ...],
+    by_hand: bool = False,
+    clock: Clock | None = None,
 ) -> Authority:
     """Make an authority's folder and its first key.
 
@@ -105,9 +115,9 @@ def init_authority(
     issuer = f"{hub_url.rstrip('/')}/{AUTHORITIES}/{authority}"
     keys = _keys(folder, clock)
     # Last of all: a folder without it is no authority.
-    document = {"id": authority, "name": plain, "issuer": issuer, "datasets": list(datasets)}
+    document = {"id": authority, "name": plain, "issuer": issuer, "datasets": list(datasets), "by_hand": by_hand}
     replace_private(folder / _FILE, json.dumps(document, indent=1, ensure_ascii=False).encode())
-    return Authority(authority, plain, issuer, datasets, keys)
+    return Authority(authority, plain, issuer, datasets, keys, by_hand)
 
 
 def all_authorities(server: Path, clock: Clock | None = None) -> tuple[Authority, ...]:
@@ -171,7 +181,12 @@ def _read(folder: Path, clock: Clock | None) -> Authority:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return Authority(
-            str(found["id"]), str(found["name"]), str(found["issuer"]), tuple(found["datasets"]), _keys(folder, clock)
+            str(found["id"]),
+            str(found["name"]),
+            str(found["issuer"]),
+            tuple(found["datasets"]),
+            _keys(folder, clock),
+            by_hand=found.get("by_hand") is True,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} cannot be read as an authority's", path=str(path)) from error

@@ -41,6 +41,8 @@ class Grant:
     reason: str
     sent_at: int | None
     visa: str
+    application: str | None = None
+    episode: int | None = None
 
     def document(self, now: datetime) -> dict[str, Any]:
         """As commands print it; without the visa itself."""
@@ -55,6 +57,7 @@ class Grant:
             "until": stamp(self.until),
             "state": "revoked" if self.revoked_at is not None else "ended" if ended else "holds",
             "atHub": self.sent_at is not None,
+            "application": self.application,
         }
 
 
@@ -74,8 +77,15 @@ class Grants:
         subject_issuer: str,
         until: datetime,
         conditions: Sequence[Sequence[dict[str, str]]] | None = None,
+        application: str | None = None,
+        episode: int | None = None,
     ) -> Grant:
         """Sign a visa for one person and one dataset (`NODE:DATASET`), and keep it.
+
+        Parameters
+        ----------
+        application, episode
+            What it is granted for, see `access.approval.Approval`.
 
         Raises
         ------
@@ -118,6 +128,8 @@ class Grants:
             "",
             None,
             visa,
+            application,
+            episode,
         )
         with self._engine.begin() as connection:
             connection.execute(
@@ -131,6 +143,8 @@ class Grants:
                     until=found.until,
                     reason="",
                     visa=visa,
+                    application=application,
+                    episode=episode,
                 )
             )
         return found
@@ -155,6 +169,13 @@ class Grants:
         with self._engine.begin() as connection:
             order = (AUTHORITY_VISAS.c.granted_at.desc(), AUTHORITY_VISAS.c.id)
             return tuple(_grant(row) for row in connection.execute(sa.select(AUTHORITY_VISAS).order_by(*order)))
+
+    def of_application(self, application: str) -> tuple[Grant, ...]:
+        """What was granted for an application, the oldest first."""
+        mine = sa.select(AUTHORITY_VISAS).where(AUTHORITY_VISAS.c.application == application)
+        with self._engine.begin() as connection:
+            found = connection.execute(mine.order_by(AUTHORITY_VISAS.c.granted_at, AUTHORITY_VISAS.c.id))
+            return tuple(_grant(row) for row in found)
 
     def revoked(self) -> dict[str, frozenset[str]]:
         """By authority, the identifiers of revoked visas that would still hold."""
@@ -200,4 +221,6 @@ def _grant(row: sa.Row[Any]) -> Grant:
         row.reason,
         row.sent_at,
         row.visa,
+        row.application,
+        row.episode,
     )

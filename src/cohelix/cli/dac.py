@@ -14,6 +14,7 @@ from cohelix.cli.tables import show_table
 
 if TYPE_CHECKING:
     from cohelix.access.grants import Grants
+    from cohelix.federation.granting import Granting
 
 _Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder of the node, or hub, that holds the authority's keys.")
@@ -28,7 +29,7 @@ dac_app = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add `cohelix dac`."""
-    for command in (init, grant, revoke):
+    for command in (init, grant, revoke, pending, issue):
         dac_app.command(command.__name__)(command)
     dac_app.command("list")(list_grants)
     add_group(app, dac_app)
@@ -45,6 +46,9 @@ def init(
             "--dataset", metavar="NODE:DATASET", help="About which it decides; may repeat. All of the node's if left out."
         ),
     ] = None,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="A person issues what applications have come to, with 'cohelix dac issue'.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Make an authority beside the data it decides about; the node trusts it at once, others by their own list of trust."""
@@ -59,7 +63,7 @@ def init(
     foreign = [one for one in datasets if member and not one.startswith(f"{member}:")]
     if foreign:
         raise BadUsage(f"an authority at {member} decides about {member}'s datasets, and not about {foreign[0]}")
-    made = init_authority(folder, authority=authority, name=name, hub_url=hub_url, datasets=datasets)
+    made = init_authority(folder, authority=authority, name=name, hub_url=hub_url, datasets=datasets, by_hand=by_hand)
     key = made.keys.current().kid
     _note(folder, AuthorityMade(authority=made.id, key=key))
     entry = made.trusted().model_dump(mode="json", include={"issuer", "role", "jwks", "keys", "datasets"})
@@ -161,6 +165,68 @@ def list_grants(
         show_table(columns, [[_shown(item[name]) for name in columns] for item in found])
     else:
         typer.echo("nothing is granted")
+
+
+def pending(folder: _Folder, as_json: _Json = False) -> None:
+    """What approved applications wait for at this node: a person who issues their visas, or a reason why none is issued."""
+    from cohelix.federation.granting import kept_lines
+
+    _show_lines(kept_lines(_granting(folder)), "nothing waits here", as_json)
+
+
+def issue(
+    folder: _Folder,
+    *,
+    application: Annotated[
+        str | None, typer.Option("--application", metavar="ID", help="Of this application alone; of all that wait if left out.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Issue the visas of approved applications whose authority lets a person do it."""
+    from cohelix.core.errors import NotFound, NotPermitted, Unreachable
+    from cohelix.federation.revocations import send_visas
+
+    hub_url, _ = _federation(folder)
+    granting = _granting(folder)
+    waiting = [one for one in granting.pending() if application in (None, one.id)]
+    if application is not None and not waiting:
+        raise NotFound(f"no application {application[:60]!r} waits here: see 'cohelix dac pending {folder}'")
+    lines = [json.loads(line.model_dump_json()) for shown in waiting for line in granting.take(shown, by_hand=True)]
+    _show_lines(lines, "nothing waits here", as_json)
+    try:
+        send_visas(_grants(folder), hub_url, _tls(folder))
+    except (Unreachable, NotPermitted) as error:
+        typer.echo(f"the hub has not taken them yet, the server sends them later: {error.detail}", err=True)
+
+
+def _granting(folder: Path) -> Granting:
+    from cohelix.core.errors import NotFound
+    from cohelix.federation.granting import Granting
+    from cohelix.node.settings import read_settings
+
+    hub_url, member = _federation(folder)
+    if not member:
+        raise NotFound(f"{folder} is a hub's: applications are granted at the members whose data they are for")
+    settings = read_settings(folder)
+    return Granting(
+        folder,
+        node=settings.id,
+        country=settings.country,
+        grants=lambda: _grants(folder),
+        hub_url=lambda: hub_url,
+        note=lambda event: _note(folder, event),
+        rules=lambda: settings.applications,
+    )
+
+
+def _show_lines(lines: list[dict[str, Any]], nothing: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"items": lines}))
+    elif lines:
+        columns = ("application", "dataset", "state", "why")
+        show_table(columns, [[str(line[name]) for name in columns] for line in lines])
+    else:
+        typer.echo(nothing)
 
 
 def _shown(value: Any) -> str:

@@ -334,6 +334,9 @@ AUTHORITY_VISAS = sa.Table(
     sa.Column("reason", sa.String(500), nullable=False),
     sa.Column("sent_at", sa.BigInteger),  # when the hub took it
     sa.Column("visa", sa.Text, nullable=False),
+    # The application that it was granted for, and the number of the event that confirmed it; by command: neither.
+    sa.Column("application", sa.String(40), index=True),
+    sa.Column("episode", sa.Integer),
 )
 
 # Authorities that members have shown the hub (`hub/revocations.py`); an id belongs to whoever showed it first.

@@ -136,6 +136,7 @@ class RevocationWatch:
         self._folder, self._grants, self._keys, self._pinned = folder, grants, keys, pinned
         self._tls, self._clock = tls or fixed_tls(), clock or SystemClock()
         self._lock = threading.Lock()
+        self._granted = asyncio.Event()
         self._words: dict[str, _Word] = {}
         self._revoked: frozenset[str] = frozenset()
         self._delays: deque[tuple[float, float]] = deque()
@@ -207,7 +208,14 @@ class RevocationWatch:
         while True:
             fetched = await self.fetch()
             await self._send_visas()
-            await asyncio.sleep(random.uniform(*(FETCH_SECONDS if fetched else _AGAIN_SECONDS)))
+            self._granted.clear()
+            with suppress(TimeoutError):
+                pause = random.uniform(*(FETCH_SECONDS if fetched else _AGAIN_SECONDS))
+                await asyncio.wait_for(self._granted.wait(), pause)
+
+    def visas_wait(self) -> None:
+        """Visas were granted: they are handed in at once. From the loop that the watch runs in."""
+        self._granted.set()
 
     async def fetch(self) -> bool:
         """Fetch the list once; whether the hub gave one."""

@@ -31,6 +31,8 @@ from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
+from cohelix.federation.granting import QUESTION as GRANTS_QUESTION
+from cohelix.federation.granting import Granting, granting_door
 from cohelix.federation.heralds import noting
 from cohelix.federation.node_runs import NodeRuns
 from cohelix.federation.revocations import RevocationWatch, open_signing
@@ -119,6 +121,16 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     )
     runs.open()
     open_signing(door, folder, grants)
+    granting = Granting(
+        folder,
+        node=settings.id,
+        country=settings.country,
+        grants=grants,
+        hub_url=lambda: hub.hub_url.rstrip("/") if (hub := door.pinned()) else "",
+        note=log.record,
+        rules=lambda: read_settings(folder).applications,
+    )
+    door.open(GRANTS_QUESTION, granting_door(granting, watch.visas_wait))
     door.open("successions", noting(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers}))
     keys = keys_at_node(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers})
     door.open(QUESTION, witnessing(Witness(log, door.identity, keys)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cohelix.access.applications import Rules
 from cohelix.access.issuers import IssuerSettings
 from cohelix.access.policy import ANONYMOUS_POWER_MAX
 from cohelix.access.trust import Trusted
@@ -100,6 +101,8 @@ class NodeSettings(BaseModel):
         What it asks of analyses.
     disclosure
         What it lets everybody ask.
+    applications
+        The federation's rules for applications, by which the node's own committees grant; as in the hub's settings.
     trust
         Brokers whose passports it believes, and authorities whose visas open its data.
     issuers
@@ -126,6 +129,7 @@ class NodeSettings(BaseModel):
     aggregator: bool = False
     analysis: AnalysisPolicy = AnalysisPolicy()
     disclosure: DisclosureSettings = DisclosureSettings()
+    applications: Rules = Rules()
     trust: tuple[Trusted, ...] = ()
     issuers: tuple[IssuerSettings, ...] = ()
     peers: tuple[PeerSettings, ...] = ()

@@ -1,0 +1,257 @@
+"""What a member grants for applications: it reads the events itself, and its own authorities sign, or a person lets them.
+
+The hub shows applications (`wire.grants`); its word that one was approved counts for nothing. Granted is what the events
+come to, for a dataset of this node, by the committee and the country that its holder has named (`cohelix node describe`),
+by an authority whose keys lie here. What was granted ends as soon as the events say so.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import anyio.to_thread
+import structlog
+from pydantic import ValidationError
+
+from cohelix.access.applications import Application, Rules
+from cohelix.access.approval import Approval, approval_of, replayed
+from cohelix.access.authority import GRANT_DAYS_MAX, Authority, all_authorities
+from cohelix.access.grants import Grant, Grants
+from cohelix.audit.events import Event as AuditEvent
+from cohelix.audit.events import Person, VisaGranted, VisaRevoked
+from cohelix.bank.description import description_of
+from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotFound
+from cohelix.core.ids import dataset_id
+from cohelix.core.private_files import replace_private
+from cohelix.federation.door import Answering, json_answering
+from cohelix.wire.applications import EVENTS, Event
+from cohelix.wire.grants import ApplicationShown, AskGrants, GrantState, GrantsTold, GrantTold
+
+QUESTION: Final = "grants"
+_FOLDER: Final = "applications"
+_log = structlog.get_logger("cohelix.federation")
+Note = Callable[[AuditEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A dataset that is to be granted, and by whom."""
+
+    approval: Approval
+    authority: Authority
+    until: datetime
+
+
+class Granting:
+    """The grants of a node's authorities for applications. Safe for several threads of one process.
+
+    Parameters
+    ----------
+    hub_url
+        The federation's address, which visas name; empty while the node has joined none.
+    note
+        Writes down what was granted and revoked.
+    rules
+        The federation's, as this node's operator knows them: `[applications]` of its settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        node: str,
+        country: str,
+        grants: Callable[[], Grants],
+        hub_url: Callable[[], str],
+        note: Note,
+        rules: Callable[[], Rules] = Rules,
+        clock: Clock | None = None,
+    ) -> None:
+        self._folder, self._node, self._country = folder, node, country
+        self._grants, self._hub_url, self._note = grants, hub_url, note
+        self._rules, self._clock = rules, clock or SystemClock()
+        self._lock = threading.Lock()
+
+    def take(self, shown: ApplicationShown, *, by_hand: bool = False) -> list[GrantTold]:
+        """Grant and end what an application's events say; one line for each dataset of this node.
+
+        Parameters
+        ----------
+        by_hand
+            A person has asked for it: authorities that wait for one grant, too.
+        """
+        with self._lock:
+            told = list(self._lines(shown, by_hand=by_hand, act=True))
+            self._keep(shown, told)
+        return told
+
+    def look(self, shown: ApplicationShown) -> list[GrantTold]:
+        """What `take` would do; nothing is done."""
+        return list(self._lines(shown, by_hand=False, act=False))
+
+    def pending(self) -> list[ApplicationShown]:
+        """Applications that the hub showed and that wait for something; raises `Damaged` where one cannot be read."""
+        found = []
+        for path in sorted((self._folder / _FOLDER).glob("A-*.json")):
+            try:
+                found.append(ApplicationShown.model_validate_json(path.read_bytes()))
+            except (OSError, ValidationError) as error:
+                raise Damaged(f"{path} cannot be read as an application", path=str(path)) from error
+        return found
+
+    def _lines(self, shown: ApplicationShown, *, by_hand: bool, act: bool) -> Iterator[GrantTold]:
+        now = self._clock.now()
+        try:
+            events = [EVENTS.validate_python(event) for event in shown.events]
+            state = replayed(events, rules=self._rules(), now=now)
+        except (ValidationError, CohelixError) as error:
+            why = error.detail if isinstance(error, CohelixError) else "an event is none"
+            _log.warning("an application is not what it says", application=shown.id, why=why[:300])
+            for dataset in _named(shown, self._node):
+                yield GrantTold(application=shown.id, dataset=dataset, state="refused", why=why[:500])
+            return
+        names = [name for name in state.lines or () if name.partition(":")[0] == self._node]
+        for dataset in names or [line.dataset for line in state.form.lines if line.dataset.partition(":")[0] == self._node]:
+            yield self._line(shown.id, events, state, dataset, by_hand=by_hand, act=act)
+
+    def _line(
+        self, application: str, events: Sequence[Event], state: Application, dataset: str, *, by_hand: bool, act: bool
+    ) -> GrantTold:
+        now = self._clock.now()
+        approval = approval_of(events, state, dataset)
+        given = [one for one in self._grants().of_application(application) if one.dataset == dataset]
+        for one in given:
+            over = approval is None or one.episode != approval.episode
+            if act and over and one.revoked_at is None and one.until > now.timestamp():
+                self._end(one)
+        if approval is None:
+            return _told(application, dataset, "ended")
+        mine = [one for one in given if one.episode == approval.episode]
+        if any(one.revoked_at is not None for one in mine):
+            return _told(application, dataset, "ended", why="the authority has revoked it")
+        has = {(one.subject, one.subject_issuer) for one in mine}
+        if not all((one.subject, one.issuer) in has for one in approval.people):
+            try:
+                due = self._due(approval, now)
+            except CohelixError as error:
+                return _told(application, dataset, "refused", why=error.detail[:500])
+            if not act or (due.authority.by_hand and not by_hand):
+                who = "a person" if due.authority.by_hand else "the server"
+                why = f"{who} issues the visas of {due.authority.id}, until {due.until:%Y-%m-%d}"
+                return _told(application, dataset, "waits", why=why)
+            mine += self._grant(application, due, mine)
+        return _told(application, dataset, "granted", visas=[one.identifier for one in mine], until=mine[0].until)
+
+    def _grant(self, application: str, due: _Due, before: Sequence[Grant]) -> list[Grant]:
+        """Sign what is missing: a visa for each person, and none twice."""
+        has = {(one.subject, one.subject_issuer) for one in before}
+        dataset, now = due.approval.line.dataset, self._clock.now()
+        found = []
+        for person in due.approval.people:
+            if (person.subject, person.issuer) in has:
+                continue
+            grant = self._grants().grant(
+                due.authority,
+                hub_url=self._hub_url(),
+                dataset=dataset,
+                subject=person.subject,
+                subject_issuer=person.issuer,
+                until=datetime.fromtimestamp(before[0].until, now.tzinfo) if before else due.until,
+                application=application,
+                episode=due.approval.episode,
+            )
+            whose = Person(grant.subject, grant.subject_issuer)
+            until = str(grant.document(now)["until"])
+            self._note(VisaGranted(grant.identifier, grant.authority, dataset, whose, until, application))
+            found.append(grant)
+        return found
+
+    def _due(self, approval: Approval, now: datetime) -> _Due:
+        """By whom an approval is granted, and until when; raises what speaks against it."""
+        line = approval.line
+        try:
+            said = description_of(self._folder, dataset_id(line.dataset.partition(":")[2]))
+        except BadUsage as error:
+            raise NotFound(f"there is no dataset {line.dataset}") from error
+        if said.authority != line.authority:
+            named = said.authority or "nobody"
+            raise Conflict(f"{named} decides about {line.dataset}, and not {line.authority}: see `cohelix node describe`")
+        if (said.country or self._country) != line.country:
+            raise Conflict(f"{said.country or self._country} may veto for {line.dataset}, and not {line.country}")
+        authority = next((one for one in all_authorities(self._folder) if one.id == line.authority), None)
+        if authority is None or not authority.decides(line.dataset):
+            raise Conflict(f"the keys of {line.authority} that decides about {line.dataset} are not here")
+        if not self._hub_url():
+            raise Conflict("this node has joined no federation")
+        # A visa lasts for a year at most; a project that goes on asks for a renewal.
+        until = min(_months_after(approval.since, approval.months), now + timedelta(days=GRANT_DAYS_MAX - 1))
+        if until <= now:
+            raise Conflict("the time for which the data were asked for has passed")
+        return _Due(approval, authority, until)
+
+    def _end(self, grant: Grant) -> None:
+        reason = f"application {grant.application} no longer grants it"
+        self._grants().revoke(grant.identifier, reason)
+        self._note(VisaRevoked(visa=grant.identifier, authority=grant.authority, reason=reason))
+
+    def _keep(self, shown: ApplicationShown, told: Sequence[GrantTold]) -> None:
+        """Keep what waits, for `cohelix dac pending` and `issue`; an application that is done with is forgotten."""
+        path = self._folder / _FOLDER / f"{shown.id}.json"
+        if any(one.state in ("waits", "refused") for one in told):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            replace_private(path, shown.model_dump_json().encode())
+        else:
+            path.unlink(missing_ok=True)
+
+
+def granting_door(granting: Granting, granted: Callable[[], None]) -> Answering:
+    """What answers the hub's question; `granted` is called where visas wait to be handed in."""
+
+    async def answer(question: AskGrants) -> GrantsTold:
+        lines: list[GrantTold] = []
+        for shown in question.applications:
+            lines += await anyio.to_thread.run_sync(granting.take, shown)
+        if any(one.state == "granted" for one in lines):
+            granted()
+        return GrantsTold(lines=tuple(lines))
+
+    return json_answering(AskGrants, answer)
+
+
+def _told(application: str, dataset: str, state: GrantState, **more: Any) -> GrantTold:
+    return GrantTold(application=application, dataset=dataset, state=state, **more)
+
+
+def _named(shown: ApplicationShown, node: str) -> list[str]:
+    """The node's datasets in the last form of an application that could not be read otherwise."""
+    found: dict[str, None] = {}
+    for event in shown.events:
+        form = event.get("form")
+        lines = form.get("lines") if isinstance(form, dict) else None
+        for line in lines if isinstance(lines, list) else ():
+            name = line.get("dataset") if isinstance(line, dict) else None
+            if isinstance(name, str) and name.startswith(f"{node}:") and len(name) < 200:
+                found[name] = None
+    return list(found)
+
+
+def _months_after(start: datetime, months: int | None) -> datetime:
+    """The same day so many months later, or the last of that month; a year later where nothing is said."""
+    if months is None:
+        return start + timedelta(days=GRANT_DAYS_MAX - 1)
+    count = start.month - 1 + months
+    year, month = start.year + count // 12, count % 12 + 1
+    return start.replace(year=year, month=month, day=min(start.day, monthrange(year, month)[1]))
+
+
+def kept_lines(granting: Granting) -> list[dict[str, object]]:
+    """What waits at this node, as commands print it."""
+    return [json.loads(line.model_dump_json()) for shown in granting.pending() for line in granting.look(shown)]

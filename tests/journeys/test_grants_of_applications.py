@@ -1,0 +1,253 @@
+"""From an approved application to a visa and to its end: hub and node over HTTP; and what a dishonest hub gets, nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.access.test_applications import Desk
+from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
+from tests.journeys.test_applications_on_both_databases import DUTIES, FORM
+from typer.testing import CliRunner
+
+from cohelix import node
+from cohelix.access.authority import init_authority
+from cohelix.access.grants import Grants
+from cohelix.access.roles import Roles
+from cohelix.audit.events import Event as AuditEvent
+from cohelix.bank.description import Description, describe
+from cohelix.cli.main import app
+from cohelix.core.ids import DatasetId
+from cohelix.db import open_database
+from cohelix.federation.granting import Granting
+from cohelix.federation.joining import join, write_pinned
+from cohelix.federation.registry import Registry
+from cohelix.federation.signing import load_identity
+from cohelix.hub.identity import open_broker
+from cohelix.hub.settings import open_hub_database, read_settings
+from cohelix.node.app import create_app as create_node
+from cohelix.testing.federation import running_app
+from cohelix.wire.applications import EVENTS
+from cohelix.wire.federation import JoinRequest
+from cohelix.wire.grants import ApplicationShown
+
+HUB = "https://hub.example"
+SET = "FI:a"
+
+
+def wait_for(found: Callable[[], Any], seconds: float = 40) -> Any:
+    """What is found as soon as it is something."""
+    deadline = time.monotonic() + seconds
+    while not (got := found()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.2)
+    return got
+
+
+def make_node(folder: Path, hub_url: str, *, by_hand: bool = False) -> None:
+    """A node with a dataset that its own committee decides about."""
+    node.init_node(folder, node="FI", name="Bank of FI", country="FI")
+    home = folder / "datasets" / "a"
+    home.mkdir(parents=True)
+    init_authority(folder, authority="FI-dac", name="A committee", hub_url=hub_url, datasets=("FI:*",), by_hand=by_hand)
+
+
+@dataclass
+class Loop:
+    """A hub with people, a node that serves, and an application."""
+
+    hub: HubWithPeople
+    folder: Path
+    people: dict[str, Browser]
+    path: str = ""
+
+    def send(self, who: str, body: dict[str, Any], place: str = "/events") -> dict[str, Any]:
+        browser = self.people[who]
+        answer = browser.post(self.path + place, json=body, headers={"origin": self.hub.url})
+        assert answer.status_code in (200, 201), (who, body, answer.text)
+        return dict(answer.json())
+
+    def line(self) -> dict[str, Any]:
+        return dict(self.people["researcher"].get(self.path).json()["lines"][0])
+
+    def visas(self) -> list[dict[str, Any]]:
+        return list(self.people["researcher"].get("/api/v1/visas").json()["visas"])
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    folder, place = tmp_path_factory.mktemp("grants") / "hub", tmp_path_factory.mktemp("grants") / "fi"
+    names = ("researcher", *DUTIES)
+    with hub_with_people(folder, names=names) as hub:
+        make_node(place, hub.url)
+        describe_directly(place)
+        with running_app(create_node(place)) as server:
+            token = Registry(folder).invite("FI", hub_url=hub.url, hub_key=load_identity(folder).public)
+            own = load_identity(place)
+            request = JoinRequest(
+                token=token.secret, node="FI", name="Bank of FI", country="FI", url=server.url, key=own.public
+            )
+            write_pinned(place, join(own, token, request))
+            database = open_hub_database(folder)
+            for account in open_broker(folder, read_settings(folder), database).accounts.all():
+                role, what = DUTIES.get(account.name, (None, None))
+                if role is not None and what is not None:
+                    Roles(database).grant_for(role, what, account.subject, hub.issuer)
+            browsers = {name: Browser(hub.url) for name in names}
+            for name, browser in browsers.items():
+                browser.log_in(name)
+            yield Loop(hub, place, browsers)
+            for browser in browsers.values():
+                browser.close()
+
+
+def describe_directly(folder: Path) -> None:
+    """Say who decides about the dataset; it has no data, which nobody asks for here."""
+    (folder / "datasets" / "a" / "current.json").write_text("{}")
+    path = folder / "datasets" / "a" / "current.json"
+    path.write_text('{"version": 1}\n')
+    _describe(folder)
+
+
+def _describe(folder: Path, **said: Any) -> None:
+    describe(folder, DatasetId("a"), Description.model_validate({"authority": "FI-dac", **said}))
+
+
+def test_a_visa_follows_the_agreement_and_goes_with_the_grant(loop: Loop) -> None:
+    loop.path = "/api/v1/applications"
+    loop.path += "/" + loop.send("researcher", {"form": FORM}, "")["id"]
+    loop.send("researcher", {"event": "signing-asked"})
+    loop.send("official", {"event": "signed"})
+    for who in ("dac-1", "dac-2"):
+        loop.send(who, {"event": "voted", "dataset": SET, "vote": "approve"})
+    loop.send("dac-1", {"event": "checked", "dataset": SET, "points": {"ethics": True}})
+    loop.send("dac-1", {"event": "proposed", "dataset": SET, "decision": "approve", "reason": "Sound."})
+    loop.send("dac-2", {"event": "decided", "dataset": SET, "decision": "approve"})
+    loop.send("national", {"event": "confirmed", "dataset": SET})
+    [drawn] = loop.send("holder", {"datasets": [SET]}, "/agreements")["agreements"]
+    loop.send("official", {"event": "agreement-signed", "side": "user", "sha256": drawn["sha256"]})
+    assert loop.visas() == []
+    loop.send("holder", {"event": "agreement-signed", "side": "holder", "sha256": drawn["sha256"]})
+    wait_for(lambda: loop.line()["stage"] == "granted")
+    [visa] = wait_for(loop.visas)
+    assert (visa["dataset"], loop.line()["visas"]) == (SET, [visa["visa"]])
+    loop.send("national", {"event": "suspended", "dataset": SET, "reason": "A complaint."})
+    grants = Grants(open_database(loop.folder / "node.sqlite"))
+    wait_for(lambda: grants.all()[0].revoked_at is not None)
+    assert str(loop.line()["stage"]) == "suspended"
+    wait_for(lambda: visa["visa"] in revoked(loop.hub.url))
+
+
+def revoked(hub_url: str) -> str:
+    """The payload of the list of revoked visas, decoded."""
+    import base64
+
+    answer = httpx.get(f"{hub_url}/api/v1/revocations")
+    if answer.status_code != httpx.codes.OK:
+        return ""
+    payload = answer.json()["payload"]
+    return base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode()
+
+
+# A node alone, shown events by a hub that may lie.
+
+
+@dataclass
+class Alone:
+    granting: Granting
+    folder: Path
+    noted: list[AuditEvent]
+
+    def shown(self, desk: Desk) -> ApplicationShown:
+        return ApplicationShown(
+            id="A-" + "0" * 32, events=tuple(EVENTS.dump_python(event, mode="json") for event in desk.events)
+        )
+
+    def states(self, desk: Desk) -> dict[str, tuple[str, int]]:
+        return {one.dataset: (one.state, len(one.visas)) for one in self.granting.take(self.shown(desk))}
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Alone:
+    return _alone(tmp_path / "fi")
+
+
+def _alone(folder: Path, *, by_hand: bool = False) -> Alone:
+    make_node(folder, HUB, by_hand=by_hand)
+    describe_directly(folder)
+    noted: list[AuditEvent] = []
+    grants = Grants(open_database(folder / "node.sqlite"))
+    granting = Granting(folder, node="FI", country="FI", grants=lambda: grants, hub_url=lambda: HUB, note=noted.append)
+    return Alone(granting, folder, noted)
+
+
+def _agreed() -> Desk:
+    desk = Desk()
+    desk.submit()
+    desk.decide(SET)
+    desk.ask("confirmed", "ncp-FI", dataset=SET)
+    desk.ask("agreement-drawn", "holder", datasets=[SET], sha256="a" * 64)
+    desk.ask("agreement-signed", "official", side="user", sha256="a" * 64)
+    desk.ask("agreement-signed", "holder", side="holder", sha256="a" * 64)
+    return desk
+
+
+def test_one_visa_for_each_person_however_often_it_is_shown(alone: Alone) -> None:
+    desk = _agreed()
+    assert alone.states(desk) == {SET: ("granted", 2), "FI:b": ("ended", 0)}
+    assert alone.states(desk)[SET] == ("granted", 2)
+    assert [event.tag for event in alone.noted] == ["visa:granted"] * 2
+    desk.ask("granted", "holder", dataset=SET, visas=["1", "2"], until=desk.now + timedelta(days=90))
+    desk.ask("suspended", "ncp-FI", dataset=SET, reason="A complaint.")
+    assert alone.states(desk)[SET] == ("ended", 0)
+    desk.decide(SET)
+    desk.ask("confirmed", "ncp-FI", dataset=SET)
+    assert alone.states(desk)[SET] == ("granted", 2), "it goes on with new visas"
+    assert [event.tag for event in alone.noted].count("visa:granted") == 4
+
+
+@pytest.mark.parametrize(
+    "said", [{"authority": "IT-dac"}, {"authority": None}, {"country": "IT"}], ids=["other committee", "nobody", "country"]
+)
+def test_the_holders_word_says_who_decides(alone: Alone, said: dict[str, Any]) -> None:
+    _describe(alone.folder, **said)
+    assert alone.states(_agreed())[SET] == ("refused", 0)
+    assert alone.noted == []
+
+
+def test_a_hub_that_makes_up_an_approval_gets_nothing(alone: Alone) -> None:
+    desk = _agreed()
+    decided = next(event for event in desk.events if event.event == "decided")
+    proposed = next(event for event in desk.events if event.event == "proposed")
+    forged = EVENTS.validate_python({**decided.model_dump(), "by": proposed.by})
+    desk.events[desk.events.index(decided)] = forged
+    assert alone.states(desk)[SET] == ("refused", 0)
+    [waiting] = alone.granting.pending()
+    assert waiting.id == "A-" + "0" * 32
+
+
+def test_what_an_authority_revoked_is_not_granted_again(alone: Alone) -> None:
+    desk = _agreed()
+    alone.states(desk)
+    grants = Grants(open_database(alone.folder / "node.sqlite"))
+    grants.revoke(grants.all()[0].identifier, "Misused.")
+    assert alone.states(desk)[SET] == ("ended", 0)
+
+
+def test_a_person_issues_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = _alone(tmp_path / "fi", by_hand=True)
+    desk = _agreed()
+    assert alone.states(desk)[SET] == ("waits", 0)
+    monkeypatch.setattr("cohelix.cli.dac._federation", lambda _folder: (HUB, "FI"))
+    shown = CliRunner().invoke(app, ["dac", "pending", str(alone.folder)], catch_exceptions=False)
+    assert "waits" in shown.stdout and SET in shown.stdout
+    done = CliRunner().invoke(app, ["dac", "issue", str(alone.folder)], catch_exceptions=False)
+    assert "granted" in done.stdout and "sends them later" in done.stderr
+    again = CliRunner().invoke(app, ["dac", "issue", str(alone.folder)], catch_exceptions=False)
+    assert "nothing waits here" in again.stdout
