@@ -26,6 +26,8 @@ TABLES = (
     "cohelix.portal.analyses:FILE_WORDS",
     "cohelix.portal.account:KIND_WORDS",
     "cohelix.portal.catalogue:FACETS",
+    "cohelix.portal.notices:WHAT_WORDS",
+    "cohelix.portal.notices:TODO_WORDS",
     "cohelix.portal.application_words:ADVICE_WORDS",
     "cohelix.portal.application_words:CODE_WORDS",
     "cohelix.portal.application_words:INVESTIGATION_WORDS",

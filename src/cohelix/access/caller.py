@@ -42,6 +42,8 @@ class Caller:
         Why a login that the request brought no longer counts; empty otherwise.
     may_log_in
         Whether this server knows an issuer at all.
+    unread
+        How many notices the person has not read; None where this server has none, or nobody is shown a page.
     """
 
     actor: Actor = ANONYMOUS
@@ -52,6 +54,7 @@ class Caller:
     passport_for: PassportFor = field(default=no_passport, repr=False)
     notice: str = ""
     may_log_in: bool = False
+    unread: int | None = None
 
 
 NOBODY: Final = Caller()

@@ -80,7 +80,7 @@ def read_secret(folder: Path, name: str) -> str:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path} with the client's secret") from None
+        raise NotFound(f"there is no file {path} with the secret") from None
     if mode & 0o077:
         raise BadUsage(f"{path} may be read by others: chmod 600 {path}")
     return path.read_text(encoding="utf-8").strip()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from cohelix.access.actor import Role
 from cohelix.access.applications import Application, LineStage, LineState, Rules, Stage, timers
@@ -157,6 +158,7 @@ class Notice:
     titled: bool = True
 
 
+_OF_THE_WHOLE: Final = (Matter.DRAW_AGREEMENT, Matter.SIGN_AGREEMENT)  # whose forms are on the application's own page
 _COMMITTEE: Final = frozenset({Role.DAC_MEMBER, Role.DAC_CHAIR})
 _AUDITORS: Final = Duty(frozenset({Role.AUDITOR}))
 _USABLE: Final = frozenset({LineStage.CONFIRMED, LineStage.GRANTED, LineStage.SUSPENDED})
@@ -177,6 +179,12 @@ def notices_of(before: Application | None, state: Application, event: Event, rul
         return ()
     found = _of_line(state, event, rules) if getattr(event, "dataset", None) else _of_whole(before, state, event, rules)
     return tuple(found)
+
+
+def page_of(matter: Matter, application: str, dataset: str = "") -> str:
+    """The page on which there is something to do, or to be read."""
+    page = f"/applications/{quote(application, safe='')}"
+    return f"{page}/datasets/{quote(dataset, safe=':')}" if dataset and matter not in _OF_THE_WHOLE else page
 
 
 def _of_whole(before: Application, state: Application, event: Event, rules: Rules) -> Iterator[Notice]:  # noqa: PLR0912 - the same

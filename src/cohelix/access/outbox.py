@@ -260,7 +260,7 @@ def pause(tries: int) -> int:
 
 def is_address(text: str) -> bool:
     """Whether mail can be sent there: one address in ASCII, without a name beside it."""
-    return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None and ".." not in text
+    return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None and not any(one in text for one in ("..", "=?"))
 
 
 def _readers(connection: Connection, to: Identity | Duty, state: Application, event: Event) -> Iterator[Identity]:
@@ -290,7 +290,9 @@ def _address_of(connection: Connection, row: Any, now: int) -> tuple[str, str]:
         return "", "no address is known"
     if not contact.wanted:
         return "", "mail is not wanted"
-    today = sa.select(sa.func.count()).where(*_of(NOTICES, person), NOTICES.c.mailed_at > now - _DAY)
+    waiting = sa.and_(NOTICES.c.mail_tries > 0, NOTICES.c.mail_at.is_not(None), NOTICES.c.id != row["id"])
+    counted = sa.or_(NOTICES.c.mailed_at > now - _DAY, waiting)
+    today = sa.select(sa.func.count()).where(*_of(NOTICES, person), counted)
     if (connection.scalar(today) or 0) >= MAILS_A_DAY:
         return "", "too many in a day"
     return contact.address, ""

@@ -11,6 +11,8 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from cohelix import __version__
+from cohelix.access.mail import Post
+from cohelix.access.outbox import Outbox
 from cohelix.access.visa_store import VisaStore
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
@@ -34,6 +36,7 @@ from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications, applica
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
+from cohelix.hub.notices import Notices, notice_pages, notices_router
 from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
@@ -42,7 +45,7 @@ from cohelix.portal import pages
 from cohelix.web import install, member_roads
 
 
-def create_app(folder: Path) -> FastAPI:
+def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each thing that is wired
     """The hub in a folder that `cohelix hub init` made."""
     settings = read_settings(folder)
     identity = load_identity(folder)
@@ -77,7 +80,10 @@ def create_app(folder: Path) -> FastAPI:
     )
 
     catalogue = FederationCatalogue(federation)
-    applications = Applications(folder, engine, log, decided_by=catalogue.decided_by)
+    outbox = Outbox(engine, mailing=settings.mail.on)
+    post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name) if settings.mail.on else None
+    notices = Notices(outbox, post)
+    applications = Applications(folder, engine, log, decided_by=catalogue.decided_by, outbox=outbox)
     revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
 
     @asynccontextmanager
@@ -86,7 +92,7 @@ def create_app(folder: Path) -> FastAPI:
             await anyio.to_thread.run_sync(find_gene, "", assembly)
         log.begin()
         await runs.start()
-        async with herald.running(), witness.running(), revocations.running(), applications.running():
+        async with herald.running(), witness.running(), revocations.running(), applications.running(), notices.running():
             yield
         await runs.close()
         await federation.close()
@@ -106,7 +112,7 @@ def create_app(folder: Path) -> FastAPI:
         members_only=(PATH,) if settings.tls_mutual else (),
     )
     visas = VisaStore(engine)
-    persons = install_identity(app, folder, settings, engine, log, visas_in_store=visas.visas_of)
+    persons = install_identity(app, folder, settings, engine, log, visas_in_store=visas.visas_of, outbox=outbox)
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )
@@ -127,6 +133,8 @@ def create_app(folder: Path) -> FastAPI:
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
+    app.include_router(notices_router(notices, persons.people.caller_of))
+    app.router.routes.extend(notice_pages(notices, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)

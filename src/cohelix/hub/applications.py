@@ -29,6 +29,7 @@ from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationLine, ApplicationStore
 from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage, timers
 from cohelix.access.caller import Caller, CallerOf
+from cohelix.access.outbox import Outbox
 from cohelix.access.roles import SCOPE_OF, Roles
 from cohelix.audit.events import ApplicationChanged, Person
 from cohelix.audit.log import AuditLog
@@ -71,6 +72,8 @@ class Applications:
         Where every event is written down; who reads an application's truth reads its events, not the log.
     decided_by
         Tells who decides: an applicant's own word for it is not enough when an application is handed in.
+    outbox
+        Where notices to people are written.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class Applications:
         rules: Rules | None = None,
         clock: Clock | None = None,
         decided_by: DecidedBy | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._engine, self._log, self._clock = engine, log, clock or SystemClock()
         self._decided_by = decided_by
-        self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told)
+        self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told, outbox=outbox)
         self._roles, self._files = Roles(engine, self._clock), _Files(folder)
 
     @property

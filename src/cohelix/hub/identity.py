@@ -25,6 +25,7 @@ from cohelix.access.caller import Caller
 from cohelix.access.door import TokenDoor
 from cohelix.access.issuers import IssuerSettings, read_secret
 from cohelix.access.oidc import OWN_PASSPORT_SECONDS, Issuer, open_issuer, unverified
+from cohelix.access.outbox import Outbox
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Once, Session, Sessions
 from cohelix.access.visas import sign_visa
@@ -108,6 +109,7 @@ def install_identity(
     log: AuditLog,
     *,
     visas_in_store: VisasInStore | None = None,
+    outbox: Outbox | None = None,
 ) -> Identity:
     """Mount login, account and, where it is switched on, the embedded issuer; call it before the portal's routes."""
     issuers: dict[str, Issuer] = {}
@@ -127,7 +129,7 @@ def install_identity(
         issuers[one.issuer] = open_issuer(folder, one)
     door = TokenDoor(issuers, settings.url, once, bearer=settings.accept_bearer)
     sessions = Sessions(engine, "hub", idle_seconds=settings.session_idle_seconds, absolute_seconds=settings.session_seconds)
-    people = People(sessions, Roles(engine), issuers, door, hub_url=settings.url)
+    people = People(sessions, Roles(engine), issuers, door, hub_url=settings.url, outbox=outbox)
     attempts = Sessions(engine, "login", idle_seconds=ATTEMPT_SECONDS, absolute_seconds=ATTEMPT_SECONDS)
     app.router.routes.extend(Login(people, attempts, log).routes())
     desk = _Desk(people)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import anyio.to_thread
@@ -14,13 +16,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from cohelix.access.oidc import Attempt, Issuer
+from cohelix.access.outbox import is_address
 from cohelix.access.sessions import Sessions
 from cohelix.audit.events import LoginDone, LoginRefused, LogoutDone, Person
 from cohelix.audit.log import AuditLog
-from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotFound
+from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotFound, Unreachable
 from cohelix.hub.people import People
 from cohelix.portal.pages import page_route, redirect, render
 from cohelix.web.forms import Cookie
+from cohelix.wire.applications import Identity
 
 ATTEMPT_SECONDS: Final = 600
 _PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
@@ -80,6 +84,7 @@ class Login:
                 raise IssuerRefused(given["error"][:100], (given.get("error_description") or given["error"])[:300])
             begun = Attempt(*(str(attempt.content[one]) for one in ("state", "nonce", "verifier")))
             tokens, claims = await issuer.redeem(given.get("code", ""), begun, self._redirect)
+            address = await _address(issuer, tokens.access, claims)
         except (IssuerRefused, NotAuthentic) as error:
             self._log.record(LoginRefused(issuer=name, reason=error.slug))
             raise
@@ -87,6 +92,8 @@ class Login:
 
         def begin() -> str:
             self._people.sessions.end(self._people.cookie.read(request))
+            if self._people.outbox is not None and address:
+                self._people.outbox.set_contact(Identity(subject=claims["sub"], issuer=name), address, by_operator=False)
             return self._people.sessions.begin(content, subject=claims["sub"], issuer=name).key
 
         session = await anyio.to_thread.run_sync(begin)
@@ -134,6 +141,19 @@ def local_path(text: str) -> str:
 def login_path(path: str) -> str:
     """Where somebody logs in, to come back to a page."""
     return f"/login?{urlencode({'next': path})}"
+
+
+async def _address(issuer: Issuer, access: str, claims: Mapping[str, Any]) -> str:
+    """The person's e-mail address, where the issuer was asked for it and has verified it; empty otherwise."""
+    if "email" not in issuer.settings.scopes.split():
+        return ""
+    told = claims
+    if "email" not in claims:
+        with suppress(Unreachable, NotAuthentic, IssuerRefused):  # a login does not fail for want of an address
+            told = await issuer.userinfo(access)
+    address = told.get("email")
+    verified = told.get("email_verified") is True and told.get("sub") == claims["sub"]
+    return address if verified and isinstance(address, str) and is_address(address) else ""
 
 
 async def _check_sender(issuer: Issuer, said: str | None) -> None:

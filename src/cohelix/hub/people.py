@@ -10,15 +10,17 @@ import anyio.to_thread
 import structlog
 from starlette.requests import HTTPConnection, Request
 
-from cohelix.access.actor import Actor
+from cohelix.access.actor import Actor, Role
 from cohelix.access.caller import Caller, keep_caller, known_caller
 from cohelix.access.door import TokenDoor
 from cohelix.access.issuers import NODE_AUDIENCE, PASSPORT_SCOPE
 from cohelix.access.oidc import Issuer, unverified
+from cohelix.access.outbox import Outbox
 from cohelix.access.roles import Roles
 from cohelix.access.sessions import Session, Sessions
 from cohelix.core.errors import IssuerRefused, NotAuthentic, NotPermitted, Unreachable
 from cohelix.web.forms import FORM_KEY, Cookie, read_form, require_own_origin
+from cohelix.wire.applications import Identity
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFRESH_SECONDS: Final = 60
@@ -29,10 +31,17 @@ class People:
     """The only door through which identity enters the hub."""
 
     def __init__(
-        self, sessions: Sessions, roles: Roles, issuers: Mapping[str, Issuer], door: TokenDoor, *, hub_url: str
+        self,
+        sessions: Sessions,
+        roles: Roles,
+        issuers: Mapping[str, Issuer],
+        door: TokenDoor,
+        *,
+        hub_url: str,
+        outbox: Outbox | None = None,
     ) -> None:
         self.sessions, self.roles, self.issuers, self._door = sessions, roles, dict(issuers), door
-        self.hub_url = hub_url
+        self.hub_url, self.outbox = hub_url, outbox
         self.cookie = Cookie("cohelix-session", hub_url)
         self._refreshing: dict[str, asyncio.Lock] = {}
 
@@ -137,10 +146,17 @@ class People:
         async def passport_for(node: str) -> str | None:
             return await self._session_passport(session, NODE_AUDIENCE + node)
 
-        roles = await anyio.to_thread.run_sync(self.roles.of, session.subject, session.issuer)
+        shown = request.scope.get("method") == "GET" and "text/html" in request.headers.get("accept", "")
+
+        def known() -> tuple[frozenset[Role], int | None]:
+            person = Identity(subject=session.subject, issuer=session.issuer)
+            unread = self.outbox.unread(person) if self.outbox is not None and shown else None
+            return self.roles.of(session.subject, session.issuer), unread
+
+        roles, unread = await anyio.to_thread.run_sync(known)
         actor = Actor(session.subject, session.issuer, roles)
         name = str(session.content.get("name") or session.subject)
-        return Caller(actor, "session", name, session.handle, session.form_key, passport_for, may_log_in=True)
+        return Caller(actor, "session", name, session.handle, session.form_key, passport_for, may_log_in=True, unread=unread)
 
     async def _session_passport(self, session: Session, audience: str) -> str | None:
         issuer = self.issuers.get(session.issuer)

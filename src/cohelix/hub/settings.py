@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cohelix.access.issuers import IssuerSettings
+from cohelix.access.mail import MailSettings
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
 from cohelix.federation.fan_out import DEADLINE_SECONDS
 from cohelix.federation.polling import POLL_SECONDS, POLL_SECONDS_MAX
@@ -83,6 +84,8 @@ class HubSettings(BaseModel):
         Issuers of identities at which people may log in.
     broker
         The hub's own issuer.
+    mail
+        The mail server that takes notices to people.
     accept_bearer
         Whether access tokens that are bound to no key are taken: whoever has seen one can use it.
     session_idle_seconds, session_seconds
@@ -110,6 +113,7 @@ class HubSettings(BaseModel):
     aggregators: str = ""
     issuers: tuple[IssuerSettings, ...] = ()
     broker: BrokerSettings = BrokerSettings()
+    mail: MailSettings = MailSettings()
     accept_bearer: bool = False
     session_idle_seconds: int = Field(default=1800, ge=60, le=86_400)
     session_seconds: int = Field(default=28_800, ge=60, le=604_800)
