@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,49 @@ def test_two_who_count_up_wait_for_each_other(database: str) -> None:
         thread.join()
     with engine.begin() as connection:
         assert connection.execute(sa.select(RUNS.c.details)).scalar_one() == "80"
+    downgrade(engine, "base")
+    engine.dispose()
+
+
+def _open_when_told(where: str, rounds: int, barrier: Barrier, found: Queue[str]) -> None:
+    """One process of several that open the same new database at the same moment, as a hub's and its commands do."""
+    import alembic.command  # so that nobody is late because Alembic is still being read
+
+    assert alembic.command
+    for _ in range(rounds):
+        barrier.wait(60)  # the tables are gone
+        try:
+            open_database(where).dispose()
+            found.put("")
+        except Exception as error:  # told by the test, with its words
+            found.put(f"{type(error).__name__}: {error}")
+        barrier.wait(60)
+
+
+def test_processes_that_start_together_make_the_tables_once(database: str) -> None:
+    processes, rounds = 3, 6
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(processes + 1), context.Queue()
+    others = [context.Process(target=_open_when_told, args=(database, rounds, barrier, found)) for _ in range(processes)]
+    for other in others:
+        other.start()
+    engine = open_database(database)
+    for _ in range(rounds):
+        if engine.dialect.name == "sqlite":  # a file that is not there yet, as at a first start
+            for file in Path(database).parent.glob(f"{Path(database).name}*"):
+                file.unlink()
+        else:
+            downgrade(engine, "base")
+            with engine.begin() as connection:
+                connection.exec_driver_sql("DROP TABLE alembic_version")
+        engine.dispose()
+        barrier.wait(60)
+        barrier.wait(60)
+    for other in others:
+        other.join()
+    assert [found.get(timeout=5) for _ in range(processes * rounds)] == [""] * (processes * rounds)
+    with engine.begin() as connection:
+        assert revision(connection) is not None
     downgrade(engine, "base")
     engine.dispose()
 
