@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shlex
 from collections.abc import Callable
@@ -174,3 +176,24 @@ def test_a_hostile_host_header_stays_inside_its_quotes(client: httpx.Client, rea
     assert shlex.split(codes[0]) == ["curl", f"{hub}/api/v1/frequency/22-50313359-G-A?assembly=GRCh37"]
     assert shlex.split(codes[2])[-1] == hub
     assert f'cohelix.connect("{hub}")' in codes[1]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r\n=1", "=cmd|'/c calc'!A1", '"=1', "＝1+1", 'a","=1', "a\n=1"]
+)
+def test_no_field_of_a_file_is_a_formula(
+    stage: Any, wire: Any, make_app: Callable[..., FastAPI], serve: Callable[..., Any], text: str
+) -> None:
+    rows = [wire.row("all", "all", 31, 184, 3), wire.row(text, "all", 31, 184, 3)]
+    datasets = [
+        {"id": f"FI:{text}", "status": "answered", "populations": rows},
+        {"id": "FI:b", "status": "refused", "reason": text, "populations": []},
+    ]
+    stage.play("FI", datasets, [])
+    with serve(make_app(stage)) as url:
+        for kind, delimiter in (("csv", ","), ("tsv", "\t")):
+            answer = httpx.get(f"{url}/variant/22-50313359-G-A/counts.{kind}", params={"assembly": "GRCh37"})
+            assert "\n" not in answer.headers["content-disposition"]
+            table = list(csv.reader(io.StringIO(answer.text), delimiter=delimiter))
+            assert {len(row) for row in table} == {14}
+            assert not [cell for row in table for cell in row if cell[:1] in set("=+-@\t\r＝")]

@@ -13,8 +13,10 @@ from typing import Any
 
 import httpx
 import orjson
+import polars as pl
 import pytest
 
+from cohelix.sdk import Frequency
 from cohelix.testing.federation import RunningFederation, simulated_federation
 
 
@@ -97,20 +99,52 @@ def test_programs_get_problems_and_browsers_pages(hub: httpx.Client) -> None:
     assert hub.get("/healthz").json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize("page", ["/variant/{variant}", "/region/22:20000001-20001000"])
-def test_the_snippets_of_a_page_run(hub: httpx.Client, variants: list[dict[str, Any]], tmp_path: Path, page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("/variant/{variant}", ("assembly", "GRCh37")),
+        ("/region/22:20000001-20001000", ("assembly", "GRCh37")),
+        ("/term/HP:0001250", ("text", "HP:0001250")),
+    ],
+)
+def test_the_snippets_of_a_page_run(
+    hub: httpx.Client, variants: list[dict[str, Any]], tmp_path: Path, page: str, said: tuple[str, str]
+) -> None:
+    key, value = said
     source = hub.get(page.format(variant=variants[0]["variant"]), params={"assembly": "GRCh37"}).text
     curl, python, cli = (unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", source, re.DOTALL))
     assert shutil.which("curl"), "this test needs the Debian package curl: apt-get install curl"
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "NO_PROXY": "*", "HOME": str(tmp_path)}
     fetched = subprocess.run(["sh", "-c", curl], env=environment, capture_output=True, check=True)
-    assert orjson.loads(fetched.stdout)["assembly"] == "GRCh37"
+    assert orjson.loads(fetched.stdout)[key] == value
     script = tmp_path / "snippet.py"
-    script.write_text(re.sub(r"\nhub\.(.*)$", r"\nprint(hub.\1.assembly)", python), encoding="utf-8")
+    script.write_text(re.sub(r"\nhub\.(.*)$", rf"\nprint(hub.\1.{key})", python), encoding="utf-8")
     ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "GRCh37"
+    assert ran.stdout.strip() == value
     command = subprocess.run(["sh", "-c", f"{cli} --json"], env=environment, capture_output=True, check=True)
-    assert orjson.loads(command.stdout)["assembly"] == "GRCh37"
+    assert orjson.loads(command.stdout)[key] == value
+
+
+def test_the_files_of_a_page_say_what_the_api_says(
+    hub: httpx.Client, variants: list[dict[str, Any]], read: Callable[..., Any]
+) -> None:
+    name = variants[0]["variant"]
+    answer = Frequency.model_validate(hub.get(f"/api/v1/frequency/{name}?assembly=GRCh37").json())
+    links = {
+        Path(link["href"].partition("?")[0]).suffix: link["href"]
+        for link in read(hub.get(f"/variant/{name}?assembly=GRCh37")).all("a")
+        if "download" in link
+    }
+    assert set(links) == {".csv", ".tsv", ".parquet"}
+    told = [tuple(row) for row in answer.rows()]
+    parquet = pl.read_parquet(hub.get(links[".parquet"]).content)
+    assert parquet.columns == list(answer.columns)
+    assert parquet.rows() == told
+    for suffix, separator in ((".csv", ","), (".tsv", "\t")):
+        file = hub.get(links[suffix])
+        assert file.headers["content-disposition"] == f'attachment; filename="{name}.GRCh37{suffix}"'
+        assert pl.read_csv(file.content, separator=separator, schema=parquet.schema).rows() == told
+    assert any(row[4] == "refused" and row[8] is None for row in told), "what was not told has its row"
 
 
 def test_a_node_that_stops_is_named(federation: RunningFederation, hub: httpx.Client, read: Callable[..., Any]) -> None:

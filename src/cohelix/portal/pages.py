@@ -31,6 +31,7 @@ from cohelix.federation.behalf import Behalf
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.assets import asset, asset_path
+from cohelix.portal.downloads import KINDS, counts_file
 from cohelix.portal.figures import decimal, formatted, grouped, milliseconds, place, sentence, signed
 from cohelix.portal.languages import (
     LANGUAGES,
@@ -108,6 +109,7 @@ def routes(
         route("/", pages.home),
         route("/search", pages.search),
         route("/variant/{variant}", pages.variant),
+        route("/variant/{variant}/counts.{kind}", pages.variant_file),
         route("/region/{region}", pages.region),
         route("/gene/{symbol}", pages.gene),
         route("/term/{code}", pages.term),
@@ -205,8 +207,18 @@ class _Pages:
             genes=genes_in(Region(key.contig, key.position, key.end), assembly),
             around=_around(key, assembly),
             snippets=frequency_snippets(_hub_url(request), str(key), assembly),
-            files=(("JSON", frequency_path(str(key), assembly)),),
+            files=(*_files_of(str(key), assembly), ("JSON", frequency_path(str(key), assembly))),
             other_assembly=_other(assembly),
+        )
+
+    async def variant_file(self, request: Request) -> Response:
+        assembly = _assembly(request)
+        text = request.path_params["variant"]
+        question = understand(text, assembly, ()) if assembly else None
+        if not (isinstance(question, VariantQuestion) and str(question.key) == text and question.assembly == assembly):
+            raise NotFound("there is no such file: a file's address is that of its variant's page, with /counts.csv behind it")
+        return counts_file(
+            await self._federation.frequency(question.key, question.assembly, _behalf(request)), request.path_params["kind"]
         )
 
     async def region(self, request: Request) -> Response:
@@ -289,6 +301,13 @@ async def _elsewhere_or_nothing(request: Request) -> Response:
 def variant_path(variant: str, assembly: str) -> str:
     """The page of a variant."""
     return f"/variant/{quote(variant, safe='')}?{urlencode({'assembly': assembly})}"
+
+
+def _files_of(variant: str, assembly: str) -> tuple[tuple[str, str], ...]:
+    """Names and addresses of the files with a variant's counts."""
+    page = f"/variant/{quote(variant, safe='')}"
+    names = {"csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
+    return tuple((names[kind], f"{page}/counts.{kind}?{urlencode({'assembly': assembly})}") for kind in KINDS)
 
 
 def region_path(region: str, assembly: str, after: str | None = None) -> str:
