@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -31,11 +34,26 @@ Fetch = Callable[[str], object]
 """Gets the JSON document at an address; raises `NotAuthentic` where there is none."""
 
 
-def fetch_json(address: str) -> object:
-    """The JSON document at an address on the list of trust: no redirects, no proxy, no more than a key set may have."""
+def fetch_json(address: str, authority: Path | None = None) -> object:
+    """The JSON document at an address on the list of trust: no redirects, no proxy, no more than a key set may have.
+
+    Parameters
+    ----------
+    authority
+        PEM file of the only authority that is trusted for the address's certificate; None for the system's.
+
+    Raises
+    ------
+    NotAuthentic
+        If there is no such document, or the certificate does not hold.
+    """
+    try:
+        verify = True if authority is None else ssl.create_default_context(cafile=authority)
+    except (OSError, ssl.SSLError) as error:
+        raise NotAuthentic(f"{authority} does not hold certificates of an authority ({type(error).__name__})") from None
     try:
         with (
-            httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client,
+            httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, verify=verify) as client,
             client.stream("GET", address, headers={"accept": "application/json"}) as answer,
         ):
             if answer.status_code != 200:
@@ -50,6 +68,32 @@ def fetch_json(address: str) -> object:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise NotAuthentic(f"the issuer's keys could not be fetched ({type(error).__name__})") from None
     return found
+
+
+def fetching(folder: Path, trust: TrustList, private: Mapping[str, str]) -> Fetch:
+    """What fetches keys as a server's settings say whose certificates are believed.
+
+    Parameters
+    ----------
+    folder
+        The server's folder, beneath which the files of authorities lie.
+    private
+        Files of private authorities by an address of the server that they are of: those of its other settings. An entry's
+        own `tls_ca` goes before them.
+    """
+    files = {_server(address): name for address, name in private.items() if name}
+    files |= {entry.jwks: entry.tls_ca for entry in trust.entries if entry.tls_ca}
+
+    def fetch(address: str) -> object:
+        name = files.get(address) or files.get(_server(address))
+        return fetch_json(address, folder / name if name else None)
+
+    return fetch
+
+
+def _server(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 class KeyRing:

@@ -30,6 +30,8 @@ class Trusted(BaseModel):
         Where it publishes its keys; its visas name this address and no other (`jku`). Nothing is fetched from elsewhere.
     keys
         Its public keys as JWKs, where they are pinned: then nothing is ever fetched.
+    tls_ca
+        PEM file, beneath the folder, of the only authority that is trusted for the certificate of `jwks`.
     datasets
         Of an authority: the datasets about which it decides, `NODE:DATASET` or `NODE:*`.
     sources
@@ -44,6 +46,7 @@ class Trusted(BaseModel):
     role: Literal["broker", "authority"]
     jwks: str = Field(min_length=1, max_length=500)
     keys: tuple[dict[str, Any], ...] = ()
+    tls_ca: str = ""
     datasets: tuple[str, ...] = ()
     sources: tuple[str, ...] = ("*",)
     asserted_days_max: int = Field(default=1096, ge=1, le=36_600)

@@ -267,7 +267,7 @@ def _trust(place: _Place) -> Iterator[Finding]:
     if not any(one.role == "authority" for one in trusted) and not (place.folder / "authorities").is_dir():
         yield Finding("authority-unknown", "ok", "no authority is trusted: no visa opens data here")
     for one in trusted:
-        yield from _published_keys(place, one)
+        yield from _published_keys(place.folder, place.node, one)
     known = [name for one in trusted for name in one.datasets]
     own = {f"{place.node.id}:{path.name}" for path in (place.folder / "datasets").glob("*") if path.is_dir()}
     for name in known:
@@ -280,20 +280,29 @@ def _trust(place: _Place) -> Iterator[Finding]:
             )
 
 
-def _published_keys(place: _Place, one: Any) -> Iterator[Finding]:
+def _published_keys(folder: Path, settings: NodeSettings, one: Any) -> Iterator[Finding]:
     if one.keys:
         yield Finding("issuer-unreachable", "ok", f"the keys of {one.issuer} are pinned")
         return
-    answer = _get(place, one.jwks)
-    if answer is None or answer.status_code != 200 or not isinstance(answer.json().get("keys"), list):
+    from cohelix.access.jose import read_key_set
+    from cohelix.access.trust import TrustList
+    from cohelix.core.errors import NotAuthentic
+    from cohelix.federation.joining import read_pinned
+    from cohelix.node.gate import keys_fetch
+
+    hub = read_pinned(folder)
+    fetch = keys_fetch(folder, settings, TrustList.of([one]), hub.hub_url if hub else "")
+    try:
+        found = read_key_set(fetch(one.jwks))
+    except NotAuthentic as error:
         yield Finding(
             "issuer-unreachable",
             "fault",
-            f"the keys of {one.issuer} cannot be read at {one.jwks}",
-            "mend the address, or pin its keys",
+            f"the keys of {one.issuer} cannot be read at {one.jwks}: {error.detail}",
+            "mend the address, name its private authority (tls_ca), or pin its keys",
         )
     else:
-        yield Finding("issuer-unreachable", "ok", f"{one.issuer} publishes {len(answer.json()['keys'])} keys")
+        yield Finding("issuer-unreachable", "ok", f"{one.issuer} publishes {len(found)} keys")
 
 
 def _revocations(place: _Place) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from cohelix.access.door import TokenDoor
 from cohelix.access.gate import Asker, Charging, Conditions, Gate, Recording
 from cohelix.access.issuers import NODE_AUDIENCE
 from cohelix.access.jose import Key
-from cohelix.access.keys import KeyRing, PassportDesk
+from cohelix.access.keys import Fetch, KeyRing, PassportDesk, fetching
 from cohelix.access.oidc import open_issuer
 from cohelix.access.policy import Purpose, Revocations
 from cohelix.access.sessions import Once
@@ -88,7 +88,7 @@ class NodeTrust:
     def _opened(self, seen: object) -> _Read:
         settings, pinned = read_settings(self._folder), self._door.pinned()
         trust = merged(TrustList.of(settings.trust), [one.trusted() for one in all_authorities(self._folder)])
-        ring = KeyRing(trust)
+        ring = KeyRing(trust, fetch=keys_fetch(self._folder, settings, trust, pinned.hub_url if pinned else ""))
         conditions = Conditions(
             hub_url=pinned.hub_url if pinned else "",
             anonymous_power_max=settings.disclosure.anonymous_power_max,
@@ -96,6 +96,12 @@ class NodeTrust:
             projects=frozenset(settings.analysis.projects),
         )
         return _Read(seen, conditions, ring, PassportDesk(ring, trust, f"{NODE_AUDIENCE}{self._node}"))
+
+
+def keys_fetch(folder: Path, settings: NodeSettings, trust: TrustList, hub_url: str) -> Fetch:
+    """What fetches the keys of trusted issuers: private authorities of the hub and of issuers are believed there too."""
+    private = {one.issuer: one.tls_ca for one in settings.issuers}
+    return fetching(folder, trust, private | ({hub_url: settings.tls_ca} if hub_url and settings.tls_ca else {}))
 
 
 def make_gate(
