@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
+from cohelix.audit.checkpoint import Checkpoint, signed, time_text
 from cohelix.audit.events import CheckpointAlarm, Decided, Person, QuestionAnswered, QuestionRefused
+from cohelix.audit.witnessed import Proof, Witnessed
 from cohelix.cli.audit_log import node_log
 from cohelix.cli.main import app
 from cohelix.core.errors import CohelixError
@@ -132,3 +136,30 @@ def test_an_incident_is_told_from_the_log(node: Path, tmp_path: Path) -> None:
     assert "Timeline" not in (tmp_path / "incident" / "early-warning.md").read_text()
     assert _run("audit", "incident", node, "--from", "tomorrow", "--out", tmp_path / "x").exit_code == 2
     assert _run("audit", "verify", tmp_path / "nowhere").exit_code == 2
+
+
+def test_an_alarm_is_settled_with_a_reason_and_what_was_held_is_kept(node: Path, tmp_path: Path) -> None:
+    store, now = node_log(node).store(), datetime.now(UTC)
+    key, nothing = Ed25519PrivateKey.generate(), Proof(0, [])
+
+    def shown(size: int, root: bytes) -> str:
+        return signed(Checkpoint("node/GB", size, root, time_text(now), ""), key).note()
+
+    def see(note: str) -> bool:
+        return Witnessed(store).see(note, "node/GB", nothing, keys=[], now=now).believed
+
+    told = ("audit", "settle", node, "--of", "node/GB", "--reason", "put back from a backup, agreed with GB")
+    assert _run(*told, "--out", tmp_path / "held").exit_code != 0, "nothing was seen of it"
+    first, forked = shown(7, b"a" * 32), shown(7, b"b" * 32)
+    assert see(first)
+    ended = _run(*told, "--out", tmp_path / "held")
+    assert ended.exit_code != 0 and "no alarm" in ended.stderr and not (tmp_path / "held").exists()
+    assert not see(forked)
+    assert _run(*told[:-1], " ", "--out", tmp_path / "held").exit_code == 2, "a reason is asked for"
+    said = _said(*told, "--out", tmp_path / "held")
+    assert (said["origin"], said["size"], said["root"]) == ("node/GB", 7, (b"a" * 32).hex())
+    assert (tmp_path / "held").read_text() == first
+    assert see(forked), "the next one counts as a first one"
+    (entry,) = store.search(events=["checkpoint:settled"])
+    assert "agreed with GB" in entry.content and "forked" in entry.content and entry.person is not None
+    assert _said("audit", "verify", node)["ok"] is True

@@ -172,6 +172,18 @@ class CheckpointAlarm(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointSettled(Event):
+    """An operator has looked at an alarm about another log: what was held of it is let go, and why; the next is a first one."""
+
+    tag = "checkpoint:settled"
+    origin: str
+    held_size: int
+    held_root: str
+    alarm: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionAnswered(Event):
     """A question for data, with the decision of each dataset that it asked.
 

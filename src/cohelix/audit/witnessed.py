@@ -103,10 +103,15 @@ class Witnessed:
             connection.execute(sql.update(AUDIT_WITNESSED).where(*self._key(origin)).values(**state))
         return Seen(True)
 
-    def settle(self, origin: str) -> bool:
-        """Forget what was seen of a log, its alarm included, once an operator has looked; whether there was anything."""
+    def settle(self, origin: str, held: Held) -> bool:
+        """Let go what was held of a log, its alarm included, once an operator has looked and that is written down.
+
+        The next checkpoint that is shown is believed as a first one. Returns whether what was looked at was still held.
+        """
         with self._engine.begin() as connection:
-            return connection.execute(sql.delete(AUDIT_WITNESSED).where(*self._key(origin))).rowcount > 0
+            serialised(connection, f"audit witness {self._log}")
+            looked_at = AUDIT_WITNESSED.c.size == held.checkpoint.size, AUDIT_WITNESSED.c.alarm == held.alarm
+            return connection.execute(sql.delete(AUDIT_WITNESSED).where(*self._key(origin), *looked_at)).rowcount > 0
 
     def _alarm(self, connection: sql.Connection, row: sql.Row[Any] | None, note: str, reason: str) -> Seen:
         """What is not believed of a log that is held raises the alarm, and is written down once."""

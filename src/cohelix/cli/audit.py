@@ -1,4 +1,4 @@
-"""`cohelix audit verify`, `prove`, `export`, `incident`, `checkpoint` and `forget`: what a log proves, and to whom."""
+"""The commands of `cohelix audit`: what a log proves, and to whom; alarms about others, and requests for erasure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Until = Annotated[str, typer.Option("--to", metavar="WHEN", help="Where to stop
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (verify, prove, export, incident, checkpoint, forget):
+    for command in (verify, prove, export, incident, checkpoint, settle, forget):
         audit_app.command(command.__name__)(command)
     add_group(app, audit_app)
 
@@ -189,6 +189,42 @@ def checkpoint(
         typer.echo(found.note(), nl=False)
     if alarm:
         typer.echo(f"ALARM: {alarm}", err=True)
+
+
+def settle(
+    folder: _Folder,
+    *,
+    of: Annotated[str, typer.Option("--of", metavar="ORIGIN", help="Whose log raised the alarm: hub, or node/ID.")],
+    reason: Annotated[str, typer.Option("--reason", help="What was found, and who agreed; the log keeps it.")],
+    out: Annotated[Path, typer.Option("--out", help="Keep the checkpoint that was held in this new file, as evidence.")],
+    as_json: _Json = False,
+) -> None:
+    """End the alarm about another server's log once its operator has explained it: the next checkpoint counts as the first."""
+    from cohelix.audit.events import CheckpointSettled
+    from cohelix.audit.witnessed import Witnessed
+    from cohelix.cli.audit_log import note, server_log
+    from cohelix.core.errors import BadUsage, Conflict, NotFound
+
+    if not reason.strip():
+        raise BadUsage("say what was found: --reason is kept in the log")
+    witnessed = Witnessed(_store(folder))
+    held = witnessed.last(of)
+    if held is None:
+        raise NotFound(f"no checkpoint of {of} was seen yet")
+    if held.alarm is None:
+        raise Conflict(f"there is no alarm about the log of {of}: what is held of it stays")
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(held.checkpoint.note())
+    except FileExistsError:
+        raise Conflict(f"{out} is there already: name a new file") from None
+    root = held.checkpoint.root.hex()
+    note(server_log(folder), [CheckpointSettled(of, held.checkpoint.size, root, held.alarm, reason)])
+    if not witnessed.settle(of, held):
+        raise Conflict(f"the log of {of} was seen again meanwhile: look at it once more")
+    said = {"origin": of, "size": held.checkpoint.size, "root": root, "alarm": held.alarm, "out": str(out)}
+    words = f"the alarm about the log of {of} is settled; what was held of it ({held.checkpoint.size:,} entries) is in {out}"
+    typer.echo(json.dumps(said) if as_json else words)
 
 
 def forget(

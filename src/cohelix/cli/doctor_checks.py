@@ -461,7 +461,7 @@ def _audit(place: _Place) -> Iterator[Finding]:
                 "witness-alarm",
                 "fault",
                 f"the log of {origin} contradicts itself: {one.alarm}",
-                "keep both checkpoints, and tell the other members",
+                "tell the other members; once its operator has explained it: cohelix audit settle",
             )
         elif age > WITNESS_HOURS:
             yield Finding(
