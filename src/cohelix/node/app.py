@@ -39,7 +39,8 @@ from cohelix.federation.revocations import RevocationWatch, open_signing
 from cohelix.federation.roster import Peer
 from cohelix.federation.routes import node_router, open_doors
 from cohelix.federation.run_access import RunAccess
-from cohelix.federation.run_doors import RunDoors, Stance
+from cohelix.federation.run_doors import RunDoors
+from cohelix.federation.run_party import Party, Stance
 from cohelix.federation.signing import public_key
 from cohelix.federation.transport import PATH, RUN_BYTES_MAX, RUN_PREFIX
 from cohelix.federation.witness import QUESTION, Witness, keys_at_node, witnessing
@@ -169,8 +170,7 @@ def _run_doors(
             peers[peer.id] = Peer(key, peer.aggregator, tuple(former))
         return Stance(now.analysis, peers, now.aggregator)
 
-    workers = Workers(workers_wanted(), dask=dask)
-    return RunDoors(
+    party = Party(
         folder,
         settings.id,
         door,
@@ -178,8 +178,8 @@ def _run_doors(
         stance=stance,
         ledger=once(lambda: Ledger(engine(), ledger_key(folder))),
         access=RunAccess(gate, settings.id),
-        workers=workers,
     )
+    return RunDoors(party, Workers(workers_wanted(), dask=dask))
 
 
 def _own_addresses(app: FastAPI, settings: NodeSettings) -> None:

@@ -23,7 +23,8 @@ from cohelix.federation.joining import write_pinned
 from cohelix.federation.node_runs import NodeRuns
 from cohelix.federation.roster import Acceptance, FrozenRoster, Peer, RosterSignature, make_roster
 from cohelix.federation.run_access import RunAccess
-from cohelix.federation.run_doors import RunDoors, Stance
+from cohelix.federation.run_doors import RunDoors
+from cohelix.federation.run_party import Party, Stance
 from cohelix.federation.run_store import RunStore, StoredRun, SumStore
 from cohelix.federation.secure_sum import Added, Header, Opening, Partial, Place
 from cohelix.federation.signing import PublicKey, load_identity, sign_request
@@ -55,7 +56,7 @@ class Node:
         self.runs = NodeRuns(folder, lambda: engine, clock=clock)
         ledger = self.ledger = Ledger(engine, ledger_key(folder))
         peers = {one.id: Peer(PublicKey(one.key), one.aggregator) for one in self.settings.peers}
-        doors = RunDoors(
+        party = Party(
             folder,
             self.settings.id,
             self.door,
@@ -63,9 +64,8 @@ class Node:
             stance=lambda: Stance(self.policy, peers, self.settings.aggregator),
             ledger=lambda: ledger,
             access=RunAccess(Gate(lambda: Conditions(projects=frozenset(self.policy.projects))), self.settings.id),
-            workers=workers or Workers(1),
         )
-        doors.open()
+        RunDoors(party, workers or Workers(1)).open()
 
 
 class Hub:
