@@ -12,11 +12,13 @@ from cohelix import __version__
 from cohelix.cli import (
     analysis,
     analysis_plot,
+    apply,
     ask,
     audit,
     cohort,
     dac,
     demo,
+    desk,
     doctor,
     hub,
     hub_people,
@@ -30,6 +32,7 @@ from cohelix.cli import (
     node_policy,
     node_quality,
     node_serve,
+    notices,
 )
 from cohelix.core.errors import CohelixError
 
@@ -64,6 +67,8 @@ def _options(
 
 for _noun in (
     ask,
+    apply,
+    desk,
     cohort,
     analysis,
     analysis_plot,
@@ -78,6 +83,7 @@ for _noun in (
     hub,
     hub_people,
     login,
+    notices,
     keys,
     dac,
     doctor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -32,8 +32,10 @@ from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import AllOpen, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
-from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications, applications_router
+from cohelix.hub.application_routes import applications_router, catalogue_router
+from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
+from cohelix.hub.grants import HubGrants
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
 from cohelix.hub.notices import Notices, notice_pages, notices_router
@@ -83,7 +85,11 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     outbox = Outbox(engine, mailing=settings.mail.on)
     post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name) if settings.mail.on else None
     notices = Notices(outbox, post)
-    applications = Applications(folder, engine, log, decided_by=catalogue.decided_by, outbox=outbox)
+    applications = Applications(
+        folder, engine, log, rules=settings.applications, decided_by=catalogue.decided_by, outbox=outbox
+    )
+    grants = HubGrants(applications.store, transport, federation.active)
+    applications.watched_by(grants.wake)
     revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
 
     @asynccontextmanager
@@ -92,7 +98,10 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
             await anyio.to_thread.run_sync(find_gene, "", assembly)
         log.begin()
         await runs.start()
-        async with herald.running(), witness.running(), revocations.running(), applications.running(), notices.running():
+        tasks = (herald, witness, revocations, applications, notices, grants)
+        async with AsyncExitStack() as stack:
+            for task in tasks:
+                await stack.enter_async_context(task.running())
             yield
         await runs.close()
         await federation.close()
@@ -133,6 +142,7 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
+    app.include_router(catalogue_router(catalogue))
     app.include_router(notices_router(notices, persons.people.caller_of))
     app.router.routes.extend(notice_pages(notices, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))

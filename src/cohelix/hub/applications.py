@@ -1,4 +1,4 @@
-"""Applications at the hub: who may read and do what, files that are attached, agreements; `/api/v1/applications`."""
+"""Applications at the hub: who may read and do what, files that are attached, agreements."""
 
 from __future__ import annotations
 
@@ -10,25 +10,20 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import anyio.to_thread
 import sqlalchemy as sa
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from fastapi import APIRouter, Header
-from pydantic import ValidationError
 from sqlalchemy.engine import Engine
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationLine, ApplicationStore
-from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage, timers
-from cohelix.access.caller import Caller, CallerOf
+from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage
+from cohelix.access.caller import Caller
 from cohelix.access.outbox import Outbox
 from cohelix.access.roles import SCOPE_OF, Roles
 from cohelix.audit.events import ApplicationChanged, Person
@@ -37,7 +32,7 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadQuestion, Conflict, Damaged, NotAuthentic, NotFound, TooLarge
 from cohelix.core.private_files import replace_private
 from cohelix.db.tables import AGREEMENT_TEXTS
-from cohelix.wire.applications import EVENTS, Event, Form, Identity
+from cohelix.wire.applications import Event, Form, Identity
 
 ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 CLOCK_SECONDS: Final = 30.0
@@ -89,8 +84,13 @@ class Applications:
     ) -> None:
         self._engine, self._log, self._clock = engine, log, clock or SystemClock()
         self._decided_by = decided_by
+        self._changed: list[Callable[[], None]] = []
         self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told, outbox=outbox)
         self._roles, self._files = Roles(engine, self._clock), _Files(folder)
+
+    def watched_by(self, changed: Callable[[], None]) -> None:
+        """Call this whenever something has happened to an application; it may be called from any thread."""
+        self._changed.append(changed)
 
     @property
     def rules(self) -> Rules:
@@ -282,6 +282,8 @@ class Applications:
 
     def _told(self, identifier: str, _state: Application, new: Sequence[Event]) -> None:
         """Write every event down, after it is kept; who made it happen, and nothing of what was written in it."""
+        for tell in self._changed:
+            tell()
         if self._log is None:
             return
         for event in new:
@@ -426,155 +428,3 @@ def _is_text(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return b"\0" not in content
-
-
-_Key = Annotated[str | None, Header(alias="idempotency-key", max_length=64, description="Your own name for this request")]
-
-
-def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
-    """`/api/v1/applications…`, for people who have logged in."""
-    router = APIRouter(prefix="/api/v1/applications", tags=["applications"])
-    one = "/{application}"
-
-    async def body_of(request: Request) -> dict[str, Any]:
-        try:
-            found = await request.json()
-        except ValueError:
-            raise BadQuestion("the body is not a JSON document") from None
-        if not isinstance(found, dict):
-            raise BadQuestion("the body is not a JSON object")
-        return found
-
-    @router.get("", summary="The applications that you may read")
-    async def listed(request: Request) -> Response:
-        found = await desk.listed(await caller_of(request))
-        return _json({"applications": [_line(line) for line in found]})
-
-    @router.post("", status_code=201, summary="Begin an application: {form: {...}}")
-    async def create(request: Request, idempotency_key: _Key = None) -> Response:
-        caller, body = await caller_of(request), await body_of(request)
-        identifier = await desk.create(caller, _form(body.get("form", {})), idempotency_key)
-        return _json(await document(caller, identifier), 201)
-
-    @router.get(one, summary="One application: its form, its datasets and their clocks")
-    async def read(request: Request, application: str) -> Response:
-        return _json(await document(await caller_of(request), application))
-
-    @router.get(one + "/events", summary="All that happened to it")
-    async def events(request: Request, application: str) -> Response:
-        _, found = await desk.read(await caller_of(request), application)
-        return _json({"events": [EVENTS.dump_python(event, mode="json") for event in found]})
-
-    @router.post(one + "/events", summary="Make something happen: an event without time and person")
-    async def happen(request: Request, application: str, idempotency_key: _Key = None) -> Response:
-        caller = await caller_of(request)
-        state = await desk.add(caller, application, await body_of(request), idempotency_key)
-        # Not read again: a chair who has heard an appeal may read it no more.
-        return _json(_document(application, state, desk.rules))
-
-    @router.put(one + "/form", summary="Save the form of a draft")
-    async def save(request: Request, application: str) -> Response:
-        caller, form = await caller_of(request), _form(await body_of(request))
-        await desk.add(caller, application, {"event": "edited", "form": form}, None)
-        return _json(await document(caller, application))
-
-    @router.post(one + "/copy", status_code=201, summary="Begin a new application with the form of this one")
-    async def copy(request: Request, application: str, idempotency_key: _Key = None) -> Response:
-        caller = await caller_of(request)
-        state, _ = await desk.read(caller, application)
-        form = state.form.model_dump(mode="json") | {"copy_of": application, "attachments": {}}
-        return _json(await document(caller, await desk.create(caller, form, idempotency_key)), 201)
-
-    @router.put(one + "/attachments/{name}", status_code=204, response_model=None, summary="Attach a file")
-    async def attach(request: Request, application: str, name: str) -> Response:
-        await desk.attach(await caller_of(request), application, name, await request.body())
-        return Response(status_code=204)
-
-    @router.get(one + "/attachments/{name}", response_class=Response, summary="An attached file")
-    async def attachment(request: Request, application: str, name: str) -> Response:
-        content, media_type = await desk.attachment(await caller_of(request), application, name)
-        return Response(content, media_type=media_type, headers={"content-disposition": "attachment"})
-
-    @router.post(one + "/agreements", summary="Draw the agreement on confirmed datasets: {datasets: [...]}")
-    async def draw(request: Request, application: str) -> Response:
-        caller, body = await caller_of(request), await body_of(request)
-        datasets = body.get("datasets")
-        if not isinstance(datasets, list) or not all(isinstance(name, str) for name in datasets):
-            raise BadQuestion("datasets: a list of NODE:DATASET")
-        await desk.draw_agreement(caller, application, datasets)
-        return _json(await document(caller, application))
-
-    @router.get(one + "/agreements/{sha256}", response_class=Response, summary="The text of an agreement")
-    async def agreement(request: Request, application: str, sha256: str) -> Response:
-        text = await desk.agreement(await caller_of(request), application, sha256)
-        return Response(text, media_type="text/plain; charset=utf-8")
-
-    async def document(caller: Caller, identifier: str) -> dict[str, Any]:
-        state, _ = await desk.read(caller, identifier)
-        return _document(identifier, state, desk.rules)
-
-    return router
-
-
-def _form(given: object) -> dict[str, Any]:
-    """A form that can be one; `BadQuestion` names the field that cannot."""
-    try:
-        return Form.model_validate(given).model_dump(mode="json")
-    except ValidationError as error:
-        place = ".".join(str(step) for step in error.errors()[0]["loc"])
-        raise BadQuestion(f"form{'.' if place else ''}{place}: {error.errors()[0]['msg']}") from None
-
-
-def _document(identifier: str, state: Application, rules: Rules) -> dict[str, Any]:
-    return {
-        "id": identifier,
-        "applicant": state.applicant.model_dump(),
-        "stage": state.stage.value,
-        "version": state.version,
-        "unanswered": state.unanswered,
-        "form": state.form.model_dump(mode="json"),
-        "lines": [
-            {
-                "dataset": name,
-                "authority": line.line.authority,
-                "country": line.line.country,
-                "stage": line.stage.value,
-                "since": _time(line.since),
-                "votes": sorted(line.votes.values()),
-                "proposed": line.proposed.decision if line.proposed else None,
-                "conditions": list(line.conditions),
-                "agreement": line.agreement,
-                "visas": list(line.visas),
-                "until": _time(line.until),
-            }
-            for name, line in state.lines.items()
-        ],
-        "agreements": [
-            {"sha256": sha256, "datasets": list(one.datasets), "signed": sorted(one.sides)}
-            for sha256, one in state.agreements.items()
-        ],
-        "clocks": [
-            {"at": _time(one.at), "event": one.event.event, "dataset": getattr(one.event, "dataset", None)}
-            for one in timers(state, rules)
-        ],
-    }
-
-
-def _line(line: ApplicationLine) -> dict[str, Any]:
-    return {
-        "id": line.id,
-        "title": line.title,
-        "applicant": line.applicant.model_dump(),
-        "stage": line.stage.value,
-        "version": line.version,
-        "changedAt": _time(line.changed_at),
-        "dueAt": _time(line.due_at),
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
-
-
-def _json(document: dict[str, Any], status: int = 200) -> Response:
-    return JSONResponse(document, status, headers={"cache-control": "no-store"})

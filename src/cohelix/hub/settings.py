@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cohelix.access.applications import Rules
 from cohelix.access.issuers import IssuerSettings
 from cohelix.access.mail import MailSettings
 from cohelix.core.errors import BadFile, BadUsage, Conflict, NotFound
@@ -86,6 +87,8 @@ class HubSettings(BaseModel):
         The hub's own issuer.
     mail
         The mail server that takes notices to people.
+    applications
+        What the federation has agreed on: days, quorum, and what silence means.
     accept_bearer
         Whether access tokens that are bound to no key are taken: whoever has seen one can use it.
     session_idle_seconds, session_seconds
@@ -114,6 +117,7 @@ class HubSettings(BaseModel):
     issuers: tuple[IssuerSettings, ...] = ()
     broker: BrokerSettings = BrokerSettings()
     mail: MailSettings = MailSettings()
+    applications: Rules = Rules()
     accept_bearer: bool = False
     session_idle_seconds: int = Field(default=1800, ge=60, le=86_400)
     session_seconds: int = Field(default=28_800, ge=60, le=604_800)

@@ -19,7 +19,9 @@ from cohelix import __version__
 from cohelix.core.errors import BadUsage
 from cohelix.sdk.analyses import AnalysesClient, AsyncAnalysesClient
 from cohelix.sdk.answers import problem_of, read_answer, read_document, unreachable
+from cohelix.sdk.applications import ApplicationsClient
 from cohelix.sdk.frames import Kind, Tabular
+from cohelix.sdk.notices import NOTICES, Notices, asked_for, to_read
 from cohelix.wire.cohorts import CohortCountAnswer
 from cohelix.wire.federation import (
     DatasetsAnswer,
@@ -30,6 +32,7 @@ from cohelix.wire.federation import (
 )
 from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts, Wire
 from cohelix.wire.identity import Me
+from cohelix.wire.notices import MailWish
 
 if TYPE_CHECKING:
     from cohelix.sdk.identity import Identity
@@ -208,6 +211,7 @@ class Client:
         self.identity = _identity(self.url, identity)
         self._http = httpx.Client(**_settings(self.url, timeout_seconds), auth=self.identity)
         self.analyses = AnalysesClient(self._http, self.url)
+        self.applications = ApplicationsClient(self._http, self.url)
 
     def __enter__(self) -> Client:
         return self
@@ -283,6 +287,18 @@ class Client:
     def me(self) -> Me:
         """Who the hub takes this client for, with roles and visas; `NotAuthentic` without a login."""
         return self._ask(Me, "/api/v1/me", {})
+
+    def notices(self, *, unread: bool = False, start: int = 0, limit: int = 100) -> Notices:
+        """What you have to know of applications, the newest first; where more follow, `next` is the next `start`."""
+        return self._ask(Notices, NOTICES, asked_for(unread=unread, start=start, limit=limit))
+
+    def read_notices(self, ids: Iterable[str] | None = None) -> Notices:
+        """Mark notices as read, all where no ids are given; gives those that are still unread."""
+        return read_answer(Notices, self._send("POST", f"{NOTICES}/read", {"json": to_read(ids)}))
+
+    def want_mail(self, wanted: bool) -> MailWish:
+        """Say whether you want notices by e-mail, too; `BadQuestion` where the hub knows no address of yours."""
+        return read_answer(MailWish, self._send("PUT", f"{NOTICES}/mail", {"json": {"wanted": wanted}}))
 
     def members(self) -> Members:
         """The federation's members and their states."""
@@ -386,6 +402,18 @@ class AsyncClient:
     async def me(self) -> Me:
         """As `Client.me`."""
         return await self._ask(Me, "/api/v1/me", {})
+
+    async def notices(self, *, unread: bool = False, start: int = 0, limit: int = 100) -> Notices:
+        """As `Client.notices`."""
+        return await self._ask(Notices, NOTICES, asked_for(unread=unread, start=start, limit=limit))
+
+    async def read_notices(self, ids: Iterable[str] | None = None) -> Notices:
+        """As `Client.read_notices`."""
+        return read_answer(Notices, await self._send("POST", f"{NOTICES}/read", {"json": to_read(ids)}))
+
+    async def want_mail(self, wanted: bool) -> MailWish:
+        """As `Client.want_mail`."""
+        return read_answer(MailWish, await self._send("PUT", f"{NOTICES}/mail", {"json": {"wanted": wanted}}))
 
     async def members(self) -> Members:
         """As `Client.members`."""
