@@ -26,6 +26,8 @@ TABLES = (
     "cohelix.portal.analyses:FILE_WORDS",
     "cohelix.portal.account:KIND_WORDS",
     "cohelix.portal.catalogue:FACETS",
+    "cohelix.portal.catalogue:UNSAID_WORDS",
+    "cohelix.portal.consent:SWITCH_WORDS",
     "cohelix.portal.notices:WHAT_WORDS",
     "cohelix.portal.notices:TODO_WORDS",
     "cohelix.portal.application_words:ADVICE_WORDS",
@@ -50,7 +52,8 @@ def _table_words() -> Iterator[tuple[str, str]]:
     for table in TABLES:
         module, _, name = table.partition(":")
         words = getattr(importlib.import_module(module), name)
-        yield from ((f"{module.rpartition('.')[2]}.py", word) for word in dict.fromkeys(words.values()))
+        each = (word for value in words.values() for word in ((value,) if isinstance(value, str) else value))
+        yield from ((f"{module.rpartition('.')[2]}.py", word) for word in dict.fromkeys(each))
 
 
 def catalogue(language: str) -> Catalog:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from cohelix.access.duo import PERMISSIONS, Match, Purpose, read_code
 from cohelix.core.errors import BadQuestion
 from cohelix.portal.application_words import ADVICE_WORDS, CODE_WORDS, TYPE_WORDS
+from cohelix.portal.languages import gettext, ngettext
 from cohelix.wire.applications import Line
 from cohelix.wire.dataset import DatasetRecord
 
@@ -20,6 +21,14 @@ FACETS: Final = {
     "use": "Permitted use",
     "type": "Type",
     "disclosure": "Answers to everybody",
+}
+# What a facet says of a dataset in place of a value; "open", "floored" and "closed" are its own words.
+UNSAID_WORDS: Final = {
+    "country": "not said",
+    "authority": "nobody yet",
+    "open": "open",
+    "floored": "floored",
+    "closed": "closed",
 }
 
 
@@ -113,12 +122,12 @@ def _uses(record: DatasetRecord) -> tuple[tuple[str, str], ...]:
     found = []
     for clause in record.duo:
         use = read_code(clause.code)
-        limits: list[Any] = [*clause.diseases, *clause.countries]
+        limits: list[str] = [*clause.diseases, *clause.countries]
         if clause.until:
-            limits.append(f"until {clause.until.isoformat()}")
+            limits.append(gettext("until %(day)s") % {"day": clause.until.isoformat()})
         if clause.months:
-            limits.append(f"{clause.months} months")
-        words = CODE_WORDS[use] if use else "a code that is not understood; people review it"
+            limits.append(ngettext("%(count)s month", "%(count)s months", clause.months) % {"count": clause.months})
+        words = gettext(CODE_WORDS[use]) if use else gettext("a code that is not understood; people review it")
         found.append((use.name if use else clause.code[:60], f"{words}{': ' if limits else ''}{', '.join(limits)}"))
     return tuple(found)
 
@@ -126,9 +135,9 @@ def _uses(record: DatasetRecord) -> tuple[tuple[str, str], ...]:
 def _facets(record: DatasetRecord) -> dict[str, str]:
     permitted = [CODE_WORDS[use] for one in record.duo if (use := read_code(one.code)) in PERMISSIONS and use]
     return {
-        "country": record.country or "not said",
-        "authority": record.authority or "nobody yet",
-        "use": " / ".join(sorted(set(permitted))) or "not said",
-        "type": TYPE_WORDS.get(record.dataset_type or "", "not said"),
+        "country": record.country or UNSAID_WORDS["country"],
+        "authority": record.authority or UNSAID_WORDS["authority"],
+        "use": " / ".join(sorted(set(permitted))) or UNSAID_WORDS["country"],
+        "type": TYPE_WORDS.get(record.dataset_type or "", UNSAID_WORDS["country"]),
         "disclosure": record.disclosure,
     }

@@ -27,7 +27,7 @@ PAGE: Final = "/consent"
 CODE_SECONDS: Final = 7 * 86_400
 IDLE_SECONDS, SESSION_SECONDS = 15 * 60, 3600
 FAILURES_MAX, PAUSE_SECONDS = 20, 900
-_WORDS: Final = {
+SWITCH_WORDS: Final = {
     "frequencies": (
         "Frequencies",
         "Your genome is counted when somebody asks how common a variant is. Only totals over many people are told.",
@@ -109,7 +109,7 @@ class ConsentPages:
     async def choose(self, request: Request) -> Response:
         """Write down what was chosen."""
         session, fields = await self._form(request)
-        choices = {scope: scope in fields for scope in _WORDS}
+        choices = {scope: scope in fields for scope in SWITCH_WORDS}
         individual = str(session.content["individual"])
         await anyio.to_thread.run_sync(lambda: self.desk().choose(individual, choices))
         return redirect(f"{PAGE}?saved=1")
@@ -160,7 +160,7 @@ class ConsentPages:
     ) -> Response:
         switches = [
             {"scope": scope, "title": title, "words": words, "given": (choices or {}).get(scope, False)}
-            for scope, (title, words) in _WORDS.items()
+            for scope, (title, words) in SWITCH_WORDS.items()
         ]
         return render(
             request,
