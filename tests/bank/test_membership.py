@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from cohelix.access.actor import REGISTERED_ACCESS, Actor, Visa, VisaKind
+from cohelix.access.gate import Gate
 from cohelix.access.policy import NO_PURPOSE, Terms, decide
+from cohelix.audit.events import BudgetSpent, Event, Keyed, Person
 from cohelix.bank import Bank, DatasetView
+from cohelix.bank.counter import Counter
 from cohelix.bank.life import statuses
 from cohelix.bank.load import LoadRequest, load
 from cohelix.bank.membership import MEMBERSHIP_FILE, charging, membership_of_version, organisations_of
@@ -23,6 +26,7 @@ from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import parse_variant
 from cohelix.db import open_database
 from cohelix.disclosure.budget import Budget
+from cohelix.disclosure.membership import REGISTERED_POWER_MAX, spending_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PEOPLE = 600  # 18 common variants within the budget
@@ -150,6 +154,67 @@ def test_nobody_few_rare_and_absent_are_one_answer_at_one_price(tmp_path: Path, 
         for number, name in enumerate(["22-1000-A-G", "22-2000-A-G", "22-3000-A-G", "22-1001-A-G"])
     ]
     assert len(set(exact)) == 1
+
+
+def test_what_nearly_everybody_carries_is_withheld_at_the_price_of_what_is_withheld(
+    tmp_path: Path, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "CARRIERS", (598, 200))
+    _load(tmp_path, 60)
+    spent = {}
+    for name in ("22-1000-A-G", "22-1001-A-G", "22-2000-A-G"):
+        told = _asker(tmp_path, budget, name).frequency(parse_variant(name), assembly=Assembly.GRCH37)
+        spent[name] = told.status, budget.account(f"https://i\n{name}", "XX:d").spent
+    assert spent["22-1000-A-G"] == spent["22-1001-A-G"], "carried by nearly all, or not there at all"
+    assert spent["22-1000-A-G"][0] == "below_floor" and spent["22-2000-A-G"] == ("answered", 1 / PEOPLE)
+
+
+class _Still:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class _Log:
+    """What the gate writes down, kept."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, object]] = []
+
+    def record(self, event: Event, *, by: object = None, wait: bool = False) -> None:
+        self.events.append((event, by))
+
+    def keyed(self, *name: str) -> Keyed:
+        return Keyed("-".join(name))
+
+
+def test_a_registered_person_sees_what_is_left_and_a_refusal_is_written_down(tmp_path: Path, budget: Budget) -> None:
+    _load(tmp_path, 120)
+    log = _Log()
+    gate = Gate(verify=lambda passport, _now: _registered(passport), charging=charging(lambda: budget), log=log, clock=_Still())
+    counter = Counter(Bank.open(tmp_path / "node", NodeId("XX"), gate.public), gate)
+    asker = gate.asker("a", way="hub")
+    common = [f"22-{1000 * (number + 1)}-A-G" for number in range(120) if CARRIERS[number % 6] >= 120]
+
+    def ask(name: str) -> str:
+        answer = counter.ask("frequency", asker, name, lambda bank: bank.frequency(parse_variant(name), Assembly.GRCH37))
+        return answer.datasets[0].status
+
+    assert counter.budgets(asker) == {"XX:d": 1.0}
+    assert counter.budgets(gate.asker()) == {}, "somebody unknown has none"
+    assert [ask(name) for name in common[:9]] == ["answered"] * 9
+    left = counter.budgets(asker)["XX:d"]
+    assert left == pytest.approx(1 - 9 / (PEOPLE * spending_at(REGISTERED_POWER_MAX)), abs=0.01)
+    assert counter.budgets(gate.asker("b")) == {"XX:d": 1.0}, "what somebody else was told is not theirs"
+    assert [ask(name) for name in common[:9]] == ["answered"] * 9 and counter.budgets(asker)["XX:d"] == left
+    assert [ask(name) for name in common[9:20]] == ["answered"] * 9 + ["refused"] * 2
+    assert 0 <= counter.budgets(asker)["XX:d"] < 0.06
+    refused = [(event, by) for event, by in log.events if isinstance(event, BudgetSpent)]
+    assert refused == [(BudgetSpent("XX:d", "registered"), Person("a", "https://i"))] * 2
 
 
 def test_a_region_is_charged_for_each_variant_that_it_tells(tmp_path: Path, budget: Budget) -> None:

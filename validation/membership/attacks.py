@@ -32,7 +32,7 @@ class Attacker:
         not_carriers = self.n - carriers
         self.floored = (carriers >= 5) & (not_carriers >= 5) & ~(whole & (carriers == 0))
         self.told = self.floored & told_to_registered(self.ac, self.an)
-        self.price = np.where(self.told, price(self.ac, self.an), np.maximum(price(self.ac, self.an), 1.0))
+        self.price = np.where(self.told, price(self.ac, self.an), WITHHELD)
         self._outside_counts = self.copies[:, ~self.inside].sum(axis=1)
         self._n_outside = int((~self.inside).sum())
 

@@ -22,14 +22,24 @@ from cohelix.access.policy import (
     Terms,
     decide,
 )
-from cohelix.audit.events import Decided, Event, Keyed, Person, QuestionAnswered, size_class
+from cohelix.audit.events import BudgetSpent, Decided, Event, Keyed, Person, QuestionAnswered, size_class
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import NotPermitted
 
 Way = Literal["direct", "hub"]
 Kind = Literal["frequency", "region", "datasets", "beacon", "cohort-count", "analysis"]
-Charge = Callable[[Any, list[int], str], str | None]
-"""Is told of a version's rows, and of what was asked, before counts leave; gives the reason where they may not."""
+
+
+class Charge(Protocol):
+    """Reckons up what one person is told of one dataset (`disclosure.budget`)."""
+
+    def __call__(self, version: Any, rows: list[int], asked: str) -> str | None:
+        """Is told of a version's rows, and of what was asked, before counts leave; gives the reason where they may not."""
+
+    def left(self) -> float:
+        """The share of the person's own budget that is left, 0 to 1: what was told and paid for follows from answers alone."""
+
+
 Charging = Callable[[Actor, Decision], Charge | None]
 """Whom to tell, of one person and one dataset (`disclosure.budget`); None where nothing is reckoned up."""
 
@@ -248,8 +258,9 @@ class Gate:
         return Asking(self, kind, asker, self._clock.now())
 
     def charge(self, actor: Actor, decision: Decision) -> Charge | None:
-        """Whom to tell of the rows that a decision lets out: of registered answers alone."""
-        return self._charging(actor, decision) if self._charging and decision.tier == "registered" else None
+        """Whom to tell of the rows that a decision lets out: of registered answers alone. What is refused is written down."""
+        charge = self._charging(actor, decision) if self._charging and decision.tier == "registered" else None
+        return charge if charge is None or self._log is None else _Noted(charge, self._log, actor, decision)
 
     def told_everybody(self, kind: Kind, asker: Asker, asked: str) -> None:
         """Write down a question that was answered as to everybody; returns at once."""
@@ -284,6 +295,23 @@ class Gate:
         )
         by = Person(actor.subject, actor.issuer) if actor.known else None
         self._log.record(event, by=by, wait=any(one.tier != "public" for one in decisions))
+
+
+class _Noted:
+    """A charge whose refusals are written down, once for each question."""
+
+    def __init__(self, charge: Charge, log: Recording, actor: Actor, decision: Decision) -> None:
+        self.left, self._charge, self._log = charge.left, charge, log
+        self._event = BudgetSpent(decision.dataset, decision.tier)
+        self._person = Person(actor.subject, actor.issuer)
+        self._said = False
+
+    def __call__(self, version: Any, rows: list[int], asked: str) -> str | None:
+        reason = self._charge(version, rows, asked)
+        if reason is not None and not self._said:
+            self._said = True
+            self._log.record(self._event, by=self._person)
+        return reason
 
 
 def _decided(decision: Decision, size: int | None) -> Decided:

@@ -353,7 +353,7 @@ class CitizenInvited(Event):
 
 @dataclass(frozen=True, slots=True)
 class BudgetSpent(Event):
-    """A person's questions of a dataset have reached the bound of what they may tell."""
+    """A person was refused, since what a dataset has told them has reached the bound."""
 
     tag = "budget:spent"
     dataset: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from cohelix.access.gate import Asker, Gate, Kind
 from cohelix.bank.answering import Answers
-from cohelix.bank.bank import Bank
+from cohelix.bank.bank import Bank, decided
 
 T = TypeVar("T")
 
@@ -23,6 +24,19 @@ class Counter:
 
     def __init__(self, bank: Bank, gate: Gate) -> None:
         self.bank, self.gate = bank, gate
+
+    def budgets(self, asker: Asker) -> dict[str, float]:
+        """The share of the person's own budget that is left, of each dataset that has one for them, in whole hundredths.
+
+        It follows from what the person was told, at prices that everybody knows; of other people it tells nothing, neither of
+        those in the dataset nor of those who asked too.
+        """
+        asking, found = self.gate.asking("datasets", asker), {}
+        for view in self.bank.views():
+            charge = asking.charge(decided(view, asking.decision))
+            if charge is not None:
+                found[view.record.id] = math.floor(charge.left() * 100) / 100
+        return found
 
     def ask(
         self,

@@ -227,7 +227,8 @@ class RegisteredCharge:
         prices = [WITHHELD]
         if rows:
             counts = version.layout.counts(np.stack([version.counts.row(row) for row in rows]))[:, 0]
-            prices = price(counts[:, AC], counts[:, AN]).tolist()
+            told = told_to_registered(counts[:, AC], counts[:, AN]) & bits_of(version.listed[0], np.array(rows))
+            prices = np.where(told, price(counts[:, AC], counts[:, AN]), WITHHELD).tolist()
         owed = {str(version.store.key(row)): cost for row, cost in zip(rows, prices, strict=False)}
         owed.setdefault(asked, WITHHELD)
         return self._budget.charge(
@@ -238,6 +239,10 @@ class RegisteredCharge:
             version.manifest.n_individuals,
             organisations=self._organisations,
         )
+
+    def left(self) -> float:
+        """The share of the person's own budget that is left: it follows from what was told and withheld, at known prices."""
+        return self._budget.left(self._actor, self._dataset)
 
 
 def registered_listing(version: OpenVersion) -> ByteArray:

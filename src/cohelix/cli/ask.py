@@ -115,6 +115,7 @@ def datasets(hub: _Hub, strict: _Strict = False, as_json: _Json = False, timeout
         _print_json(answer)
     else:
         records = [record for node in answer.nodes for record in node.datasets]
+        budgets = any(one.budget_left is not None for one in records)
         rows = [
             (
                 one.id,
@@ -124,10 +125,12 @@ def datasets(hub: _Hub, strict: _Strict = False, as_json: _Json = False, timeout
                 "withheld" if one.n_individuals is None else one.n_individuals,
                 "withheld" if one.n_variants is None else one.n_variants,
                 ", ".join(one.populations),
+                *([None if one.budget_left is None else f"{one.budget_left:.0%}"] if budgets else []),
             )
             for one in records
         ]
-        show_table(("Dataset", "Title", "Assembly", "Disclosure", "People", "Variants", "Populations"), rows)
+        columns = ("Dataset", "Title", "Assembly", "Disclosure", "People", "Variants", "Populations")
+        show_table((*columns, *(["Left of your budget"] if budgets else [])), rows)
         show_absent(answer.nodes)
     finish(answer.nodes, strict=strict)
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sql
 
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.db import serialised
+from cohelix.db import reading, serialised
 from cohelix.db.tables import BUDGET_ACCOUNTS, BUDGET_CHARGES
 from cohelix.disclosure.membership import (
     ORGANISATION_POWER_MAX,
@@ -110,9 +110,13 @@ class Budget:
 
     def account(self, actor: str, dataset: str) -> Account:
         """What a person has been told of a dataset so far."""
-        with self._engine.connect() as connection:
+        with reading(self._engine).connect() as connection:
             spent = self._spent(connection, self._digest("person", actor), dataset)
         return Account(spent, power_of_spending(spent))
+
+    def left(self, actor: str, dataset: str) -> float:
+        """The share of a person's own budget of a dataset that is left, 0 to 1; an organisation's may end before."""
+        return max(0.0, 1.0 - self.account(actor, dataset).spent / spending_at(REGISTERED_POWER_MAX))
 
     @contextmanager
     def _turn(self, dataset: str) -> Iterator[sql.Connection]:

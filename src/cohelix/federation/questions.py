@@ -111,9 +111,9 @@ class Federation:
         asked = await self._all("region", message, read, behalf)
         return merge_region(str(region), assembly, [(one.member, one.road, one.answer) for one in asked], limit=limit)
 
-    async def datasets(self) -> DatasetsAnswer:
-        """Every member's datasets, as it declares them now."""
-        asked = await self._all("datasets", AskDatasets(), _read_datasets)
+    async def datasets(self, behalf: Behalf = EVERYBODY) -> DatasetsAnswer:
+        """Every member's datasets, as it declares them now; with what is left of the person's budget at each."""
+        asked = await self._all("datasets", AskDatasets(), _read_datasets, behalf)
         for one in asked:
             if one.answer:
                 self._registry.declare(one.member.id, tuple(record.id for record in one.answer.datasets))

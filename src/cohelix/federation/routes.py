@@ -58,6 +58,7 @@ from cohelix.federation.transport import (
     too_large,
 )
 from cohelix.wire.cohorts import AskCohortCount, NodeCohortCount
+from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.federation import (
     AnnounceSuccession,
     AskBeacon,
@@ -140,8 +141,13 @@ def open_doors(
         asked = f"{question.region} {question.assembly} {question.after or ''}"
         return await told("region", question, asked, lambda bank: _fitting_region(bank, question), _variants_told)
 
-    async def datasets(_question: AskDatasets) -> Wire:
-        records = await anyio.to_thread.run_sync(lambda: _fresh(counter.bank).datasets())
+    async def datasets(question: AskDatasets) -> Wire:
+        def records_for() -> tuple[DatasetRecord, ...]:
+            records = _fresh(counter.bank).datasets()
+            left = counter.budgets(asker(question)) if question.passport else {}
+            return tuple(one.model_copy(update={"budget_left": left[one.id]}) if one.id in left else one for one in records)
+
+        records = await anyio.to_thread.run_sync(records_for)
         return NodeDatasets(node=node, name=name, country=country, may_overlap=may_overlap, datasets=records)
 
     async def ask_beacon(question: AskBeacon) -> Wire:

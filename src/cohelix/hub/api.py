@@ -94,8 +94,9 @@ def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = no
         return _json(GeneAnswer(**dict(answer), gene=record), who)
 
     @router.get("/datasets", response_model=DatasetsAnswer, summary="Every member's datasets")
-    async def datasets() -> Response:
-        return _json(await federation.datasets())
+    async def datasets(request: Request) -> Response:
+        who = await behalf(request)
+        return _json(await federation.datasets(who), who)
 
     @router.post("/cohorts/count", response_model=CohortCountAnswer, summary="How many people an expression means")
     async def count(request: Request, question: CohortQuestion) -> Response:

@@ -41,6 +41,7 @@ class DatasetRecord(Wire):
     the dataset is closed. `membership_power` is what its answers to everybody would tell of who is in it, as the AUC of an
     attack, rounded up to twentieths; None where nobody has computed it. `n_variants` and `measurements` are told of open
     datasets only. `duo` is what the data may be used for, and `authority` the committee that decides about applications.
+    `budget_left` is told to a registered person who asks with a passport: the share of the own budget that is left.
     """
 
     id: str
@@ -66,3 +67,4 @@ class DatasetRecord(Wire):
     dataset_type: DatasetType | None = None
     duo: tuple[DataUseClause, ...] = ()
     authority: str | None = None
+    budget_left: float | None = None

@@ -166,7 +166,7 @@ class AskRegion(OnBehalf):
     after: str | None = Field(default=None, max_length=10_000)
 
 
-class AskDatasets(Message):
+class AskDatasets(OnBehalf):
     """Hub to node: `POST /federation/v1/datasets`, answered with a `NodeDatasets`."""
 
 
