@@ -8,13 +8,13 @@ import json
 import math
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from validation.processes import Served, done
 
 # What a floored dataset knows of a variant: nobody has it; one to four people do; there is no record; it may be told.
 KINDS: Final = ("zero", "few", "absent", "answered")
@@ -58,9 +58,9 @@ def floored_node(folder: Path, *, people: int = 200, each: int = 50) -> dict[str
     vcf = folder.parent / f"{folder.name}.vcf"
     head = ["##fileformat=VCFv4.2", '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">', "##contig=<ID=22>"]
     vcf.write_text("\n".join([*head, f"{header}\t" + "\t".join(samples), *lines]) + "\n")
-    _run("node", "init", str(folder), "--id", "XX", "--name", "Node", "--country", "FI")
-    load = ("--dataset", "d", "--genotypes", str(vcf), "--assembly", "GRCh37", "--disclosure", "floored", "--quality", "off")
-    _run("node", "load", str(folder), *load)
+    done("node", "init", folder, "--id", "XX", "--name", "Node", "--country", "FI")
+    load = ("--dataset", "d", "--genotypes", vcf, "--assembly", "GRCh37", "--disclosure", "floored", "--quality", "off")
+    done("node", "load", folder, *load)
     with (folder / "node.toml").open("a", encoding="utf-8") as settings:
         settings.write("\n[disclosure]\nanonymous_power_max = 1.0\n")
     return asked
@@ -69,18 +69,9 @@ def floored_node(folder: Path, *, people: int = 200, each: int = 50) -> dict[str
 @contextmanager
 def node_serving(folder: Path) -> Iterator[tuple[str, int]]:
     """The node as a process of its own: host and port."""
-    command = [sys.executable, "-m", "cohelix.cli.main", "node", "serve", str(folder), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            assert server.stdout is not None
-            ready = server.stdout.readline().split()
-            if not ready:
-                raise RuntimeError("the node did not start")
-            host, port = ready[-1].removeprefix("http://").split(":")
-            yield host, int(port)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with Served("node", folder) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        yield host, int(port)
 
 
 def pairs(address: tuple[str, int], asked: dict[str, list[str]], first: str, second: str, n: int) -> Pair:
@@ -141,7 +132,3 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
     """The mean, and the square of its standard error."""
     mean = sum(values) / len(values)
     return mean, sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
-
-
-def _run(*command: str) -> None:
-    subprocess.run([sys.executable, "-m", "cohelix.cli.main", *command], check=True, capture_output=True)
