@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from scripts import translations
 
 from cohelix.portal.figures import decimal, grouped, milliseconds, place
 from cohelix.portal.languages import LANGUAGES, PSEUDO, accepted, gettext, pseudo, speaking
@@ -101,6 +102,7 @@ _SPOKEN = re.compile(r'\s(?:aria-label|aria-description|title|alt|placeholder|da
 _NAMES = {
     "UTC",
     "Ensembl",
+    "log₁₀",
     "Cohelix",
     "API",
     "GA4GH",
@@ -169,3 +171,37 @@ def test_no_template_calls_data_a_message() -> None:
     """What `_` gives counts as markup, so it takes nothing but texts of the template itself."""
     for file in VIEWS.glob("*.html"):
         assert not re.findall(r"\b(?:_|gettext|ngettext|pgettext)\((?!\")", file.read_text(encoding="utf-8")), file.name
+
+
+def _catalogue(tag: str) -> dict[tuple[str | None, str], tuple[tuple[str, ...], tuple[str, ...]]]:
+    """A language's messages and what it says for them, by context and first form."""
+    known = {}
+    for one in translations.catalogue(tag):
+        if one.id:
+            said = one.string if isinstance(one.string, (tuple, list)) else (one.string,)
+            ids = one.id if isinstance(one.id, (tuple, list)) else (one.id,)
+            known[one.context, ids[0]] = (tuple(ids), tuple(said))
+    return known
+
+
+def test_german_has_every_message() -> None:
+    """After a change of a page: `python scripts/translations.py update`, then German in `locale/de.po`."""
+    assert not translations.missing("de")
+
+
+@pytest.mark.parametrize("tag", sorted(file.stem for file in translations.LOCALE.glob("*.po")))
+def test_a_translation_keeps_places_and_markup(tag: str) -> None:
+    kept = re.compile(r"%\(\w+\)s|%%|</?\w+(?:\s[^>]*)?>")
+    for ids, said in _catalogue(tag).values():
+        for form in filter(None, said):
+            # A plural's one form may leave its number out, and its other forms may have it.
+            wanted = [sorted(kept.findall(one)) for one in ids]
+            assert sorted(kept.findall(form)) in wanted, (ids, form)
+            assert "&" not in form or re.search(r"&\w+;", form), form
+
+
+def test_a_german_page_is_german(client: httpx.Client, read: Callable[..., Any]) -> None:
+    text = read(client.get(VARIANT, headers={"accept-language": "de"})).text
+    assert "Allelhäufigkeit , alle Mitglieder zusammen 0,2207" in text
+    assert "Am niedrigsten in FIN (FI) mit 0,1685, am höchsten in CEU (CEU) mit 0,2528." in text
+    assert "Position 50,313,359" in text
