@@ -34,6 +34,10 @@ _TOLD_MAX: Final = 500  # people whom one event is told
 _FIRST_PAUSE: Final = 60
 _LONGEST_PAUSE: Final = 6 * 3600
 _DAY: Final = 86_400
+_UNKNOWN: Final = "no address is known"
+_UNWANTED: Final = "mail is not wanted"
+_UNSENT: Final = (_UNKNOWN, _UNWANTED)
+_FAULTS_SHOWN: Final = 10
 _PLACE_MAX: Final = 100_000
 # RFC 5321 allows more; this is what mail servers take, and nothing in it can end a header.
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,10}")
@@ -90,6 +94,15 @@ class Contact:
     address: str
     by_operator: bool
     wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mails:
+    """How the mails are that have not gone out: those to be tried, those given up, and what was said of both, how often."""
+
+    waiting: int
+    given_up: int
+    faults: tuple[tuple[str, int], ...]
 
 
 class Outbox:
@@ -173,6 +186,18 @@ class Outbox:
         over = for_good or letter.tries >= TRIES_MAX
         again = None if over else self._now() + pause(letter.tries)
         self._settle(letter, mail_at=again, mail_fault=fault[:200])
+
+    def mails(self) -> Mails:
+        """How it is with the mails; those for which there is no address are not counted."""
+        number = sa.func.count()
+        gone = sa.and_(NOTICES.c.mail_at.is_(None), NOTICES.c.mailed_at.is_(None), NOTICES.c.mail_tries > 0)
+        tried = NOTICES.c.mail_fault.not_in(["", *_UNSENT])
+        faults = sa.select(NOTICES.c.mail_fault, number).where(tried).group_by(NOTICES.c.mail_fault).order_by(number.desc())
+        with reading(self._engine).connect() as connection:
+            waiting = connection.scalar(sa.select(number).where(NOTICES.c.mail_at.is_not(None)))
+            given_up = connection.scalar(sa.select(number).where(gone, tried))
+            said = connection.execute(faults.limit(_FAULTS_SHOWN)).all()
+        return Mails(waiting or 0, given_up or 0, tuple((row[0], row[1]) for row in said))
 
     def contact(self, person: Identity) -> Contact | None:
         """Where a person's mail goes; None where that is not known."""
@@ -287,9 +312,9 @@ def _address_of(connection: Connection, row: Any, now: int) -> tuple[str, str]:
     person = Identity(subject=row["subject"], issuer=row["issuer"])
     contact = connection.execute(sa.select(CONTACTS).where(*_of(CONTACTS, person))).one_or_none()
     if contact is None:
-        return "", "no address is known"
+        return "", _UNKNOWN
     if not contact.wanted:
-        return "", "mail is not wanted"
+        return "", _UNWANTED
     waiting = sa.and_(NOTICES.c.mail_tries > 0, NOTICES.c.mail_at.is_not(None), NOTICES.c.id != row["id"])
     counted = sa.or_(NOTICES.c.mailed_at > now - _DAY, waiting)
     today = sa.select(sa.func.count()).where(*_of(NOTICES, person), counted)

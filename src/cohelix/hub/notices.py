@@ -25,7 +25,7 @@ from cohelix.wire.applications import Identity
 from cohelix.wire.notices import MailWish, NoticeLine, NoticesAnswer, ReadNotices, WantMail
 
 PAGE: Final = 30
-SEND_SECONDS: Final = 5.0
+SEND_SECONDS = 5.0
 _FORGET_EVERY: Final = 720  # rounds: once an hour
 _log = structlog.get_logger("cohelix.hub")
 _From = Annotated[int, Query(alias="from", ge=0, le=100_000, description="`next` of the page before")]
@@ -42,8 +42,8 @@ class Notices:
         Takes them to people by e-mail; none where the operator has named no mail server.
     """
 
-    def __init__(self, outbox: Outbox, post: Post | None = None, *, seconds: float = SEND_SECONDS) -> None:
-        self._outbox, self._post, self._seconds = outbox, post, seconds
+    def __init__(self, outbox: Outbox, post: Post | None = None) -> None:
+        self._outbox, self._post = outbox, post
 
     async def told(self, caller: Caller, *, start: int = 0, unread: bool = False, limit: int = PAGE) -> NoticesAnswer:
         """A page of the caller's own notices."""
@@ -83,7 +83,7 @@ class Notices:
         async def work() -> None:
             rounds = 0
             while True:
-                await asyncio.sleep(self._seconds)
+                await asyncio.sleep(SEND_SECONDS)
                 rounds += 1
                 try:
                     if rounds % _FORGET_EVERY == 0:

@@ -75,6 +75,7 @@ class NoticePages:
             what_words=WHAT_WORDS,
             todo_words=TODO_WORDS,
             form_key=caller.form_key,
+            desk_side=False,
         )
 
     async def read(self, request: Request) -> Response:
