@@ -58,6 +58,27 @@ class Board:
         return json.dumps(self.summaries[run]).encode()
 
 
+def run(state: str, **more: Any) -> Run:
+    """A run of three members, in that state."""
+    plan = {
+        "project": "demo", "method": "linear", "assembly": "GRCh37", "datasets": ["FI:a", "GB:a", "IT:a"],
+        "trait": {"measurement": "ENSG00000184164.10"}, "traits": [],
+    }  # fmt: skip
+    nodes = [
+        {"node": node, "contributor": True, "aggregator": True, "status": "done", "blocks": 3} for node in ("FI", "GB", "IT")
+    ]
+    given = {
+        "id": "abc12345",
+        "state": state,
+        "plan": plan,
+        "planHash": "f" * 64,
+        "nodes": nodes,
+        "proposedAt": "2026-01-01T00:00:00Z",
+        "deadline": "2026-01-02T00:00:00Z",
+    }
+    return Run.model_validate({**given, **more})
+
+
 OPEN_NOTE = "These donors agreed to open release of their genomes."
 
 
@@ -247,7 +268,7 @@ def _genes_are_read() -> None:
 def wire() -> SimpleNamespace:
     """What tests write members' answers with."""
     return SimpleNamespace(
-        row=row, rows=answered_rows, record=record, frequency=frequency_document, FLOORED=FLOORED, OPEN_NOTE=OPEN_NOTE
+        run=run, row=row, rows=answered_rows, record=record, frequency=frequency_document, FLOORED=FLOORED, OPEN_NOTE=OPEN_NOTE
     )
 
 

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from tests.portal.conftest import run
 
 from cohelix.portal.analyses import STATE_WORDS
-from cohelix.wire.analysis import Run, RunState
+from cohelix.wire.analysis import RunState
 
 TOP = {
     "chromosome": "22", "position": 50313359, "effect_allele": "A", "other_allele": "G", "trait": "ENSG00000184164.10",
@@ -29,26 +30,6 @@ SUMMARY = {
 }
 
 
-def _run(state: RunState, **more: Any) -> Run:
-    plan = {
-        "project": "demo", "method": "linear", "assembly": "GRCh37", "datasets": ["FI:a", "GB:a", "IT:a"],
-        "trait": {"measurement": "ENSG00000184164.10"}, "traits": [],
-    }  # fmt: skip
-    nodes = [
-        {"node": node, "contributor": True, "aggregator": True, "status": "done", "blocks": 3} for node in ("FI", "GB", "IT")
-    ]
-    given = {
-        "id": "abc12345",
-        "state": state,
-        "plan": plan,
-        "planHash": "f" * 64,
-        "nodes": nodes,
-        "proposedAt": "2026-01-01T00:00:00Z",
-        "deadline": "2026-01-02T00:00:00Z",
-    }
-    return Run.model_validate({**given, **more})
-
-
 @pytest.fixture
 def site(make_app: Callable[..., FastAPI], stage: Any) -> tuple[FastAPI, TestClient]:
     app = make_app(stage)
@@ -58,7 +39,7 @@ def site(make_app: Callable[..., FastAPI], stage: Any) -> tuple[FastAPI, TestCli
 @pytest.mark.parametrize("state", get_args(RunState))
 def test_every_state_is_said_in_words(site: tuple[FastAPI, TestClient], state: RunState) -> None:
     app, client = site
-    app.state.board.runs["abc12345"] = _run(
+    app.state.board.runs["abc12345"] = run(
         state, reason="a member\u2019s own words" if state in ("refused", "aborted") else None, files=["results.parquet"]
     )
     app.state.board.summaries["abc12345"] = SUMMARY
@@ -75,9 +56,9 @@ def test_every_state_is_said_in_words(site: tuple[FastAPI, TestClient], state: R
 
 def test_names_from_a_plan_are_text_and_no_markup(site: tuple[FastAPI, TestClient]) -> None:
     app, client = site
-    run = _run("held")
-    plan = {**run.plan, "project": "<script>alert(1)</script>", "trait": {"measurement": "<img src=x>"}}
-    app.state.board.runs["abc12345"] = run.model_copy(update={"plan": plan})
+    held = run("held")
+    plan = {**held.plan, "project": "<script>alert(1)</script>", "trait": {"measurement": "<img src=x>"}}
+    app.state.board.runs["abc12345"] = held.model_copy(update={"plan": plan})
     for page in ("/analyses", "/analyses/abc12345"):
         text = client.get(page).text
         assert "<script>alert" not in text
