@@ -24,6 +24,7 @@ from benchmarks import (
     http_lookup,
     load_and_export,
     lookups,
+    manhattan,
     national_node,
     people_filters,
     secure_sum,
@@ -73,6 +74,7 @@ def run(scale: Scale, only: Collection[str] = ()) -> list[Row]:
     note(lambda: people_filters.run(scale), "people_filters")
     note(lambda: national_node.run(scale), "national_node")
     note(lambda: secure_sum.run(scale), "secure_sum")
+    note(lambda: manhattan.run(scale), "manhattan")
     return rows
 
 

@@ -34,8 +34,9 @@ PAGES = {  # address by route; a new route gets its line here, and is then walke
 NO_PAGES = {"/variant/{variant}/counts.{kind}", "/static/{digest}/{name}"}
 # Names, codes and notations that are the same in every language.
 OWN_WORDS = (
-    "Cohelix GRCh37 GRCh38 API JSON CSV TSV Parquet curl Python AF AC AN UTC log₁₀ ms English Deutsch Français Español Italiano "
-    "Suomi Ensembl chr22 CRELD2 Seizure linear done demo results parquet BMI abc12345 def12345 ALG12 US HP ENSG00000184164"
+    "Cohelix GRCh37 GRCh38 API JSON CSV TSV Parquet curl Python AF AC AN UTC log₁₀ ms English Deutsch Français Español "
+    "Italiano Suomi Ensembl chr22 CRELD2 Seizure linear done demo results parquet BMI abc12345 def12345 ALG12 US HP "
+    "ENSG00000184164"
 )
 
 

@@ -16,11 +16,10 @@ async function begin(figure) {
   const genome = laidOut(found.contigs);
   const strongest = Math.max(found.threshold * 1.15, ...found.contigs.flatMap((one) => one.strengths.map((s) => s / 100)), 1);
   const view = { figure, found, genome, top: strongest * 1.05, at: -1 };
-  const again = () => { draw(view); drawQuantiles(view); };
+  const again = () => { draw(view); drawQuantiles(view); figure.dataset.drawn = "yes"; };
   new ResizeObserver(again).observe(figure.querySelector("canvas"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   walkPeaks(view);
-  figure.dataset.drawn = "yes";
 }
 
 // Each contig's place on an axis from 0 to 1, and its strong lines in plain numbers.
