@@ -196,6 +196,10 @@ class Issuer:
             self._passports[key] = ends, str(answer["access_token"])
         return str(answer["access_token"])
 
+    def forget_passports(self) -> None:
+        """Ask for every passport anew: somebody's visas have changed."""
+        self._passports = {}
+
     async def revoke(self, refresh_token: str) -> None:
         """End a login at the issuer, where it offers that; whether it hears does not matter to ours."""
         with suppress(Unreachable, IssuerRefused, NotAuthentic):

@@ -226,6 +226,7 @@ class _Demonstration:
     def _ask(self, federation: DemoFederation) -> None:
         from cohelix.cli.demo_access import ACCESS_JOURNEYS
         from cohelix.cli.demo_analysis import ANALYSIS_JOURNEYS
+        from cohelix.cli.demo_governance import GOVERNANCE_JOURNEYS
         from cohelix.cli.demo_journeys import JOURNEYS
         from cohelix.cli.demo_patients import PATIENT_JOURNEYS, load_patients
 
@@ -233,8 +234,12 @@ class _Demonstration:
             self._go(federation, JOURNEYS)
         with self._show.step("analysis", "A federated analysis, summed so that nobody sees a member's figures"):
             self._go(federation, ANALYSIS_JOURNEYS)
-        with self._show.step("access", "People log in; a guarded copy, a visa, its revocation, a withdrawal, the audit"):
+        with self._show.step("access", "People log in; guarded copies, a visa, its revocation, a withdrawal"):
             self._go(federation, ACCESS_JOURNEYS)
+        with self._show.step(
+            "governance", "An application to four banks: committees, countries, visas, an analysis, the audit"
+        ):
+            self._go(federation, GOVERNANCE_JOURNEYS)
         with self._show.step("patients", "Simulated patients at two members, simulated leukaemias at the two others"):
             self._go(federation, (("patients-load", load_patients), *PATIENT_JOURNEYS))
         self.report["members"] = federation.members

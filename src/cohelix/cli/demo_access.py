@@ -7,29 +7,38 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cohelix.cli.demo_journeys import DemoFederation, Detail, expect
 from cohelix.core.clock import SystemClock
 from cohelix.core.errors import CohelixError
 from cohelix.testing.browser import Browser
+from cohelix.testing.members import Share, write_near
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDER: Final = "FI"
 GUARDED: Final = "guarded"
-AUTHORITY: Final = "FI-dac"
-ACCOUNTS: Final = {
-    "researcher": ("researcher",),
-    "dac-member": ("dac-member",),
-    "reviewer": ("output-reviewer",),
-    "auditor": ("auditor",),
+GUARDED_BASES: Final = 100_000  # to either side of the variant that is asked about
+COUNTRIES: Final = ("FI", "GB", "IT", "US")
+# Every account: what it may do, and for what where the role is for something.
+ACCOUNTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "researcher": (("researcher", ""),),
+    "reviewer": (("output-reviewer", ""),),
+    "auditor": (("auditor", ""),),
+    "signing-official": (("signing-official", "Demo institute"),),
+    "dac-member": tuple(("dac-member", f"{node}-dac") for node in ("FI", "GB", "IT", "CEU")),
+    "dac-chair": tuple(("dac-chair", f"{node}-dac") for node in ("FI", "GB", "IT", "CEU")),
+    "data-holder": tuple(("data-holder", node) for node in ("FI", "GB", "IT", "CEU")),
+    **{f"national-{country.lower()}": (("national-coordination-point", country),) for country in COUNTRIES},
 }
 MINUTE_SECONDS: Final = 60.0
 _CONFIG: Final = "COHELIX_CONFIG"
+T = TypeVar("T")
 
 
 def embed_broker(hub_folder: Path) -> None:
@@ -58,24 +67,46 @@ def accounts(federation: DemoFederation) -> Detail:
         account, _ = broker.accounts.add(name, shown=f"Demo {name}", researcher=name == "researcher")
         federation.passwords[name] = secrets.token_urlsafe(9)
         broker.accounts.set_password(account, federation.passwords[name])
-        for role in roles:
-            given.grant(Role(role), account.subject, broker.issuer)
+        for role, what in roles:
+            if what:
+                given.grant_for(Role(role), what, account.subject, broker.issuer)
+            else:
+                given.grant(Role(role), account.subject, broker.issuer)
     return {"accounts": list(federation.passwords)}
 
 
 def guarded(federation: DemoFederation) -> Detail:
-    """A floored copy of one member's open cohort, and the authority that decides about it, at the member alone."""
-    node = _holder(federation)
-    share = next(share for share in federation.shares.shares if share.member.id == node)
-    folder = str(federation.folders[node])
-    options = ["--assembly", federation.assembly, "--individuals", str(share.people), "--disclosure", "floored"]
-    options += ["--title", f"{share.member.name}: the same people, guarded"]
-    for path in share.genotypes:
-        options += ["--genotypes", str(path)]
-    federation.processes.run("load-guarded", "node", "load", folder, "--dataset", GUARDED, *options)
-    name = "A data access committee of the demo"
-    words = ("dac", "init", folder, "--authority", AUTHORITY, "--name", name, "--dataset", _dataset(federation))
-    federation.processes.run("dac", *words, "--json")
+    """A floored copy of a part of every member's open cohort, and beside it the committee that decides about it."""
+    from cohelix.access.authority import init_authority
+    from cohelix.bank.description import Description, describe
+    from cohelix.core.ids import DatasetId
+    from cohelix.wire.dataset import DataUseClause
+
+    near = federation.question.around(GUARDED_BASES)
+
+    def guard(share: Share) -> None:
+        node, folder = share.member.id, str(federation.folders[share.member.id])
+        genotypes = federation.hub_folder.parent / f"{node}-guarded.vcf"
+        write_near(share, near, genotypes)
+        options = ["--assembly", federation.assembly, "--individuals", str(share.people), "--disclosure", "floored"]
+        options += ["--genotypes", str(genotypes), "--title", f"{share.member.name}: the same people, guarded"]
+        federation.processes.run(f"load-guarded-{node}", "node", "load", folder, "--dataset", GUARDED, *options)
+        dataset, authority = f"{node}:{GUARDED}", f"{node}-dac"
+        name = f"A data access committee of {share.member.name}"
+        clauses = (DataUseClause(code="HMB"), DataUseClause(code="PUB"))
+        if node == _holder(federation):
+            made = ("--authority", authority, "--name", name, "--dataset", dataset)
+            federation.processes.run(f"dac-{node}", "dac", "init", folder, *made, "--json")
+            said = ("--dataset", GUARDED, "--authority", authority, "--duo", "HMB", "--duo", "PUB")
+            federation.processes.run(f"describe-{node}", "node", "describe", folder, *said, "--json")
+            return
+        # As the same commands do it, without a process for each.
+        place = federation.folders[node]
+        init_authority(place, authority=authority, name=name, hub_url=federation.hub.url, datasets=(dataset,))
+        describe(place, DatasetId(GUARDED), Description(authority=authority, duo=clauses))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(guard, federation.shares.shares))
     asked = _line(federation)
     expect("what somebody unknown is told", (asked["status"], _slug(asked)), ("refused", "login-required"))
     return {"dataset": _dataset(federation), "anonymous": asked["reason"]}
@@ -89,14 +120,14 @@ def login(federation: DemoFederation) -> Detail:
         with Browser(federation.hub.url) as browser:
             browser.allow_program(code, "researcher", federation.passwords["researcher"])
 
-    with _as("researcher", federation):
+    with as_person("researcher", federation):
         codes: list[str] = []
         log_in(federation.hub.url, lambda asked: codes.append(asked.code), sleep=lambda _: allow(codes[0]))
         me = json.loads(federation.processes.run("whoami", "whoami", "--hub", federation.hub.url, "--json"))
         federation.subject = me["subject"]
         floored = _line(federation)
         expect("status for a registered researcher", floored["status"], "answered")
-        people = _people(federation)
+        people = people_with_variant(federation)
         expect("single people without a visa", people, 0)
     return {"subject": federation.subject, "floored": _row(floored), "people": people}
 
@@ -104,12 +135,12 @@ def login(federation: DemoFederation) -> Detail:
 def grant(federation: DemoFederation) -> Detail:
     """The committee grants access; the visa arrives by itself, and exact answers and single people with it."""
     node = _holder(federation)
-    until = (SystemClock().now() + timedelta(days=30)).date().isoformat()
+    last = (SystemClock().now() + timedelta(days=30)).date().isoformat()
     words = ("dac", "grant", str(federation.folders[node]), "--dataset", _dataset(federation), "--to", federation.subject)
-    granted = json.loads(federation.processes.run("dac", *words, "--until", until, "--json"))
+    granted = json.loads(federation.processes.run("dac", *words, "--until", last, "--json"))
     federation.visa = granted["visa"]
-    with _as("researcher", federation):
-        seconds, people = _until(lambda: _people(federation), lambda found: found > 0, "the visa opens the dataset")
+    with as_person("researcher", federation):
+        seconds, people = until(lambda: people_with_variant(federation), lambda found: found > 0, "the visa opens the dataset")
         exact = _row(_line(federation))
     if federation.shares.open_release:
         copies, called = federation.question.counts[node]
@@ -123,8 +154,8 @@ def revocation(federation: DemoFederation) -> Detail:
     federation.processes.run(
         "dac", "dac", "revoke", folder, "--visa", federation.visa, "--reason", "The demo goes on.", "--json"
     )
-    with _as("researcher", federation):
-        seconds, _ = _until(lambda: _people(federation), lambda found: found == 0, "the revocation is known")
+    with as_person("researcher", federation):
+        seconds, _ = until(lambda: people_with_variant(federation), lambda found: found == 0, "the revocation is known")
     return {"visa": federation.visa, "seconds": round(seconds, 1)}
 
 
@@ -142,9 +173,9 @@ def withdrawal(federation: DemoFederation) -> Detail:
         return int(_row(_line(federation, federation.dataset))["alleleNumber"])
 
     wanted = before["alleleNumber"] - 2
-    seconds, _ = _until(called, lambda found: found == wanted, "the withdrawal is in the counts")
+    seconds, _ = until(called, lambda found: found == wanted, "the withdrawal is in the counts")
     federation.processes.run("consent", *words, "--give")
-    _until(called, lambda found: found == before["alleleNumber"], "the consent that is given again is in the counts")
+    until(called, lambda found: found == before["alleleNumber"], "the consent that is given again is in the counts")
     return {"calledBefore": before["alleleNumber"], "calledWithout": wanted, "seconds": round(seconds, 1)}
 
 
@@ -170,12 +201,11 @@ ACCESS_JOURNEYS: Final[tuple[tuple[str, Callable[[DemoFederation], Detail]], ...
     ("grant", grant),
     ("revocation", revocation),
     ("withdrawal", withdrawal),
-    ("audit", audit),
 )
 
 
 @contextmanager
-def _as(name: str, federation: DemoFederation) -> Iterator[None]:
+def as_person(name: str, federation: DemoFederation) -> Iterator[None]:
     """Commands and the client ask as this person for a while, with logins kept in a folder of the demo's own."""
     before = os.environ.get(_CONFIG)
     os.environ[_CONFIG] = str(federation.hub_folder.parent / "logins" / name)
@@ -219,7 +249,7 @@ def _slug(line: dict[str, Any]) -> str:
     return str(line["reason"] or "").partition(":")[0]
 
 
-def _people(federation: DemoFederation) -> int:
+def people_with_variant(federation: DemoFederation) -> int:
     """How many single people of the guarded copy the network's Beacon shows."""
     from cohelix.sdk.client import Client
 
@@ -231,7 +261,7 @@ def _people(federation: DemoFederation) -> int:
     return len(sets.get(_dataset(federation), {}).get("results") or ())
 
 
-def _until(ask: Callable[[], int], holds: Callable[[int], bool], what: str) -> tuple[float, int]:
+def until(ask: Callable[[], T], holds: Callable[[T], bool], what: str) -> tuple[float, T]:
     """Ask until it holds; gives the seconds that it took, and the answer. `CohelixError` after a minute."""
     start = time.perf_counter()
     while True:

@@ -44,13 +44,13 @@ def trust(federation: DemoFederation) -> Detail:
 
 def gwas(federation: DemoFederation) -> Detail:
     """The region's variants against a gene's expression: check, run, review, result, by the command line."""
-    asked = _analysed(federation)
+    asked = analysed(federation)
     if asked is None:
         return {"asked": "nothing: the members' people have no measurement"}
     folder = federation.hub_folder.parent / "analysis"
     folder.mkdir()
     plan = folder / "plan.yaml"
-    plan.write_text(json.dumps(_plan(federation, asked), indent=1), encoding="utf-8")
+    plan.write_text(json.dumps(plan_of(federation, asked, federation.dataset), indent=1), encoding="utf-8")
     check = federation.ask_analysis("check", str(plan), ended=(0, 3))
     reasons = [f"{one['node']}: {one['refusal']['reason']}" for one in check["nodes"] if one["refusal"]]
     expect("what stands against the plan", [check["reason"], *reasons], [None])
@@ -85,12 +85,13 @@ def gwas(federation: DemoFederation) -> Detail:
 ANALYSIS_JOURNEYS: Final[tuple[tuple[str, Callable[[DemoFederation], Detail]], ...]] = (("trust", trust), ("gwas", gwas))
 
 
-def _plan(federation: DemoFederation, asked: Analysed) -> Detail:
+def plan_of(federation: DemoFederation, asked: Analysed, dataset: str) -> Detail:
+    """The plan over a dataset of every member."""
     trait = {"measurement": asked.trait}
     return {
         "project": "demo",
         "assembly": federation.assembly,
-        "datasets": [f"{node}:{federation.dataset}" for node in federation.servers],
+        "datasets": [f"{node}:{dataset}" for node in federation.servers],
         "cohort": {"all": [trait]},
         "trait": trait,
         "covariates": [{"measurement": name} for name in asked.covariates],
@@ -103,7 +104,7 @@ def _plan(federation: DemoFederation, asked: Analysed) -> Detail:
     }
 
 
-def _analysed(federation: DemoFederation) -> Analysed | None:
+def analysed(federation: DemoFederation) -> Analysed | None:
     """The published gene with its covariates where the data are the known ones, else the first measurement alone."""
     measured = _measurements(federation.shares.shares[0])
     if federation.shares.kind == "geuvadis" and GENE in measured:

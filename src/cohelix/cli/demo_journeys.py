@@ -25,6 +25,7 @@ from cohelix.testing.members import Share, Shares, records_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cohelix.testing.browser import Browser
     from cohelix.testing.processes import Processes, Server
 
 FEMALE: Final = "NCIT:C16576"  # NCI Thesaurus, as Beacon's individuals name it
@@ -74,6 +75,11 @@ class DemoFederation:
     passwords: dict[str, str] = field(default_factory=dict)
     subject: str = ""  # of the researcher, and the visa that was granted
     visa: str = ""
+    # Of the governance loop: the application that is looked at, all of them, the plan, and people who have logged in.
+    application: str = ""
+    applications: tuple[str, ...] = ()
+    plan: Path | None = None
+    browsers: dict[str, Browser] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = Client(self.hub.url)

@@ -129,7 +129,14 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     app.include_router(audit_router(log))
     app.include_router(revocations_router(revocations))
     app.include_router(
-        visas_router(visas, revocations.authorities, log, hub_url=settings.url, caller_of=persons.people.caller_of)
+        visas_router(
+            visas,
+            revocations.authorities,
+            log,
+            hub_url=settings.url,
+            caller_of=persons.people.caller_of,
+            changed=persons.visas_changed,
+        )
     )
     desk = Desk(log)
     app.include_router(audit_entries_router(desk, persons.people.caller_of))

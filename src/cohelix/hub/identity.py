@@ -100,6 +100,11 @@ class Identity:
         for issuer in self.issuers:
             await issuer.close()
 
+    def visas_changed(self) -> None:
+        """Passports that are made from now on hold a visa that has just been handed in."""
+        for issuer in self.issuers:
+            issuer.forget_passports()
+
 
 def install_identity(
     app: FastAPI,

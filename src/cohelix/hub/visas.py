@@ -83,9 +83,10 @@ def visas_router(
     *,
     hub_url: str,
     caller_of: CallerOf,
+    changed: Callable[[], None] = lambda: None,
     clock: Clock | None = None,
 ) -> APIRouter:
-    """The endpoints of `/api/v1/visas`."""
+    """The endpoints of `/api/v1/visas`; `changed` is called when a visa was handed in."""
     router = APIRouter(tags=["access"])
     time = clock or SystemClock()
 
@@ -103,6 +104,7 @@ def visas_router(
     async def hand_in(handed: VisaHandedIn) -> Response:
         granted, new = await anyio.to_thread.run_sync(take, handed.visa)
         if new:
+            changed()
             whose = Person(granted.subject, granted.subject_issuer)
             event = VisaReceived(visa=granted.identifier, authority=granted.issuer, dataset=granted.dataset, whose=whose)
             await log.recorded(event, by=granted.issuer)

@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 from isal import igzip
 
 from cohelix.core.errors import BadFile
-from cohelix.core.genome import Assembly, known_contig, region_1based
+from cohelix.core.genome import Assembly, Region, known_contig, region_1based
 from cohelix.testing.cohorts import simulate_cohort, write_trait, write_vcf
 from cohelix.testing.example_data import ExampleData, Kind, Say
 
@@ -150,6 +150,20 @@ def records_of(share: Share) -> Iterator[list[str]]:
         for line in _lines(path):
             if not line.startswith("#"):
                 yield line.rstrip("\n").split("\t")
+
+
+def write_near(share: Share, near: Region, path: Path) -> None:
+    """Write the records of a member's genotype files that begin in a region, with the header of the first file, as VCF."""
+    with path.open("w", encoding="utf-8") as out:
+        for number, file in enumerate(share.genotypes):
+            for line in _lines(file):
+                if line.startswith("#"):
+                    if number == 0:
+                        out.write(line)
+                    continue
+                contig, position, _ = line.split("\t", 2)
+                if contig.removeprefix("chr") == near.contig and near.start < int(position) <= near.end:
+                    out.write(line)
 
 
 class _Measured(NamedTuple):
