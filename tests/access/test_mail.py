@@ -261,17 +261,21 @@ def test_what_is_not_taken_comes_again_later_and_not_for_ever(database: str, tmp
 _KILLED = """
 import sys
 from pathlib import Path
-from tests.access.test_mail import HUB, WHO
+from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationStore
+from cohelix.access.applications import Acting
 from cohelix.access.mail import MailSettings, Post
 from cohelix.access.outbox import Outbox
 from cohelix.db import open_database
+from cohelix.wire.applications import Identity
 engine = open_database(sys.argv[1])
 outbox = Outbox(engine, mailing=True)
-ApplicationStore(engine, outbox=outbox).add(sys.argv[2], WHO["official"], {"event": "signed"})
+official = Identity(subject="official", issuer="https://hub.example/broker")
+acting = Acting(official, frozenset({Role.SIGNING_OFFICIAL}), organisation="institute")
+ApplicationStore(engine, outbox=outbox).add(sys.argv[2], acting, {"event": "signed"})
 given = {"host": "127.0.0.1", "port": int(sys.argv[3]), "security": "none", "from": "a@b.example"}
 settings = MailSettings.model_validate(given)
-Post(settings, Path("."), hub_url=HUB, name="x").deliver(outbox)
+Post(settings, Path("."), hub_url="https://hub.example", name="x").deliver(outbox)
 print("survived")
 """
 
@@ -289,7 +293,7 @@ def test_a_hub_killed_while_it_sends_loses_no_notice_and_doubles_none(database: 
 
         server.answer = kill
         arguments = [sys.executable, "-c", _KILLED, database, name, str(server.port)]
-        processes.append(subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE))
+        processes.append(subprocess.Popen(arguments, stdout=subprocess.PIPE))
         assert processes[0].communicate(timeout=60) == (b"", None)
         assert processes[0].returncode == -signal.SIGKILL
         assert place.store.events(name)[-1].event == "signed"
@@ -364,6 +368,7 @@ def test_addresses(text: str, is_one: bool, tmp_path: Path) -> None:
     assert is_address(text) is is_one
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # aiosmtpd does not see that the connection is TLS
 def test_mail_goes_over_tls_with_a_login_and_never_without(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "x.sqlite"))
     context = certificate(tmp_path)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 from tests.hub.people_help import PASSWORD, Browser, hub_with_people
 
+from cohelix.access.issuers import IssuerSettings
+from cohelix.access.oidc import Issuer
 from cohelix.core.errors import BadUsage
 from cohelix.hub.app import create_app
 from cohelix.hub.identity import open_broker
+from cohelix.hub.login import verified_address
 from cohelix.hub.settings import make_hub, open_hub_database, read_settings
 from cohelix.testing.federation import address_of, free_listener, running_app
 
@@ -49,3 +59,40 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
         file.write('[[issuers]]\nissuer = "https://id.example"\nclient_id = "x"\nclient_secret_file = "login.secret"\n')
     with pytest.raises(BadUsage, match="chmod 600"):
         create_app(folder)
+
+
+@pytest.mark.parametrize(
+    ("claims", "userinfo", "address"),
+    [
+        ({"email": "a@b.example", "email_verified": True}, {}, "a@b.example"),
+        ({"email": "a@b.example", "email_verified": False}, {}, ""),
+        ({"email": "a@b.example", "email_verified": "true"}, {}, ""),
+        ({"email": "a@b.example"}, {"email": "c@d.example", "email_verified": True}, ""),
+        ({}, {"sub": "ada", "email": "c@d.example", "email_verified": True}, "c@d.example"),
+        ({}, {"sub": "eve", "email": "c@d.example", "email_verified": True}, ""),
+        ({}, {"error": "server_error"}, ""),
+        ({"email": "a@b.example\r\nBcc: x@y.example", "email_verified": True}, {}, ""),
+        ({"email": ["a@b.example"], "email_verified": True}, {}, ""),
+    ],
+)
+def test_an_address_is_kept_that_the_issuer_was_asked_for_and_has_verified(
+    claims: dict[str, Any], userinfo: dict[str, Any], address: str
+) -> None:
+    url = "https://id.example"
+
+    async def discovery(_request: Request) -> JSONResponse:
+        names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
+        return JSONResponse({"issuer": url, **{name: f"{url}/{name}" for name in names}})
+
+    async def told(_request: Request) -> JSONResponse:
+        return JSONResponse(userinfo, 500 if "error" in userinfo else 200)
+
+    app = Starlette(routes=[Route("/.well-known/openid-configuration", discovery), Route("/userinfo_endpoint", told)])
+
+    async def found(scopes: str) -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+            issuer = Issuer(IssuerSettings(issuer=url, client_id="hub", scopes=scopes), "secret", http=client)
+            return await verified_address(issuer, "token", {"sub": "ada", **claims})
+
+    assert asyncio.run(found("openid email")) == address
+    assert asyncio.run(found("openid")) == ""

@@ -84,7 +84,7 @@ class Login:
                 raise IssuerRefused(given["error"][:100], (given.get("error_description") or given["error"])[:300])
             begun = Attempt(*(str(attempt.content[one]) for one in ("state", "nonce", "verifier")))
             tokens, claims = await issuer.redeem(given.get("code", ""), begun, self._redirect)
-            address = await _address(issuer, tokens.access, claims)
+            address = await verified_address(issuer, tokens.access, claims)
         except (IssuerRefused, NotAuthentic) as error:
             self._log.record(LoginRefused(issuer=name, reason=error.slug))
             raise
@@ -143,7 +143,7 @@ def login_path(path: str) -> str:
     return f"/login?{urlencode({'next': path})}"
 
 
-async def _address(issuer: Issuer, access: str, claims: Mapping[str, Any]) -> str:
+async def verified_address(issuer: Issuer, access: str, claims: Mapping[str, Any]) -> str:
     """The person's e-mail address, where the issuer was asked for it and has verified it; empty otherwise."""
     if "email" not in issuer.settings.scopes.split():
         return ""
