@@ -179,7 +179,8 @@ def test_a_log_that_was_forked_raises_the_alarm_at_every_member(trio: Trio) -> N
         assert witness.see(question) is None
         assert "does not continue" in Witnessed(trio.logs[name].store()).last("node/FI").alarm
     assert trio.round()["node/GB"] == [f"node/FI: it does not continue the {seen.size} entries that were signed before"]
-    assert Witnessed(trio.logs["GB"].store()).settle("node/FI")
+    held = Witnessed(trio.logs["GB"].store()).last("node/FI")
+    assert Witnessed(trio.logs["GB"].store()).settle("node/FI", held)
     trio.round()
     assert trio.round()["node/GB"] == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -40,7 +39,7 @@ class Names:
         """Each part with its length, so that no two lists of parts are the same bytes."""
         encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
         content = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
-        return hmac.new(self._key, content, hashlib.sha256).digest()
+        return hmac.digest(self._key, content, "sha256")
 
 
 def open_names(folder: Path) -> Names:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cohelix import __version__
 from cohelix.audit.checkpoint import Checkpoint, public_text, read_note, signed, time_text
-from cohelix.audit.entries import By, entry_bytes, persons_of, read_entry
+from cohelix.audit.entries import By, Encoding, persons_of, read_entry
 from cohelix.audit.events import Event, LogOpened, Person
 from cohelix.audit.merkle import Node, Peaks, consistency_parts, inclusion_parts, leaf_hash, nodes_of, proof_of, root_of
 from cohelix.audit.names import Names
@@ -325,10 +325,10 @@ class LogStore:
     ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         """Entries and completed subtrees as rows; the peaks grow."""
         pseudonym = self._pseudonyms(connection, {one for line in lines for one in persons_of(line.event, line.by)})
-        rows, nodes = [], []
+        encoding, rows, nodes = Encoding(pseudonym), [], []
         for event, by, at in lines:
             number = peaks.size
-            content = entry_bytes(number, time_text(at), event, by, pseudonym)
+            content = encoding.entry(number, time_text(at), event, by)
             leaf = leaf_hash(content)
             person = pseudonym(by) if isinstance(by, Person) else None
             found = {"number": number, "leaf": leaf, "content": content.decode("ascii"), "event": event.tag, "person": person}
