@@ -50,10 +50,8 @@ def hub_with_people(
     broker = open_broker(folder, read_settings(folder), open_hub_database(folder))
     known = HubWithPeople(url, folder)
     for name in names:
-        account, first = broker.accounts.add(name, shown=f"The {name}", researcher=name != "bob")
-        known.first[name] = first
-        if name != "new":
-            broker.accounts.set_password(account, PASSWORD)
+        own = None if name == "new" else PASSWORD
+        _, known.first[name] = broker.accounts.add(name, shown=f"The {name}", researcher=name != "bob", password=own)
     with running_app(create_app(folder), listener):
         yield known
 

@@ -63,25 +63,32 @@ class Accounts:
     def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
         self._engine, self._clock = engine, clock or SystemClock()
 
-    def add(self, name: str, *, shown: str = "", researcher: bool = False) -> tuple[Account, str]:
+    def add(self, name: str, *, shown: str = "", researcher: bool = False, password: str | None = None) -> tuple[Account, str]:
         """Make an account; returns it with its first password, which is told once and kept nowhere.
+
+        Parameters
+        ----------
+        password
+            The person's own, which is then not the first of two.
 
         Raises
         ------
         BadUsage
-            If the name is none.
+            If the name is none, or the password is none.
         Conflict
             If somebody has it.
         """
         if not _NAME.fullmatch(name):
             raise BadUsage(f"{name!r} is not an account's name: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
-        now, password = self._now(), secrets.token_urlsafe(12)
+        if password is not None:
+            _check_password(name, password)
+        now, first = self._now(), password or secrets.token_urlsafe(12)
         values = {
             "subject": secrets.token_hex(12),
             "name": name,
             "shown": shown or name,
-            "password": hash_password(password),
-            "temporary": True,
+            "password": hash_password(first),
+            "temporary": password is None,
             "researcher_since": now if researcher else None,
             "accepted_at": None,
             "closed": False,
@@ -92,7 +99,7 @@ class Accounts:
                 connection.execute(BROKER_ACCOUNTS.insert().values(values))
         except IntegrityError:
             raise Conflict(f"there is an account {name!r} already") from None
-        return self.named(name), password
+        return self.named(name), first
 
     def all(self) -> tuple[Account, ...]:
         """Every account, by name."""
@@ -120,10 +127,7 @@ class Accounts:
 
     def set_password(self, account: Account, password: str) -> None:
         """Replace the first password by the person's own; `BadUsage` says what is wrong with it."""
-        if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
-            raise BadUsage(f"a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters")
-        if account.name in password.lower():
-            raise BadUsage("a password does not hold the account's name")
+        _check_password(account.name, password)
         self._change(account.subject, password=hash_password(password), temporary=False)
 
     def renew(self, name: str) -> str:
@@ -236,3 +240,10 @@ def _hash(key: str) -> str:
 def _nobodys() -> str:
     """What a password is compared with where nobody has the name: it takes as long."""
     return f"scrypt${','.join(map(str, COST))}${_text(bytes(16))}${_text(bytes(32))}"
+
+
+def _check_password(name: str, password: str) -> None:
+    if not PASSWORD_MIN <= len(password) <= PASSWORD_MAX:
+        raise BadUsage(f"a password has {PASSWORD_MIN} to {PASSWORD_MAX} characters")
+    if name in password.lower():
+        raise BadUsage("a password does not hold the account's name")

@@ -64,9 +64,8 @@ def accounts(federation: DemoFederation) -> Detail:
     engine = open_hub_database(folder)
     broker, given = open_broker(folder, read_settings(folder), engine), Roles(engine)
     for name, roles in ACCOUNTS.items():
-        account, _ = broker.accounts.add(name, shown=f"Demo {name}", researcher=name == "researcher")
-        federation.passwords[name] = secrets.token_urlsafe(9)
-        broker.accounts.set_password(account, federation.passwords[name])
+        federation.passwords[name] = own = secrets.token_urlsafe(9)
+        account, _ = broker.accounts.add(name, shown=f"Demo {name}", researcher=name == "researcher", password=own)
         for role, what in roles:
             if what:
                 given.grant_for(Role(role), what, account.subject, broker.issuer)
