@@ -20,6 +20,7 @@ from cohelix.audit.events import Decided, LogoutDone, Person, QuestionAnswered
 from cohelix.audit.log import AuditLog
 from cohelix.audit.store import Batch, Line
 from cohelix.db import open_database
+from validation.audit.over_http import with_and_without
 from validation.audit.tampering import DEPTHS, KINDS, ORIGIN, detected, make_log, tamper
 
 HERE = Path(__file__).parent
@@ -28,6 +29,11 @@ ENTRIES = 1_000_000
 GROUP = 1_000
 CALLERS, CALLS, CALLS_A_SECOND = 16, 4_000, 200
 PROVED = 2_000
+ANSWERS, ANSWERS_A_SECOND, QUESTIONS = (
+    4_000,
+    100,
+    8_000,
+)  # over HTTP, of both nodes: controlled ones; and each, of somebody unknown
 WAITING, EACH = 64, 300  # threads that wait for their entries, and how many each appends
 PERSON = Person("researcher", "https://broker.example")
 
@@ -112,6 +118,10 @@ def _figures(folder: Path) -> tuple[list[str], bool]:
     cpu = (time.process_time() - used) / PROVED * 1e3
     p50, p99 = (float(np.quantile(proofs, one)) * 1e3 for one in (0.5, 0.99))
     size = path.stat().st_size / found.size
+    written, unwritten = with_and_without(folder.with_name("nodes"), ANSWERS, ANSWERS_A_SECOND, QUESTIONS)
+    over_http = [[float(np.quantile(one.controlled, share)) * 1e3 for share in (0.5, 0.99)] for one in (written, unwritten)]
+    more = over_http[0][1] - over_http[1][1]
+    cost = written.public_cpu / unwritten.public_cpu - 1
     rows = [
         (
             "entries verified, with every signed checkpoint",
@@ -134,6 +144,19 @@ def _figures(folder: Path) -> tuple[list[str], bool]:
             f"p50 {added[0]:.2f} ms, p99 {added[1]:.2f} ms",
             "≤ 20 ms",
             added[1] <= 20,
+        ),
+        (
+            f"p99 of a controlled answer over HTTP, with the audit and without, {ANSWERS_A_SECOND} answers a second",
+            f"{over_http[0][1]:.1f} and {over_http[1][1]:.1f} ms, {more:+.1f} "
+            f"(p50 {over_http[0][0]:.1f} and {over_http[1][0]:.1f} ms)",
+            "≤ 20 ms more",
+            more <= 20,
+        ),
+        (
+            "processor time of an answer to everybody over HTTP, with the audit and without",
+            f"{written.public_cpu * 1e6:.0f} and {unwritten.public_cpu * 1e6:.0f} µs ({cost:+.0%})",
+            "–",
+            True,
         ),
         ("bytes on disk, an entry", f"{size:,.0f}", "–", found.misfit is None),
     ]

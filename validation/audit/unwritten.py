@@ -1,0 +1,19 @@
+"""`cohelix` with a log that takes no entries: what a node's answers cost without the audit, to measure what it adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cohelix.access.gate import Gate
+from cohelix.audit.log import AuditLog
+from cohelix.cli.main import app
+
+
+def _nothing(*_words: Any, **_named: Any) -> None:
+    """No entry."""
+
+
+if __name__ == "__main__":
+    AuditLog.record = _nothing  # type: ignore[method-assign]
+    Gate.told_everybody = _nothing  # type: ignore[method-assign]
+    app()
