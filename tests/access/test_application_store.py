@@ -115,6 +115,9 @@ def test_what_is_refused_leaves_nothing_behind(database: str) -> None:
     ):
         with pytest.raises(error):
             store.add(name, WHO["dac-FI-0"], wanted)
+    for form in ({"title": "a\0b"}, {"diseases": ["\0"]}, {"attachments": {"\0": "x"}}):
+        with pytest.raises(BadQuestion, match="NUL"):
+            store.create(WHO["researcher"], FORM | form)
     with pytest.raises(BadQuestion, match="1 to 64"):
         store.add(name, WHO["dac-FI-0"], {"event": "asked", "text": "?"}, request="a b")
     with pytest.raises(NotFound):

@@ -194,7 +194,7 @@ def test_mail_says_what_and_by_when_and_nothing_that_people_wrote(database: str,
 HOSTILE = [
     "Hello\r\nBcc: all@evil.example",
     "Hello\nSubject: other\n\nBody of mine",
-    "a\x00b\x1b[31mc\x7f",
+    "a\x07b\x1b[31mc\x7f",
     "\u202egnp.exe \u2066x\u2069 \u200bzero",
     "\r\n.\r\nMAIL FROM:<evil@evil.example>\r\nRCPT TO:<x@y.example>\r\nDATA",
     "=?utf-8?q?=0D=0ABcc:_all@evil.example?=",

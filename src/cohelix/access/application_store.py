@@ -150,6 +150,8 @@ class ApplicationStore:
             except ValidationError as error:
                 place = ".".join(str(step) for step in error.errors()[0]["loc"][1:])
                 raise BadQuestion(f"{place or 'the event'}: {error.errors()[0]['msg']}") from None
+            if _holds_nul(event.model_dump(mode="json")):  # PostgreSQL keeps no such text
+                raise BadQuestion("a text holds the character NUL")
             if wanted["event"] == "created":
                 state, new = self._begin(connection, identifier, event, acting, request)
             else:
@@ -245,6 +247,14 @@ def _events(connection: Connection, identifier: str) -> tuple[Event, ...]:
 def _was_done(connection: Connection, identifier: str, request: str) -> bool:
     named = sa.and_(APPLICATION_EVENTS.c.application == identifier, APPLICATION_EVENTS.c.request == request)
     return connection.execute(sa.select(APPLICATION_EVENTS.c.number).where(named)).first() is not None
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(one) for pair in value.items() for one in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _line(row: Any) -> ApplicationLine:
