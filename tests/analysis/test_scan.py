@@ -108,4 +108,4 @@ def test_a_scan_needs_variants() -> None:
 
 def test_wide_asks_have_short_blocks() -> None:
     widths = {width: steps.block_variants([steps.Statistic("x", (width,))]) for width in (1, 256, 600, 5000, 10**6)}
-    assert widths == {1: 4096, 256: 4096, 600: 1024, 5000: 128, 10**6: 64}
+    assert widths == {1: 16384, 256: 4096, 600: 1024, 5000: 128, 10**6: 64}

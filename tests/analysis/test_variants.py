@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cohelix.analysis.variants import VariantList, pack_stretch, unpack_stretch
+from cohelix.analysis.variants import VariantList, pack_stretch, stretch, unpack_stretch
 from cohelix.core.errors import BadQuestion, Damaged
 from cohelix.core.genome import contig_order
 from cohelix.core.variant import VariantKey
@@ -60,3 +60,26 @@ def test_another_message_is_refused(tmp_path: Path) -> None:
         writer.write_table(table)
     with pytest.raises(Damaged):
         VariantList.open(tmp_path / "columns.arrow")
+
+
+def test_a_table_in_order_is_taken_as_it_is_and_no_other() -> None:
+    keys = [
+        ("1", 5, "A", "C"),
+        ("1", 5, "A", "G"),
+        ("1", 5, "C", "A"),
+        ("1", 9, "A", "C"),
+        ("2", 3, "A", "C"),
+        ("X", 1, "A", "C"),
+    ]
+
+    def table(some: list[tuple[str, int, str, str]]) -> pa.Table:
+        contig, position, ref, alt = zip(*some, strict=True)
+        return stretch(contig, np.array(position, np.uint32), ref, alt)
+
+    whole = VariantList.merged([table(keys)])
+    assert whole.table().equals(table(keys))
+    for number in range(1, len(keys)):
+        turned = [*keys[number:], *keys[:number]]
+        assert VariantList.merged([table(turned)]).digest() == whole.digest()
+        doubled = [*keys[:number], keys[number - 1], *keys[number:]]
+        assert VariantList.merged([table(doubled)]).digest() == whole.digest()

@@ -119,7 +119,7 @@ def test_a_changed_sum_is_not_taken_for_one(engine: Engine, store: RunStore, tmp
     (path,) = (tmp_path / "sums").iterdir()
     path.write_bytes(b"People")
     with pytest.raises(Damaged):
-        sums.get(0, 0)
+        SumStore(engine, tmp_path, RUN.id).get(0, 0)
     path.unlink()
     with pytest.raises(Damaged):
-        sums.get(0, 0)
+        SumStore(engine, tmp_path, RUN.id).get(0, 0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from cohelix.analysis import steps
 from cohelix.analysis.data import ArrayGenotypes, LocalData
 from cohelix.analysis.pooled import PlainSummer
 from cohelix.analysis.steps import Ask, Statistic, Summer, Sums, local_step
@@ -19,7 +20,15 @@ from cohelix.federation.transcript import Verdict, verify_transcript
 from cohelix.stats.secret_sharing import Layout
 from cohelix.testing.sum_parties import KeptOpenings, Parties, SecureTestSummer
 
-VARIANTS, PEOPLE = 9000, 12  # three blocks
+VARIANTS, PEOPLE = 90, 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def three_blocks() -> Iterator[None]:
+    """Of the 90 variants."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "BLOCK_VARIANTS", 32)
+        yield
 
 
 @local_step("transcript-test-people")

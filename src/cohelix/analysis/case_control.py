@@ -20,7 +20,7 @@ from cohelix.analysis.basis import Basis, derived, fit_basis, local_basis, slack
 from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.results import Sink
 from cohelix.analysis.scan import Column, Counts, Scan, Scanned, Table, scan, scan_part
-from cohelix.analysis.steps import BLOCK_VARIANTS, AnyArray, Ask, Statistic, Summer, Sums, local_step
+from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.core.errors import BadQuestion, NotPermitted
 from cohelix.stats.logistic import ETA_MAX, log_likelihood, score_statistics
@@ -28,7 +28,8 @@ from cohelix.stats.regression import COLLINEAR
 from cohelix.wire.plan import Plan
 
 _RUN_OPTIONS = frozenset({"components", "summing", "all_nodes"})  # of any method; `federation.runs` reads them
-STRETCH_VARIANTS = 16 * BLOCK_VARIANTS  # scanned, then corrected, then written; a hub's memory holds one stretch
+STRETCH_VARIANTS = 1 << 16  # scanned, then corrected, then written; a hub's memory holds one stretch
+_STRETCH_LEAST = 1 << 12
 _STRETCH_NUMBERS = 1 << 23  # of all traits' slopes in a stretch: 64 MiB
 _ITERATIONS_MAX = 30
 _CLOSE = 1e-8  # of a standard error, what the last step may still have moved
@@ -309,8 +310,8 @@ def begin(plan: Plan, study: Study, summer: Summer) -> list[Null]:
 
 def stretches(n_variants: int, nulls: Sequence[Null]) -> Iterator[IntArray]:
     """The study's rows, a stretch at a time."""
-    fitting = _STRETCH_NUMBERS // (len(nulls) * (nulls[0].p + 8)) // BLOCK_VARIANTS * BLOCK_VARIANTS
-    length = max(BLOCK_VARIANTS, min(STRETCH_VARIANTS, fitting))
+    fitting = _STRETCH_NUMBERS // (len(nulls) * (nulls[0].p + 8)) // _STRETCH_LEAST * _STRETCH_LEAST
+    length = max(_STRETCH_LEAST, min(STRETCH_VARIANTS, fitting))
     for start in range(0, n_variants, length):
         yield np.arange(start, min(n_variants, start + length), dtype=np.int64)
 

@@ -110,7 +110,8 @@ def rows_of(version: OpenVersion, variants: VariantList) -> IntArray:
             window = slice(*np.searchsorted(positions, [first, last + 1]).tolist())
             wanted = variants.table(held.start + window.start, held.start + window.stop)
             _fill_rows(place[window], wanted, names, rows.start)
-            recorded[window] |= np.isin(positions[window], names["position"].to_numpy())
+            if hom_ref:
+                recorded[window] |= np.isin(positions[window], names["position"].to_numpy())
         if (
             hom_ref
         ):  # a record of other alleles at the position says more than the declaration: it is not known who has this one
@@ -216,6 +217,10 @@ def _contigs(variants: VariantList) -> list[tuple[str, range]]:
 
 def _fill_rows(place: IntArray, wanted: pa.Table, names: pa.Table, first_row: int) -> None:
     """Write the first row of each wanted variant that the names have, where none was found before."""
+    if wanted.num_rows == names.num_rows and wanted.select(names.column_names).equals(names):  # as where the list is its own
+        unknown = place == NOT_ASSESSED
+        place[unknown] = first_row + np.flatnonzero(unknown)
+        return
     sought = pl.DataFrame(pl.from_arrow(wanted.select(["position", "ref", "alt"]))).with_row_index("index")
     held = pl.DataFrame(pl.from_arrow(names)).with_row_index("row")
     both = held.join(sought, on=["position", "ref", "alt"], how="inner").sort("row", descending=True)

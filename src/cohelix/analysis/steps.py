@@ -24,7 +24,7 @@ from cohelix.wire.packed import pack
 
 AnyArray = npt.NDArray[Any]
 Sums = dict[str, AnyArray]
-BLOCK_VARIANTS = 4096
+BLOCK_VARIANTS = 1 << 14  # a block costs each member a request, whatever its size
 _BLOCK_NUMBERS = 1 << 20  # of all statistics of a block: 8 MiB of shares
 _BLOCK_VARIANTS_MIN = 64
 

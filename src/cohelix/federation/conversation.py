@@ -26,6 +26,7 @@ _Answer = TypeVar("_Answer", bound=Wire)
 _Result = TypeVar("_Result")
 
 ANSWER_SECONDS = 600.0  # that one answer may take before the question is put again: a block of a large node
+_AT_ONCE_BYTES = 1 << 16  # read or written in the event loop: a thread would cost more
 _PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _FAULTY_TIMES = 12  # about three quarters of a minute of wrong answers are no passing weakness
 
@@ -104,7 +105,7 @@ class Conversation:
         RunStopped
             Where it is not reached in time, or answers wrongly again and again.
         """
-        body = await asyncio.to_thread(pack, message.model_dump(mode="json"), arrays)
+        body = await _packed(message, arrays or {})
         loop = asyncio.get_running_loop()
         ends = loop.time() + (self.seconds_left() if within is None else min(within, self.seconds_left()))
         tries, faulty, words = 0, 0, "it was not asked in time"
@@ -117,7 +118,7 @@ class Conversation:
             else:
                 if arrival.status == "answered":
                     try:
-                        return Answered(await asyncio.to_thread(unpack, arrival.body))
+                        return Answered(await _unpacked(arrival.body))
                     except BadQuestion as error:
                         words, faulty = error.detail, faulty + 1
                 else:
@@ -141,6 +142,17 @@ def deviated(error: Deviation) -> RunStopped:
     """What a message that departs from the method makes of a run."""
     by = f"by {error.member}: " if error.member else ""
     return RunStopped("aborted", f"a message departed from the method, {by}{error.detail}", error.member or None)
+
+
+async def _packed(message: Message, arrays: Mapping[str, AnyArray]) -> bytes:
+    document = message.model_dump(mode="json")
+    if sum(array.nbytes for array in arrays.values()) <= _AT_ONCE_BYTES:
+        return pack(document, arrays)
+    return await asyncio.to_thread(pack, document, arrays)
+
+
+async def _unpacked(body: bytes) -> Packed:
+    return unpack(body) if len(body) <= _AT_ONCE_BYTES else await asyncio.to_thread(unpack, body)
 
 
 async def together(works: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:

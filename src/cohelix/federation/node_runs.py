@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 from cohelix.analysis.variants import VariantList
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import Damaged, Deviation, NotPermitted
-from cohelix.db import serialised
+from cohelix.db import reading, serialised
 from cohelix.db.tables import NODE_RUNS, NODE_SIGNED
 from cohelix.federation.roster import HUB, Acceptance, FrozenRoster, check_only_roster
 from cohelix.federation.worker import ASKS, DERIVED, LOCAL, OWN_FILE, ask_file, forget
@@ -237,8 +237,18 @@ class NodeRuns:
         NotPermitted
             If it does not, or has left, or the run's time is over.
         """
+        return self.standing(run)[0]
+
+    def standing(self, run: str) -> tuple[RunFolder, Refusal | None]:
+        """A run that this node accepted and that is not over, and why the node has left it, if it has.
+
+        Raises
+        ------
+        NotPermitted
+            As of `running`.
+        """
         found = self.find(run)
-        with self._engine().connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(sa.select(NODE_RUNS).where(NODE_RUNS.c.run == run)).first()
         if row is None:
             raise NotPermitted("this node does not take part in the run")
@@ -246,11 +256,11 @@ class NodeRuns:
             raise NotPermitted("this run has ended here")
         if self._clock.now() > datetime.fromisoformat(found.record.deadline):
             raise NotPermitted("the run's time is over")
-        return found
+        return found, None if row.left is None else Refusal.model_validate_json(row.left)
 
     def refusal(self, run: str) -> Refusal | None:
         """Why the node has left a run, if it has."""
-        with self._engine().connect() as connection:
+        with self._reading() as connection:
             left = connection.execute(sa.select(NODE_RUNS.c.left).where(NODE_RUNS.c.run == run)).scalar()
         return None if left is None else Refusal.model_validate_json(left)
 
@@ -262,7 +272,7 @@ class NodeRuns:
 
     def earlier_roster(self, run: str) -> str | None:
         """Hash of the roster that was signed or accepted in this run before."""
-        with self._engine().connect() as connection:
+        with self._reading() as connection:
             return connection.execute(sa.select(NODE_RUNS.c.roster).where(NODE_RUNS.c.run == run)).scalar()
 
     def settle_roster(self, run: str, roster_hash: str) -> None:
@@ -281,7 +291,7 @@ class NodeRuns:
 
     def signed(self, run: str, kind: Literal["header", "partial"], ask: int, block: int) -> str | None:
         """The document that this node signed for a block before, as JSON."""
-        with self._engine().connect() as connection:
+        with self._reading() as connection:
             return connection.execute(sa.select(NODE_SIGNED.c.document).where(*_key(run, kind, ask, block))).scalar()
 
     def keep_signed(
@@ -313,7 +323,7 @@ class NodeRuns:
 
     def asked(self, run: str) -> list[tuple[int, str, str]]:
         """What the node has answered in a run, for ever: numbers of the asks, their digests, and the steps' names."""
-        with self._engine().connect() as connection:
+        with self._reading() as connection:
             c = NODE_SIGNED.c
             rows = connection.execute(sa.select(c.ask, c.document).where(c.run == run, c.kind == _ASKED).order_by(c.ask)).all()
         return [(ask, *document.split(" ", 1)) for ask, document in rows]
@@ -333,7 +343,7 @@ class NodeRuns:
     def clear(self) -> None:
         """Delete what is left of runs that have ended, or whose time has long been over."""
         for path in sorted(self._folder.glob("*")):
-            with self._engine().connect() as connection:
+            with self._reading() as connection:
                 row = connection.execute(sa.select(NODE_RUNS).where(NODE_RUNS.c.run == path.name)).first()
             if row is None or row.ended is not None:
                 self._delete(path)
@@ -348,6 +358,9 @@ class NodeRuns:
         (path / _SESSION).unlink(missing_ok=True)
         forget(path)
         shutil.rmtree(path, ignore_errors=True)
+
+    def _reading(self) -> sa.Connection:
+        return reading(self._engine()).connect()
 
     @contextmanager
     def _turn(self, run: str) -> Iterator[tuple[sa.Connection, Any]]:

@@ -42,6 +42,12 @@ class Blocks:
         return await asyncio.shield(task)
 
     async def _sealed(self, message: wire.AskStep, arrays: Arrays) -> tuple[wire.StepAnswer, Arrays]:
+        told = {name: array for name, array in arrays.items() if name == "ask" or name.startswith("opening.")}
+        arrays = {name: array for name, array in arrays.items() if name not in told}
+        if told:
+            begin = wire.AskBegin(run=message.run, ask=message.ask, digest=message.digest)
+            if await self._followed.take(begin, told):
+                return wire.StepAnswer(needs="ask"), {}
         task = await self._party.thread(self._stepping, message, arrays)
         if task is None:
             return wire.StepAnswer(needs="ask"), {}

@@ -33,6 +33,7 @@ _Question = TypeVar("_Question", bound=Message)
 _Answer = TypeVar("_Answer", bound=Wire)
 _log = structlog.get_logger("cohelix.federation")
 _CLEAR_SECONDS = 600.0
+_AT_ONCE_BYTES = 1 << 16  # read or written in the event loop: a thread would cost more
 
 
 class RunDoors:
@@ -122,7 +123,7 @@ class RunDoors:
         """Answers packed messages of one model; a refusal is an answer where the model has room for one."""
 
         async def answering(body: bytes) -> Content:
-            packed = await self._party.thread(unpack, body)
+            packed = unpack(body) if len(body) <= _AT_ONCE_BYTES else await self._party.thread(unpack, body)
             message = model_of(kind, packed.document)
             check_protocol(message)
             found: Wire
@@ -136,6 +137,9 @@ class RunDoors:
                     raise NotPermitted(error.refusal.reason) from None
                 else:
                     raise
-            return Content(await self._party.thread(pack, found.model_dump(mode="json"), arrays), MEDIA_TYPE)
+            document = found.model_dump(mode="json")
+            if sum(array.nbytes for array in arrays.values()) <= _AT_ONCE_BYTES:
+                return Content(pack(document, arrays), MEDIA_TYPE)
+            return Content(await self._party.thread(pack, document, arrays), MEDIA_TYPE)
 
         return answering

@@ -103,10 +103,10 @@ class Party:
 
     def taking_part(self, run: str) -> RunFolder:
         """The run, if this node takes part in it now; it may have left."""
-        left = self.runs.refusal(run)
+        found, left = self.runs.standing(run)
         if left is not None:
             raise Refused(left)
-        return self.runs.running(run)
+        return found
 
     def contributing(self, run: str) -> RunFolder:
         """The run, if this node contributes to it now."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from cohelix.wire.analysis import ENDED, Review, RunEvent, RunState
 from cohelix.wire.federation import Member
 
 _EVENTS_MAX = 1000  # of one reading
+_NEWEST_BLOCKS, _NEWEST_BYTES = 64, 32 << 20  # of opened sums, in memory beside the disk
 
 
 @dataclass(frozen=True)
@@ -204,11 +206,13 @@ class RunStore:
 
 
 class SumStore:
-    """The opened sums of one run, by ask and block, with the digest of what was asked."""
+    """The opened sums of one run, by ask and block, with the digest of what was asked; one process writes them."""
 
     def __init__(self, engine: Engine, folder: Path, run: str) -> None:
         self._engine, self._folder, self._run = engine, folder / "sums", run
         self._lock = threading.Lock()
+        self._kept: set[tuple[int, int]] | None = None
+        self._newest: OrderedDict[tuple[int, int], tuple[str, bytes]] = OrderedDict()
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, ask: int, block: int) -> tuple[str, bytes] | None:
@@ -219,6 +223,13 @@ class SumStore:
         Damaged
             If the bytes are not those that were kept.
         """
+        with self._lock:
+            if self._kept is None:
+                self._kept = set(self.blocks())
+            if (ask, block) not in self._kept:
+                return None
+            if (ask, block) in self._newest:
+                return self._newest[ask, block]
         here = (RUN_SUMS.c.run == self._run, RUN_SUMS.c.ask == ask, RUN_SUMS.c.block == block)
         with self._engine.begin() as connection:
             row = connection.execute(sa.select(RUN_SUMS).where(*here)).mappings().one_or_none()
@@ -253,6 +264,12 @@ class SumStore:
             with self._engine.begin() as connection:
                 digest = hashlib.sha256(body).hexdigest()
                 connection.execute(sa.insert(RUN_SUMS), {**row, "length": len(body), "sha256": digest})
+            if self._kept is not None:
+                self._kept.add((ask, block))
+            # What was opened last is forwarded to all contributors.
+            self._newest[ask, block] = (asked, body)
+            while len(self._newest) > _NEWEST_BLOCKS or sum(len(one) for _, one in self._newest.values()) > _NEWEST_BYTES:
+                self._newest.popitem(last=False)
 
     def _path(self, ask: int) -> Path:
         return self._folder / f"{ask:06d}"

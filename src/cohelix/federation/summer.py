@@ -162,25 +162,31 @@ class SecureSummer:
 
     async def _opened(self, told: _Begun, number: int, block: range | None) -> Sums:
         """A block's total: the kept one, or asked and kept."""
-        arrays = await asyncio.to_thread(block_arrays, told.ask, block)
-        asked = await asyncio.to_thread(block_digest, told.digest, number, arrays)
-        place = Place(told.number, number, asked)
+        place, arrays, known = await asyncio.to_thread(self._place, told, number, block)
+        opening = known or await self._asked(told, place, arrays)
         lead = None if block is None else len(block)
         layout = Layout.of(told.ask.statistics, lead, len(self._frozen.roster.contributors()))
-        known = await asyncio.to_thread(self._sums.get, told.number, number)
-        if known is not None:
-            if known[0] != asked:
-                raise RunStopped(
-                    "aborted", f"the method asked another question at {told.ask.step} than before: a fault of ours"
-                )
-            opening = await asyncio.to_thread(opening_of, known[1])
-        else:
-            opening = await self._asked(told, place, arrays)
-        sums = await asyncio.to_thread(open_sum, opening, place, layout, self._frozen)
-        if known is None:
-            await asyncio.to_thread(self._sums.put, told.number, number, asked, opening.packed())
+
+        def opened() -> Sums:
+            sums = open_sum(opening, place, layout, self._frozen)
+            if known is None:
+                self._sums.put(told.number, number, place.ask_digest, opening.packed())
+            return sums
+
+        sums = await asyncio.to_thread(opened)
         self._done(Progress(told.number, number, told.blocks, told.ask.step, known is not None))
         return sums
+
+    def _place(self, told: _Begun, number: int, block: range | None) -> tuple[Place, dict[str, AnyArray], Opening | None]:
+        """What a block asks, and its opening where it is kept."""
+        arrays = block_arrays(told.ask, block)
+        place = Place(told.number, number, block_digest(told.digest, number, arrays))
+        known = self._sums.get(told.number, number)
+        if known is None:
+            return place, arrays, None
+        if known[0] != place.ask_digest:
+            raise RunStopped("aborted", f"the method asked another question at {told.ask.step} than before: a fault of ours")
+        return place, arrays, opening_of(known[1])
 
     async def _asked(self, told: _Begun, place: Place, arrays: Mapping[str, AnyArray]) -> Opening:
         """The headers of all contributors and the partial sums of all who add up."""
@@ -209,14 +215,19 @@ class SecureSummer:
         """One contributor's header and the share that travels."""
         run, roster = self._frozen.roster.run, self._frozen.roster.digest()
         question = AskStep(run=run, roster=roster, ask=place.ask, block=place.block, digest=told.digest, asked=place.ask_digest)
-        await told.to(member, lambda: self._tell(member, told))
+        along: dict[str, AnyArray] = {}
+        if told.blocks == 1:  # told along with its one block
+            along = told.arrays() | await asyncio.to_thread(self._forwarded, told.after)
+        else:
+            await told.to(member, lambda: self._tell(member, told))
         while True:
-            answered = await self._conversation.ask(member, "analysis-step", question, arrays)
+            answered = await self._conversation.ask(member, "analysis-step", question, {**arrays, **along})
             answer = answered.read(StepAnswer, member)
             if answer.refusal is not None:
                 raise refused(member, answer.refusal)
             if answer.needs is None:
                 break
+            along = {}
             await self._tell(member, told)
         header = _signed(Header, answer.header, member)
         if header.node != member.id:
@@ -227,10 +238,9 @@ class SecureSummer:
     async def _tell(self, member: Member, told: _Begun) -> None:
         """Tell a contributor an ask, and forward the openings from which it derives what it is asked."""
         message = AskBegin(run=self._frozen.roster.run, ask=told.number, digest=told.digest)
-        packed: dict[str, AnyArray] = {"ask": np.frombuffer(told.packed, np.uint8)}
         needs: Sequence[tuple[int, int]] = told.after
         while True:
-            arrays = packed | await asyncio.to_thread(self._forwarded, needs)
+            arrays = told.arrays() | await asyncio.to_thread(self._forwarded, needs)
             answer = (await self._conversation.ask(member, "analysis-ask", message, arrays)).read(BeginAnswer, member)
             if answer.refusal is not None:
                 raise refused(member, answer.refusal)
@@ -283,11 +293,16 @@ class _Begun:
         self.after: tuple[tuple[int, int], ...] = ()
         self._told: dict[str, asyncio.Task[None]] = {}
 
+    def arrays(self) -> dict[str, AnyArray]:
+        """The ask as it travels."""
+        return {"ask": np.frombuffer(self.packed, np.uint8)}
+
     async def to(self, member: Member, tell: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Tell it to a member, once, whoever asks first; the others wait."""
         task = self._told.get(member.id)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._told[member.id] = asyncio.get_running_loop().create_task(tell())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever waits is told; nobody may
         await asyncio.shield(task)
 
 

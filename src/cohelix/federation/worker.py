@@ -155,7 +155,9 @@ class Workers:
         """`compute_task` somewhere; a task whose worker was killed is computed again."""
         loop = asyncio.get_running_loop()
         for last in range(_TRIES, 0, -1):
-            executor = await asyncio.to_thread(self._started)
+            executor = self._executor
+            if executor is None:
+                executor = await asyncio.to_thread(self._started)
             try:
                 return await loop.run_in_executor(executor, compute_task, task)
             except BrokenExecutor:

@@ -173,7 +173,8 @@ class AskStep(RunMessage):
     """`analysis-step`: one block of an ask: arrays `rows` (int64) and `per_variant.<name>`; a step over people has none, and
     one block, 0.
 
-    `asked` is the digest that every contributor must find (`federation.asking.block_digest`).
+    `asked` is the digest that every contributor must find (`federation.asking.block_digest`). An ask of one block is told along
+    with it: the arrays of an `AskBegin` come too, and count for nothing in the digest.
     """
 
     roster: str
