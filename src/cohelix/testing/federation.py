@@ -80,18 +80,18 @@ def running_app(app: FastAPI, listener: socket.socket | None = None) -> Iterator
 
 @contextmanager
 def simulated_federation(
-    folder: Path, members: Mapping[str, Disclosure] = MEMBERS, *, deadline_seconds: float = 5.0
+    folder: Path, members: Mapping[str, Disclosure] = MEMBERS, *, deadline_seconds: float = 5.0, hub_toml: str = ""
 ) -> Iterator[RunningFederation]:
     """A hub and members of `PEOPLE` simulated people each, with one dataset `sim` each, joined and serving.
 
-    All members have the same sites of chromosome 22; the people differ.
+    All members have the same sites of chromosome 22; the people differ. `hub_toml` is added to the hub's settings.
     """
     listener = free_listener()
     settings = hub.make_hub(folder / "hub", url=address_of(listener), name="Test federation")
     toml = folder / "hub" / "hub.toml"
     text = toml.read_text(encoding="utf-8")
     toml.write_text(
-        text.replace(f"deadline_seconds = {settings.deadline_seconds}", f"deadline_seconds = {deadline_seconds}"),
+        text.replace(f"deadline_seconds = {settings.deadline_seconds}", f"deadline_seconds = {deadline_seconds}") + hub_toml,
         encoding="utf-8",
     )
     with ExitStack() as stack:
