@@ -28,6 +28,7 @@ TABLES = (
     "cohelix.portal.catalogue:FACETS",
     "cohelix.portal.catalogue:UNSAID_WORDS",
     "cohelix.portal.consent:SWITCH_WORDS",
+    "cohelix.portal.consent:USE_WORDS",
     "cohelix.portal.notices:WHAT_WORDS",
     "cohelix.portal.notices:TODO_WORDS",
     "cohelix.portal.application_words:ADVICE_WORDS",

@@ -187,9 +187,18 @@ class LogStore:
             first = page[-1].number + 1
 
     def search(
-        self, *, before: int | None = None, person: str | None = None, events: Sequence[str] = (), limit: int = 50
+        self,
+        *,
+        before: int | None = None,
+        person: str | None = None,
+        events: Sequence[str] = (),
+        holding: str = "",
+        limit: int = 50,
     ) -> list[Written]:
-        """The newest entries before a number, of a pseudonym and of events where these are given; newest first."""
+        """The newest entries before a number, of a pseudonym and of events where these are given; newest first.
+
+        `holding` is a text that their content has to hold.
+        """
         chosen = self._entries()
         if before is not None:
             chosen = chosen.where(AUDIT_ENTRIES.c.number < before)
@@ -197,6 +206,8 @@ class LogStore:
             chosen = chosen.where(AUDIT_ENTRIES.c.person == person)
         if events:
             chosen = chosen.where(AUDIT_ENTRIES.c.event.in_(events))
+        if holding:
+            chosen = chosen.where(AUDIT_ENTRIES.c.content.contains(holding, autoescape=True))
         with self._reading.begin() as connection:
             return [_written(row) for row in connection.execute(chosen.order_by(AUDIT_ENTRIES.c.number.desc()).limit(limit))]
 

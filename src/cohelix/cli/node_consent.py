@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `cohelix node`."""
     node_app.command("consent")(consent)
     node_app.command("citizen")(citizen)
+    node_app.command("uses")(uses)
     add_group(app, node_app)
 
 
@@ -95,6 +96,36 @@ def citizen(
         return
     typer.echo(code)
     typer.echo(f"works once, within {CODE_SECONDS // 86_400} days, at {page}; whoever has it can change the choices", err=True)
+
+
+def uses(
+    folder: _Folder,
+    *,
+    individual: Annotated[str, typer.Option("--individual", metavar="ID", help="Whose data.")],
+    as_json: _Json = False,
+) -> None:
+    """Who used one person's data: analyses and answers by permission, for what, by whose decision; you looking is logged."""
+    from cohelix.access.grants import Grants
+    from cohelix.audit.events import LogRead
+    from cohelix.cli.audit_log import node_log, operator
+    from cohelix.db import open_database
+    from cohelix.node.settings import database_of, read_settings
+    from cohelix.node.uses import Uses
+
+    settings = read_settings(folder)
+    _check_known(folder, [individual])
+    with node_log(folder) as log:
+        grants = Grants(open_database(database_of(folder, settings)))
+        found = [line.document() for line in Uses(folder, settings.node, log.store, lambda: grants, log.keyed).of(individual)]
+        log.record(LogRead(first=0, entries=sum(line["times"] for line in found)), by=operator(), wait=True)
+    if as_json:
+        typer.echo(json.dumps({"items": found}))
+        return
+    if not found:
+        typer.echo("nobody has used the data in a way that is about single people")
+        return
+    columns = ("what", "purpose", "dataset", "decidedBy", "application", "times", "last")
+    show_table(columns, [tuple("" if line[name] is None else str(line[name]) for name in columns) for line in found])
 
 
 def _follow(folder: Path, said: Mapping[str, Mapping[Scope, bool]], as_json: bool) -> None:

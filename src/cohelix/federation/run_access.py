@@ -16,10 +16,10 @@ from cohelix.access.policy import (
     Decision,
     Purpose,
 )
-from cohelix.audit.events import RunAccepted, RunRefused
+from cohelix.audit.events import Decided, RunAccepted, RunRefused, Tier
 from cohelix.bank.membership import power_of
 from cohelix.bank.study import StudyPeople
-from cohelix.core.ids import NodeId, federation_dataset_id
+from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.disclosure import AnalysisPolicy
 from cohelix.wire.analysis import HeldVisa, Refusal
 from cohelix.wire.federation import OnBehalf
@@ -93,10 +93,33 @@ class RunAccess:
             return Allowed(None, _own_project(asker.actor), _held(asker.actor, by_visa))
         return Allowed(None, plan.project)
 
-    def note(self, run: str, plan: Plan, asked: str, refusal: Refusal | None) -> None:
-        """Write down that the node takes part in a run, or why not; `run` is empty where it was only asked."""
+    def note(
+        self,
+        run: str,
+        plan: Plan,
+        asked: str,
+        refusal: Refusal | None,
+        *,
+        visas: Sequence[HeldVisa] = (),
+        open_data: bool = False,
+    ) -> None:
+        """Write down that the node takes part in a run, with which datasets and by what right, or why not.
+
+        Parameters
+        ----------
+        run
+            Empty where it was only asked.
+        visas, open_data
+            What opens the data: visas, or that everybody may have them; the data holder's word to the project otherwise.
+        """
         if refusal is None:
-            self._gate.note(RunAccepted(run=run, project=plan.project, plan=asked))
+            datasets = []
+            for dataset in plan.datasets_of(self._node):
+                name = federation_dataset_id(self._node, DatasetId(dataset))
+                held = tuple(sorted(one.identifier for one in visas if one.dataset == name))
+                tier: Tier = "controlled" if held else "public" if open_data else "project"
+                datasets.append(Decided(name, "answered", tier, visas=held))
+            self._gate.note(RunAccepted(run=run, project=plan.project, plan=asked, datasets=tuple(datasets)))
         else:
             self._gate.note(RunRefused(run=run, project=plan.project, reason=refusal.rule))
 

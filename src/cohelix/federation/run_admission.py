@@ -100,7 +100,8 @@ class Admission:
                 refusal = refusal_in(error)
         contributor = study is not None and refusal is None
         if plan.datasets_of(self._party.node):
-            self._party.access.note(message.run, plan, message.plan_hash, refusal)
+            open_data = study is not None and study.open_data
+            self._party.access.note(message.run, plan, message.plan_hash, refusal, visas=allowed.visas, open_data=open_data)
         if not contributor and not stance.aggregator:
             reason = refusal or wire.Refusal(
                 rule="no-part", reason="The plan names no dataset of this node, and it adds up nothing."

@@ -137,7 +137,9 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     door.open(QUESTION, witnessing(Witness(log, door.identity, keys)))
     app.include_router(node_router(door))
     app.include_router(audit_router(log))
-    app.router.routes.extend(consent_pages(folder, engine, log, name=settings.name, url=settings.url or "").routes())
+    app.router.routes.extend(
+        consent_pages(folder, settings.node, engine, log, name=settings.name, url=settings.url or "").routes()
+    )
     beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine))
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]

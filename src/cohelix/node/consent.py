@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
 import structlog
 from sqlalchemy.engine import Engine
 
 from cohelix.access.accounts import Throttle
+from cohelix.access.grants import Grants
 from cohelix.access.sessions import Sessions
 from cohelix.audit.events import ConsentChanged, ReleasePublished
 from cohelix.audit.log import AuditLog
@@ -23,6 +24,7 @@ from cohelix.bank.publish import published
 from cohelix.bank.releases import SCOPES
 from cohelix.core.errors import CohelixError, Conflict
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
+from cohelix.node.uses import Uses
 from cohelix.portal.consent import (
     CODE_SECONDS,
     FAILURES_MAX,
@@ -108,8 +110,8 @@ class ConsentFollower:
 class Desk:
     """What the pages ask and say."""
 
-    def __init__(self, folder: Path, log: AuditLog) -> None:
-        self._folder, self._audit = folder, log
+    def __init__(self, folder: Path, log: AuditLog, uses: Uses) -> None:
+        self._folder, self._audit, self._uses = folder, log, uses
 
     def choices(self, individual: str) -> Mapping[str, bool]:
         """What a person's data may be used for: as was said, or as the datasets have it that the person is in."""
@@ -129,16 +131,27 @@ class Desk:
                 self._audit.record(event, by="individual", wait=True)
         ConsentBook(self._folder).take({individual: changed})
 
+    def uses(self, individual: str) -> list[dict[str, Any]]:
+        """Who used a person's data."""
+        return [line.document() for line in self._uses.of(individual)]
+
+    def proof(self, individual: str, number: int) -> dict[str, Any]:
+        """The proof of an entry of a person's ledger."""
+        return self._uses.proof(individual, number)
+
 
 def codes(engine: Engine) -> Sessions:
     """One-time codes: the database knows their hashes, and whom each stands for only together with the code."""
     return Sessions(engine, "consent-code", idle_seconds=CODE_SECONDS, absolute_seconds=CODE_SECONDS)
 
 
-def consent_pages(folder: Path, engine: Callable[[], Engine], log: AuditLog, *, name: str, url: str) -> ConsentPages:
+def consent_pages(
+    folder: Path, node: NodeId, engine: Callable[[], Engine], log: AuditLog, *, name: str, url: str
+) -> ConsentPages:
     """The pages of the node in a folder."""
+    uses = Uses(folder, node, log.store, lambda: Grants(engine()), log.keyed)
     return ConsentPages(
-        desk=lambda: Desk(folder, log),
+        desk=lambda: Desk(folder, log, uses),
         codes=lambda: codes(engine()),
         sessions=lambda: Sessions(engine(), "consent", idle_seconds=IDLE_SECONDS, absolute_seconds=SESSION_SECONDS),
         throttle=lambda: Throttle(engine(), failures_max=FAILURES_MAX, seconds=PAUSE_SECONDS),

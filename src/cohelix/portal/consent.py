@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cohelix.access.accounts import Throttle
@@ -27,6 +27,12 @@ PAGE: Final = "/consent"
 CODE_SECONDS: Final = 7 * 86_400
 IDLE_SECONDS, SESSION_SECONDS = 15 * 60, 3600
 FAILURES_MAX, PAUSE_SECONDS = 20, 900
+_NOT_KEPT: Final = {"cache-control": "no-store"}
+USE_WORDS: Final = {
+    "analysis": "A research analysis",
+    "counts": "Counts, by permission",
+    "people": "Questions about people, by permission",
+}
 SWITCH_WORDS: Final = {
     "frequencies": (
         "Frequencies",
@@ -52,6 +58,12 @@ class ConsentDesk(Protocol):
 
     def choose(self, individual: str, choices: Mapping[str, bool]) -> None:
         """Write down what a person says; it takes effect within a minute."""
+
+    def uses(self, individual: str) -> list[dict[str, Any]]:
+        """Who used a person's data, a document for each line."""
+
+    def proof(self, individual: str, number: int) -> dict[str, Any]:
+        """The proof of an entry of a person's ledger; `NotFound` for any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,9 @@ class ConsentPages:
         """What the node mounts."""
         return [
             self._route(PAGE, self.show, "GET"),
+            self._route(f"{PAGE}/uses", self.uses, "GET"),
+            self._route(f"{PAGE}/uses.json", self.uses_document, "GET"),
+            self._route(f"{PAGE}/uses/{{number:int}}/proof.json", self.proof, "GET"),
             self._route(f"{PAGE}/sign-in", self.sign_in, "POST"),
             self._route(f"{PAGE}/choices", self.choose, "POST"),
             self._route(f"{PAGE}/sign-out", self.sign_out, "POST"),
@@ -95,6 +110,49 @@ class ConsentPages:
         individual = str(session.content["individual"])
         choices = await anyio.to_thread.run_sync(lambda: self.desk().choices(individual))
         return self._page(request, session=session, choices=choices, saved=request.query_params.get("saved") == "1")
+
+    async def uses(self, request: Request) -> Response:
+        """Who used the data of whoever has signed in."""
+        session = await self._session(request)
+        if session is None:
+            return redirect(PAGE)
+        found = await self._uses(session)
+        lines = [
+            {
+                "title": USE_WORDS[line["what"]],
+                "purpose": line["purpose"],
+                "dataset": line["dataset"],
+                "by": line["decidedBy"],
+                "application": line["application"],
+                "first": line["first"][:10],
+                "last": line["last"][:10],
+                "times": line["times"],
+                "number": line["entries"][0],
+            }
+            for line in found
+        ]
+        return render(request, "consent_uses.html", HTTPStatus.OK, node=self.name, uses=lines)
+
+    async def uses_document(self, request: Request) -> Response:
+        """The same as JSON."""
+        return JSONResponse({"uses": await self._uses(await self._signed_in(request))}, headers=_NOT_KEPT)
+
+    async def proof(self, request: Request) -> Response:
+        """The proof of one line, to be kept and verified anywhere."""
+        individual = str((await self._signed_in(request)).content["individual"])
+        number = int(request.path_params["number"])
+        found = await anyio.to_thread.run_sync(lambda: self.desk().proof(individual, number))
+        return JSONResponse(found, headers=_NOT_KEPT)
+
+    async def _uses(self, session: Session) -> list[dict[str, Any]]:
+        individual = str(session.content["individual"])
+        return await anyio.to_thread.run_sync(lambda: self.desk().uses(individual))
+
+    async def _signed_in(self, request: Request) -> Session:
+        session = await self._session(request)
+        if session is None:
+            raise NotPermitted("sign in with your code first")
+        return session
 
     async def sign_in(self, request: Request) -> Response:
         """Take a code, once, for a session."""
