@@ -13,7 +13,10 @@ from cohelix.access.duo import Clause, Descends, Match, Purpose, match
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.federation.questions import Federation
 from cohelix.portal.application_desk import ApplicationDesk, Catalogue
+from cohelix.portal.application_edit import EditPages
 from cohelix.portal.application_pages import ApplicationPages
+from cohelix.portal.basket import BasketPages
+from cohelix.portal.desk_pages import DeskPages
 from cohelix.portal.pages import page_route
 from cohelix.portal.roll import Roll
 from cohelix.wire.dataset import DatasetRecord
@@ -77,32 +80,33 @@ def application_pages(
     clock: Clock | None = None,
 ) -> list[BaseRoute]:
     """The pages, to be mounted before the portal's last route."""
-    pages = ApplicationPages(desk, catalogue, form_of, clock or SystemClock())
+    given = desk, catalogue, form_of, clock or SystemClock()
+    basket, pages, form, desks = BasketPages(*given), ApplicationPages(*given), EditPages(*given), DeskPages(*given)
     one = "/applications/{application}"
     shown = (
-        ("/catalogue", pages.browse),
-        ("/basket", pages.basket),
+        ("/catalogue", basket.browse),
+        ("/basket", basket.basket),
         ("/applications", pages.mine),
         (one, pages.one),
-        (f"{one}/edit", pages.edit),
+        (f"{one}/edit", form.edit),
         (f"{one}/form.txt", pages.form_text),
         (f"{one}/datasets/{{dataset}}", pages.dataset),
         (f"{one}/events/{{number}}", pages.words),
-        (f"{one}/attachments/{{name}}", pages.attachment),
-        (f"{one}/agreements/{{sha256}}", pages.agreement),
-        (f"{one}/agreements/{{sha256}}/text.txt", pages.agreement_text),
-        ("/desk", pages.tasks),
-        ("/desk/{duty}", pages.tasks),
-        ("/grants", pages.grants),
+        (f"{one}/attachments/{{name}}", form.attachment),
+        (f"{one}/agreements/{{sha256}}", desks.agreement),
+        (f"{one}/agreements/{{sha256}}/text.txt", desks.agreement_text),
+        ("/desk", desks.tasks),
+        ("/desk/{duty}", desks.tasks),
+        ("/grants", desks.grants),
     )
     sent = (
-        ("/basket/add", pages.fill_basket),
-        ("/basket/remove", pages.empty_basket),
+        ("/basket/add", basket.fill_basket),
+        ("/basket/remove", basket.empty_basket),
         ("/applications", pages.begin),
-        (f"{one}/edit", pages.save),
+        (f"{one}/edit", form.save),
         (f"{one}/events", pages.happen),
-        (f"{one}/attachments", pages.attach),
-        (f"{one}/agreements", pages.draw),
+        (f"{one}/attachments", form.attach),
+        (f"{one}/agreements", desks.draw),
     )
     return [
         *(page_route(path, handler, caller_of) for path, handler in shown),
