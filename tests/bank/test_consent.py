@@ -21,13 +21,14 @@ from cohelix.bank.people import CallSets
 from cohelix.bank.publish import DATASETS, locked, open_current
 from cohelix.bank.questions import Chosen, PeopleQuery, VariantQuery, exact_query
 from cohelix.bank.release import everyone, too_close
-from cohelix.bank.releases import SCOPES, ReleaseHistory
+from cohelix.bank.releases import ReleaseHistory
 from cohelix.bank.study import open_study
 from cohelix.core.errors import BadFile
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId
 from cohelix.core.variant import VariantKey
 from cohelix.node.consent import ConsentFollower
+from cohelix.phenotypes.consents import SCOPES
 from cohelix.phenotypes.model import People, SexCode
 from cohelix.wire.expression import read_expression
 from cohelix.wire.plan import parse_plan

@@ -19,10 +19,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from cohelix.bank.releases import SCOPES, Scope, names_of, read_sealed, write_sealed
+from cohelix.bank.releases import names_of, read_sealed, write_sealed
 from cohelix.bank.version import OpenVersion
 from cohelix.core.arrays import BoolArray
 from cohelix.core.errors import BadFile, BadUsage
+from cohelix.phenotypes.consents import SCOPES, Scope
 
 ConsentMode = Literal["opt-out", "opt-in"]
 CONSENT: Final = "consent"

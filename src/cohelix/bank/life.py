@@ -39,7 +39,7 @@ from cohelix.bank.publish import (
     read_pointer,
     staging,
 )
-from cohelix.bank.releases import RELEASES, SCOPES, Planned, ReleaseHistory, names_of
+from cohelix.bank.releases import RELEASES, Planned, ReleaseHistory, names_of
 from cohelix.bank.version import OpenVersion, copies_of
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.clock import Clock, SystemClock
@@ -53,6 +53,7 @@ from cohelix.genotypes.sections import check_file
 from cohelix.genotypes.store import open_store
 from cohelix.genotypes.structural import write_mates
 from cohelix.phenotypes import read_people
+from cohelix.phenotypes.consents import SCOPES
 from cohelix.phenotypes.model import People
 
 Stage = Callable[[str], None]

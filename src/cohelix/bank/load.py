@@ -25,6 +25,7 @@ from cohelix.core.ids import DatasetId
 from cohelix.genotypes import CallFilters, LoadProgress, load_genotypes, open_counts
 from cohelix.genotypes.store import open_store
 from cohelix.phenotypes import Reading, read_people
+from cohelix.phenotypes.consents import SCOPES
 from cohelix.phenotypes.model import People
 from cohelix.phenotypes.ontology import Ontologies
 
@@ -100,7 +101,7 @@ def load(
         looked_at = clock.monotonic()
         begin("counts")
         declared = Declaration.asked(request, calls.content, lift)
-        _note_consents(node, request)
+        _note_consents(node, request, reading)
         planned = complete_version(
             place, declared, people, linkage.call_sets, why="load", now=clock.now(), ontologies=ontologies
         )
@@ -158,10 +159,16 @@ def _read_people(request: LoadRequest, year: int, ontologies: Ontologies) -> Rea
     )
 
 
-def _note_consents(node: Path, request: LoadRequest) -> None:
-    """Write down what the people of a load agree to, before its release is decided; what they said before goes on to hold."""
+def _note_consents(node: Path, request: LoadRequest, reading: Reading | None) -> None:
+    """Write down what the people of a load agree to, before its release is decided; what they said before goes on to hold.
+
+    A table of choices goes before what stands beside the people's other data.
+    """
     if request.consents is not None:
         ConsentBook(node).take(read_choices(request.consents), over=False)
+    if reading is not None and reading.consents:
+        said = {name: {scope: scope in scopes for scope in SCOPES} for name, scopes in reading.consents.items()}
+        ConsentBook(node).take(said, over=False)
 
 
 def _other_people(node: Path, dataset: DatasetId) -> dict[DatasetId, OpenVersion]:

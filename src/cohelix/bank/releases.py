@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
@@ -31,14 +31,13 @@ from cohelix.bank.people import CallSets
 from cohelix.bank.release import Cells, Choose, everyone, keyed_choice, next_release
 from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.errors import Damaged
+from cohelix.phenotypes.consents import SCOPES, Scope
 from cohelix.phenotypes.model import SEX_LABELS, People
 
 RELEASES, STANDING_FILE = "releases", "standing"
 _KEY_FILE, _PEOPLE_FILE, _WITHDRAWN_FILE, _SUFFIX = "key", "people", "withdrawn", ".release"
 _DELETED_FILE = "deleted"
-Scope = Literal["frequencies", "individual-queries", "secondary-use"]
 # What people agree to one by one: being counted in frequencies; in counts and records of people; in analyses and exports.
-SCOPES: Final[tuple[Scope, ...]] = ("frequencies", "individual-queries", "secondary-use")
 _DIGEST_BYTES = 16
 _ENTRY = np.dtype([("digest", f"V{_DIGEST_BYTES}"), ("ordinal", "<u4")])
 # Ordinals of people whom only other datasets have: above every ordinal of the dataset itself.

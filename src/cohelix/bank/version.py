@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from cohelix.bank.manifest import COUNTS, GENOTYPES, MANIFEST_FILE, PEOPLE, Manifest, check_files, read_manifest
 from cohelix.bank.people import CallSets, atoms_of, read_call_sets
-from cohelix.bank.releases import Scope, Standing, read_standing
+from cohelix.bank.releases import Standing, read_standing
 from cohelix.bank.rows import Layout
 from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
@@ -21,6 +21,7 @@ from cohelix.genotypes import CountTable, open_counts
 from cohelix.genotypes.sections import sha256_of
 from cohelix.genotypes.store import GenotypeStore, open_store
 from cohelix.genotypes.structural import REFERENCE_BLOCKS
+from cohelix.phenotypes.consents import Scope
 from cohelix.phenotypes.model import SEX_LABELS, People
 from cohelix.phenotypes.store import read_people_store
 

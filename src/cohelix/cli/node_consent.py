@@ -14,7 +14,7 @@ from cohelix.cli.tables import show_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cohelix.bank.releases import Scope
+    from cohelix.phenotypes.consents import Scope
 
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -49,9 +49,9 @@ def consent(
 ) -> None:
     """Write down what people agree to, scope by scope; every answer, analysis and export follows, without a reload."""
     from cohelix.bank.consent import ConsentBook, read_choices, scope_named
-    from cohelix.bank.releases import SCOPES
     from cohelix.core.errors import BadUsage
     from cohelix.node.settings import read_settings
+    from cohelix.phenotypes.consents import SCOPES
 
     read_settings(folder)
     if list_all:
@@ -180,7 +180,7 @@ def _check_known(folder: Path, names: Any) -> None:
 
 
 def _list(choices: Mapping[str, Mapping[Scope, bool]], individual: str | None, as_json: bool) -> None:
-    from cohelix.bank.releases import SCOPES
+    from cohelix.phenotypes.consents import SCOPES
 
     found = {name: said for name, said in sorted(choices.items()) if individual in (None, name)}
     if as_json:

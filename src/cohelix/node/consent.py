@@ -21,10 +21,10 @@ from cohelix.bank import Bank
 from cohelix.bank.consent import CONSENT, ConsentBook, ConsentMode, Consents, scope_named
 from cohelix.bank.life import follow_consent, modes_of, out_of_step
 from cohelix.bank.publish import published
-from cohelix.bank.releases import SCOPES
 from cohelix.core.errors import CohelixError, Conflict
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.node.uses import Uses
+from cohelix.phenotypes.consents import SCOPES
 from cohelix.portal.consent import (
     CODE_SECONDS,
     FAILURES_MAX,

@@ -25,6 +25,7 @@ SingleRole = Literal[
     "last_follow_up",
     "sample_type",
     "counted",
+    "consent",
 ]
 # Names as people write them, in small letters and without signs. Where they come from: PLINK (IID), GA4GH Phenopackets
 # and Beacon (biosampleId, individualId), the 1+MG minimal dataset (administrative gender, country of origin, birth date).
@@ -40,6 +41,7 @@ _NAMES: dict[SingleRole, re.Pattern[str]] = {
     "last_follow_up": re.compile(r"(dateof)?lastfollowup(date)?|lastcontact(date)?"),
     "sample_type": re.compile(r"(sample|tissue)type|pathologicalstate"),
     "counted": re.compile(r"counted|preferred"),
+    "consent": re.compile(r"consent(ed)?(scopes?)?"),
 }
 # A number may follow, for a column that is repeated.
 _CODE_NAMES: dict[TermKind, re.Pattern[str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from cohelix.core.reported import ReportedCall
 from cohelix.phenotypes.completeness import Completeness, with_term
+from cohelix.phenotypes.consents import Scope
 from cohelix.phenotypes.model import Documents, Measurement, People, SexCode, Term, TermKind, TermPeople
 from cohelix.phenotypes.ontology import Ontologies
 
@@ -32,6 +34,8 @@ class Reading:
         By class and field of the GDI minimal dataset.
     reported
         Variants that the files name, of the load's assembly; without a place where another build, or no place, is given.
+    consents
+        The scopes that people agree to, by individual; of who is not named, nothing was said.
     format, warnings
         What the files were; what the operator ought to look at.
     """
@@ -45,6 +49,7 @@ class Reading:
     reported: tuple[ReportedCall, ...] = ()
     format: Format = "tables"
     warnings: tuple[str, ...] = ()
+    consents: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
 
 class _Value(NamedTuple):

@@ -13,6 +13,7 @@ age_at_onset: ONSET            # years; of several rows of a person the first on
 last_follow_up: LAST_SEEN      # a date; its year is kept
 sample_type: TISSUE            # germline or tumour; or {value: tumour} for all rows
 counted: USE                   # 1 marks the biosample whose calls count for the person
+consent: AGREED                # scopes of consent: frequencies;secondary-use, all, none, or empty
 measurements:
   - {column: LDL, name: LDL cholesterol, unit: mmol/L}
 diseases:
@@ -116,6 +117,7 @@ class Mapping(_Strict):
     last_follow_up: str | None = None
     sample_type: SampleTypeColumn | None = None
     counted: str | None = None
+    consent: str | None = None
     measurements: tuple[MeasurementColumn, ...] = ()
     diseases: tuple[CodeColumn, ...] = ()
     phenotypes: tuple[CodeColumn, ...] = ()
@@ -144,7 +146,7 @@ class Mapping(_Strict):
     def columns(self) -> tuple[str, ...]:
         """Every column that the mapping names, `ignore` left out."""
         plain = (self.biosample, self.individual, self.population, self.country, self.birth_year, self.age)
-        single = (*plain, self.age_at_onset, self.last_follow_up, self.counted)
+        single = (*plain, self.age_at_onset, self.last_follow_up, self.counted, self.consent)
         named = (*single, *(item.column for item in (self.sex, self.sample_type) if item))
         codes = (item.column for _, item in self.codes())
         return (*(name for name in named if name is not None), *(item.column for item in self.measurements), *codes)

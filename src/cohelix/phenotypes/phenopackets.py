@@ -17,6 +17,8 @@ from cohelix.core.genome import Assembly
 from cohelix.core.reported import ReportedCall
 from cohelix.phenotypes.actions import medical_actions
 from cohelix.phenotypes.completeness import Tally, completeness
+from cohelix.phenotypes.consents import EXPECTED as SCOPES_EXPECTED
+from cohelix.phenotypes.consents import REFERENCE, Scope, agreed
 from cohelix.phenotypes.documents import (
     NEOPLASTIC_SAMPLE,
     REFERENCE_SAMPLE,
@@ -142,6 +144,7 @@ class _Reader:
         self._individuals: list[bytes] = []
         self._biosamples: list[tuple[str | None, bytes]] = []  # None: none is given, the person stands for it
         self._calls: list[_Call] = []
+        self._consents: dict[str, frozenset[Scope]] = {}
         self._tally = Tally()
         self._versions: Counter[str] = Counter()
         self.n_repeated = self.n_other_assembly = self.n_without_version = 0
@@ -179,6 +182,7 @@ class _Reader:
         subject = place.object(packet["subject"], at, _SUBJECT)
         subject_id = self._id(place, subject, at)
         self._check_version(place, packet.get("metaData") or meta, f"{path}.metaData")
+        self._take_consent(place, packet, packet_id, f"{path}.metaData.externalReferences")
         digest = _digest(packet)
         before = self._packets.get(packet_id)
         if before is not None:
@@ -193,6 +197,20 @@ class _Reader:
         self._packets[packet_id] = (digest, place.place, place.file)
         self._places.append(place)
         self._add(place, packet, path, subject=subject, subject_id=subject_id, pedigrees=pedigrees)
+
+    def _take_consent(self, place: Place, packet: Json, packet_id: str, path: str) -> None:
+        """What the person of a packet agrees to, of its own metadata; that of a family or cohort is about nobody alone."""
+        meta = packet.get("metaData")
+        references = meta.get("externalReferences") if isinstance(meta, dict) else None
+        for one in references if isinstance(references, list) else ():
+            if not isinstance(one, dict) or one.get("id") != REFERENCE:
+                continue
+            try:
+                said = agreed(str(one.get("description", "")))
+            except ValueError:
+                raise place.refusal(path, f"{str(one['description'])[:40]!r} as {REFERENCE}", SCOPES_EXPECTED) from None
+            if said is not None and self._consents.setdefault(packet_id, said) != said:
+                raise place.refusal(path, f"{REFERENCE} contradicts what the packet says elsewhere", "one consent for a packet")
 
     def _add(self, place: Place, packet: Json, path: str, *, subject: Json, subject_id: str, pedigrees: list[Json]) -> None:
         builder, tally = self.builder, self._tally
@@ -452,6 +470,11 @@ class _Reader:
             reported,
             "phenopackets",
             tuple(warnings),
+            {
+                name: self._consents[packet]
+                for name, packet in zip(individuals, packets, strict=True)
+                if packet in self._consents
+            },
         )
 
     def _reported(self, call: _Call, biosample: str) -> ReportedCall:

@@ -13,6 +13,7 @@ import numpy as np
 from cohelix.core.errors import BadFile
 from cohelix.phenotypes.columns import Columns, read_columns, refuse_unknown_columns
 from cohelix.phenotypes.completeness import Tally, completeness
+from cohelix.phenotypes.consents import EXPECTED, Scope, agreed
 from cohelix.phenotypes.documents import VITAL_STATUS
 from cohelix.phenotypes.individual import Reading, known_columns
 from cohelix.phenotypes.mapping import CodeColumn, Mapping, MeasurementColumn
@@ -89,6 +90,7 @@ def read_tables(paths: Sequence[Path], *, meaning: Mapping | None = None, year: 
         known_columns(people),
         complete,
         warnings=gathering.warnings(),
+        consents=gathering.consents(),
     )
 
 
@@ -174,6 +176,7 @@ class _Gathering:
         self._measurements: dict[str, tuple[str, _Numbers]] = {}
         self._flags: dict[Term, _Numbers] = {}
         self._codes: dict[Term, set[int]] = {}
+        self._consents: dict[int, frozenset[Scope]] = {}
         self.n_rows = self.n_repeated = 0
 
     def add(self, table: Table, columns: Columns, block: Block) -> None:
@@ -193,6 +196,8 @@ class _Gathering:
                     self._numbers[name].best(persons, given, _BEST_OF_SEVERAL[name])
                     continue
                 self._set(table, block, persons, self._numbers[name], given, what=name.replace("_", " "))
+        if "consent" in single:
+            self._add_consents(table, block, persons, block.columns[single["consent"]])
         for number, measurement in columns.measurements:
             self._add_measurement(table, block, persons, measurement, block.columns[number])
         for number, kind, code in columns.codes:
@@ -240,6 +245,10 @@ class _Gathering:
         followed = self._numbers["last_follow_up"].upto(len(self._person))
         found.known["Subject", "date of last follow-up"] = int((~np.isnan(followed)).sum())
         return found
+
+    def consents(self) -> dict[str, frozenset[Scope]]:
+        """What people agree to, by individual."""
+        return {name: self._consents[person] for name, person in self._person.items() if person in self._consents}
 
     def warnings(self) -> tuple[str, ...]:
         """What the operator ought to look at."""
@@ -359,6 +368,15 @@ class _Gathering:
             if words[person]:
                 self._contradiction(table, line, person, name)
             words[person] = given
+
+    def _add_consents(self, table: Table, block: Block, persons: list[int], column: list[str]) -> None:
+        for line, person, cell in zip(block.lines, persons, column, strict=True):
+            try:
+                said = None if cell.lower() in self._missing - {"none"} else agreed(cell)
+            except ValueError:
+                raise table.refusal(line, f"{_quoted(cell)} in the column of consent", EXPECTED) from None
+            if said is not None and self._consents.setdefault(person, said) != said:
+                self._contradiction(table, line, person, "consent")
 
     def _check_label(self, table: Table, line: int, name: str, label: str) -> None:
         distinct = self._distinct[name]
