@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from tests.hub.people_help import Browser, hub_with_people
+from joserfc.jwk import ECKey
+from tests.hub.people_help import PASSWORD, Browser, hub_with_people
 
 from cohelix import node
 from cohelix.bank.load import LoadRequest, load
@@ -23,6 +24,7 @@ from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
 from cohelix.hub.app import create_app as create_hub
 from cohelix.node.app import create_app as create_node
+from cohelix.sdk.identity import CONFIG_VARIABLE, log_in, make_proof
 from cohelix.testing.cohorts import SimulatedCohort, simulate_cohort, write_vcf
 from cohelix.testing.federation import RunningApp, free_listener, running_app
 from validation.processes import done
@@ -85,17 +87,21 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     write_vcf(cohort, genotypes)
     rows = zip(cohort.samples, cohort.sexes, cohort.populations, strict=True)
     table.write_text("\n".join(["individual_id\tsex\tpopulation", *map("\t".join, rows)]) + "\n")
-    asked = LoadRequest(
+    request_of = LoadRequest(
         DatasetId("sim"), (genotypes,), Assembly.GRCH37, individuals=table, disclosure="floored", simulated=True
     )
-    load(own, asked)
+    load(own, request_of)
     counts = done("node", "counts", own, "--dataset", "sim").out.splitlines()[1:]
     # An allele that more people carry, and lack, than any floor.
     words = next(line.split("\t") for line in counts if 60 < int(line.split("\t")[5]) < 200)
     with ExitStack() as stack:
         people = stack.enter_context(hub_with_people(folder / "hub", database=hub_database))
         trust = f'\n[[trust]]\nissuer = "{people.issuer}"\nrole = "broker"\njwks = "{people.issuer}/jwks.json"\n'
-        settings.write_text(settings.read_text() + trust)
+        secret = own / "issuer.secret"
+        secret.touch(mode=0o600)
+        secret.write_text(json.loads(done("hub", "clients", people.folder, "--add", "node-FI", "--json").out)["secret"])
+        asked = f'\n[[issuers]]\nissuer = "{people.issuer}"\nclient_id = "node-FI"\nclient_secret_file = "{secret.name}"\n'
+        settings.write_text(settings.read_text() + trust + asked)
         served = stack.enter_context(running_app(create_node(own)))
         token = done("hub", "invite", people.folder, "--member", "FI").out.strip()
         done("node", "join", own, token, "--url", served.url)
@@ -143,6 +149,57 @@ def test_from_login_to_audit(place: _Place) -> None:
         assert verified["ok"] is True and verified["size"] > 3
         files = {path.name for path in folder.glob("*.sqlite")} - {"nonces.sqlite"}
         assert bool(files) is (place.kind == "sqlite"), files
+
+
+def test_the_node_itself_is_asked(place: _Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token for the node, bound to the program's key: who has it with a visa is told of single people, and nobody else."""
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "config"))
+    codes: list[str] = []
+
+    def allow(_seconds: float) -> None:
+        with Browser(place.hub) as browser:
+            browser.allow_program(codes[0], "ada", PASSWORD)
+
+    identity = log_in(place.hub, lambda told: codes.append(told.code), sleep=allow)
+    until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    revocations = f"{place.hub}/api/v1/revocations"
+    _until(lambda: len(httpx.get(revocations, trust_env=False).json().get("signatures", ())), 1)  # the hub knows the committee
+    words = ("dac", "grant", place.folder, "--dataset", "FI:sim", "--to", identity.subject, "--until", until, "--json")
+    visa = json.loads(done(*words).out)["visa"]
+    url, other = f"{place.node.url}/beacon/v2/individuals", f"{place.node.url}/beacon/v2/biosamples"
+    query = {"requestedGranularity": "record", "includeResultsetResponses": "ALL", "limit": "5"}
+    for_node, for_hub = (identity.access_token(audience) for audience in ("urn:cohelix:node:FI", ""))
+
+    def people(method: str = "GET", scheme: str = "DPoP", token: str = for_node, **headers: str) -> int | None:
+        """How many single people are shown; None for a request that is refused."""
+        given = {"authorization": f"{scheme} {token}", **headers} if headers else {}
+        answer = httpx.request(method, url, params=query, headers=given, trust_env=False, timeout=30)
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"].startswith("DPoP") and answer.json()["error"]["errorCode"] == 401
+            return None
+        assert answer.status_code == 200, answer.text
+        return sum(len(one.get("results") or ()) for one in answer.json()["response"]["resultSets"])
+
+    def proof(method: str = "GET", address: str = url, token: str = for_node) -> str:
+        return identity.proof(method, address, token)
+
+    good = proof()
+    assert people() == 0
+    assert people(dpop=good) == 5
+    refused = {
+        "the proof again": people(dpop=good),
+        "no proof": people(dpop=""),
+        "another method's": people(dpop=proof("POST")),
+        "another address's": people(dpop=proof(address=other)),
+        "another token's": people(dpop=proof(token=for_hub)),
+        "another key's": people(dpop=make_proof(ECKey.generate_key("P-256"), "GET", url, for_node)),
+        "a token for the hub": people(token=for_hub, dpop=proof(token=for_hub)),
+        "a bearer": people(scheme="Bearer", dpop=proof()),
+        "a token that was changed": people(token=for_node[:-8] + "AAAAAAAA", dpop=proof(token=for_node[:-8] + "AAAAAAAA")),
+    }
+    assert set(refused.values()) == {None}, refused
+    done("dac", "revoke", place.folder, "--visa", visa, "--reason", "The project has ended.", "--json")
+    _until(lambda: people(dpop=proof()), 0)  # the passport that the node keeps still holds the visa
 
 
 def test_the_doctor_finds_no_fault(place: _Place) -> None:
