@@ -172,6 +172,10 @@ def test_the_operator_sees_addresses_and_tries_the_server(place: Place) -> None:
     assert "1 times: 554 go away" in said("hub", "mail", folder).out
     assert said("hub", "mail", folder, "--forget", *to).status == 0
     assert said("hub", "mail", folder, "--forget", *to).status == 2
+    assert said("hub", "mail", folder, "--set", "gone@people.example", "--to", place.subjects["stranger"]).status == 0
+    assert "gone@" in said("hub", "mail", folder).out
+    assert said("hub", "people", folder, "--close", "stranger").status == 0
+    assert "gone@" not in said("hub", "mail", folder).out  # an account that is closed leaves no address
 
 
 @pytest.fixture(scope="module")

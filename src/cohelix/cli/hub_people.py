@@ -80,6 +80,7 @@ def people(
         broker.accounts.close(close)
         account = broker.accounts.named(close)
         broker.end_logins(account.subject)
+        _forget_address(folder, account.subject, broker.issuer)
         _note(folder, [_account_changed(broker, account, "closed")])
         _print(_told(broker, account), as_json, f"{account.name} is closed")
     elif rotate_key:
@@ -199,6 +200,14 @@ def _grant(folder: Path, role: Any, subject: str, issuer: str) -> None:
 
     if Roles(open_hub_database(folder)).grant(role, subject, issuer):
         _note(folder, [RoleChanged(whose=Person(subject, issuer), role=str(role), given=True)])
+
+
+def _forget_address(folder: Path, subject: str, issuer: str) -> None:
+    from cohelix.access.outbox import Outbox
+    from cohelix.hub.settings import open_hub_database
+    from cohelix.wire.applications import Identity
+
+    Outbox(open_hub_database(folder)).forget_contact(Identity(subject=subject, issuer=issuer))
 
 
 def _broker(folder: Path) -> Broker:
