@@ -85,10 +85,11 @@ class Login:
             begun = Attempt(*(str(attempt.content[one]) for one in ("state", "nonce", "verifier")))
             tokens, claims = await issuer.redeem(given.get("code", ""), begun, self._redirect)
             address = await verified_address(issuer, tokens.access, claims)
+            shown = await _shown_name(issuer, tokens.access, claims)
         except (IssuerRefused, NotAuthentic) as error:
             self._log.record(LoginRefused(issuer=name, reason=error.slug))
             raise
-        content = {**tokens.kept(), "name": str(claims.get("name") or claims.get("preferred_username") or "")[:200]}
+        content = {**tokens.kept(), "name": shown}
 
         def begin() -> str:
             self._people.sessions.end(self._people.cookie.read(request))
@@ -141,6 +142,16 @@ def local_path(text: str) -> str:
 def login_path(path: str) -> str:
     """Where somebody logs in, to come back to a page."""
     return f"/login?{urlencode({'next': path})}"
+
+
+async def _shown_name(issuer: Issuer, access: str, claims: Mapping[str, Any]) -> str:
+    """What the person is called: by the id token, or by what the issuer tells apart from it, as most do; empty for nothing."""
+    told = claims
+    if not (claims.get("name") or claims.get("preferred_username")):
+        with suppress(Unreachable, NotAuthentic, IssuerRefused):  # a login does not fail for want of a name
+            told = await issuer.userinfo(access)
+    name = told.get("name") or told.get("preferred_username")
+    return name[:200] if isinstance(name, str) and told.get("sub") == claims["sub"] else ""
 
 
 async def verified_address(issuer: Issuer, access: str, claims: Mapping[str, Any]) -> str:
