@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ from cohelix.access.grants import Grants
 from cohelix.access.policy import Decision, Disclosure, Purpose, Revocations, Terms, decide
 from cohelix.access.visas import sign_visa
 from cohelix.bank import Bank
+from cohelix.bank.consent import ConsentMode
 from cohelix.bank.load import LoadRequest, load
 from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId, NodeId
@@ -30,6 +32,7 @@ from cohelix.db import open_database
 from cohelix.federation.joining import write_pinned
 from cohelix.federation.signing import Identity, create_identity, sign_request
 from cohelix.node.app import create_app
+from cohelix.phenotypes.consents import SCOPES, Scope
 from cohelix.testing.cohorts import SimulatedCohort, simulate_cohort, write_vcf
 from cohelix.testing.federation import running_app
 from cohelix.wire.federation import PinnedHub
@@ -42,6 +45,7 @@ AUDIENCE: Final = "urn:cohelix:node:FI"
 PEOPLE: Final = 160
 DATASETS: Final[Mapping[str, Disclosure]] = {"open": "open", "floored": "floored", "closed": "closed"}
 BOUNDS: Final = (0.60, 1.0)  # what the operator lets everybody ask: the data are above the first
+MODES: Final[Mapping[float, ConsentMode]] = {0.60: "opt-out", 1.0: "opt-in"}  # who has said nothing is in, or out
 PURPOSE: Final = "the matrix"
 TIERS: Final = ("nobody", "known", "registered")
 VISAS: Final = (
@@ -59,38 +63,67 @@ VISAS: Final = (
     "passport for another node",
     "passport forged",
 )
-QUESTIONS: Final = ("rare allele", "region", "beacon variant", "beacon people", "people", "analysis")
+# What the person who is asked about has said; none where nothing was.
+CONSENTS: Final[Mapping[str, Mapping[Scope, bool]]] = {
+    "given": dict.fromkeys(SCOPES, True),
+    "unspoken": {},
+    "withdrawn": dict.fromkeys(SCOPES, False),
+    **{f"no {scope}": {one: one != scope for one in SCOPES} for scope in SCOPES},
+}
+ALIKE: Final = 11  # of each sex say the same: more than any floor, so that releases leave out nobody for others' sake
+QUESTIONS: Final = ("rare allele", "region", "beacon variant", "beacon people", "people", "person", "analysis")
+# What a question's exact answer is made of: people who agree to this.
+SCOPE_OF: Final[Mapping[str, Scope]] = {
+    **dict.fromkeys(("rare allele", "region", "beacon variant"), "frequencies"),
+    "person": "individual-queries",
+    "analysis": "secondary-use",
+}
+COHORT: Final = 60  # people of the analysis, whom the person who is asked about makes a round number
+_MARKED: Final = 9
 ACCESS_RULES: Final = ("project", "visa-required", "visa-revoked", "revocation-unknown", "passport-refused")
 
 
 class Seen(NamedTuple):
-    """What a node's answer shows of one dataset: refused, floored or exact, and the reason that it gives."""
+    """What a node's answer shows of one dataset: refused, floored or exact, the reason, and whether the person is in it."""
 
     level: str
     reason: str = ""
+    person: bool | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One cell: who asks, with which visa, under which bound, with which role; the role must make no difference."""
+    """One cell: who asks, with which visa and role, under which bound, about somebody who has said what.
+
+    The role must make no difference.
+    """
 
     tier: str
     visa: str
     role: Role | None
     bound: float
+    consent: str = "given"
 
     def __str__(self) -> str:
-        return f"{self.tier}, visa {self.visa}, {self.role or 'no role'}, bound {self.bound}"
+        said = f"{MODES[self.bound]}, consent {self.consent}"
+        return f"{self.tier}, visa {self.visa}, {self.role or 'no role'}, bound {self.bound}, {said}"
+
+    def agrees(self, scope: Scope) -> bool:
+        """Whether the person who is asked about agrees to a use."""
+        return CONSENTS[self.consent].get(scope, MODES[self.bound] == "opt-out")
 
 
-def cases() -> Iterator[Case]:
-    """All cells that can be: somebody unknown has no visa and no role."""
-    for bound in BOUNDS:
-        yield Case("nobody", "none", None, bound)
-        for tier in TIERS[1:]:
-            for visa in VISAS:
-                for role in (None, *Role):
-                    yield Case(tier, visa, role, bound)
+def cases(rounds: int = len(CONSENTS)) -> Iterator[Case]:
+    """All cells that can be: somebody unknown has no visa and no role. Fewer `rounds` try fewer consents of each, in turn."""
+    turn = itertools.cycle(CONSENTS)
+    for _ in range(rounds):
+        for bound in BOUNDS:
+            yield Case("nobody", "none", None, bound, next(turn))
+            for tier in TIERS[1:]:
+                for visa in VISAS:
+                    for role in (None, *Role):
+                        yield Case(tier, visa, role, bound, next(turn))
+        next(turn)  # what was asked about one is asked about the next
 
 
 @dataclass(frozen=True)
@@ -135,7 +168,7 @@ class Nodes:
     central: Signer
     stranger: Signer
     client: httpx.Client
-    questions: Mapping[str, tuple[str, dict[str, Any]]]
+    questions: Mapping[str, Mapping[str, tuple[str, dict[str, Any]]]]
 
     def asker(self, case: Case, number: int) -> Asker:
         """A person of a case; the one of each number is another, so that nobody spends another's budget."""
@@ -228,22 +261,23 @@ class Nodes:
 
     def answers(self, asker: Asker, question: str) -> dict[str, Seen]:
         """What the node says to one question, by dataset."""
-        name, document = self.questions[question]
+        name, document = self.questions[asker.case.consent][question]
         more = {} if asker.passport is None else {"passport": asker.passport, "purpose": PURPOSE}
         body = orjson.dumps({**document, **more})
         if name.startswith("analysis"):
             return {dataset: self._analysis(asker, dataset, {**document, **more}) for dataset in DATASETS}
         answer = self._ask(asker.case.bound, name, body)
         assert answer.status_code == 200, (str(asker.case), question, answer.text)
-        return _READ[name](answer.json())
+        read = _persons if question == "person" else _READ[name]
+        return read(answer.json(), self.questions[asker.case.consent]["rare allele"][1]["variant"])
 
     def _analysis(self, asker: Asker, dataset: str, document: dict[str, Any]) -> Seen:
         plan = {**document["plan"], "datasets": [f"FI:{dataset}"]}
         answer = self._ask(asker.case.bound, "analysis-check", pack({**document, "plan": plan}))
         assert answer.status_code == 200, (str(asker.case), dataset, answer.text)
-        refusal = unpack(answer.content).document["refusal"]
-        rule = refusal["rule"] if refusal else ""
-        return Seen("refused" if rule in ACCESS_RULES else "exact", rule)
+        said = unpack(answer.content).document
+        rule = said["refusal"]["rule"] if said["refusal"] else ""
+        return Seen("refused" if rule in ACCESS_RULES else "exact", rule, None if rule else said["people"] >= COHORT)
 
     def _ask(self, bound: float, question: str, body: bytes) -> httpx.Response:
         url = f"{self.urls[bound]}/federation/v1/{question}"
@@ -287,12 +321,21 @@ def matches(decision: Decision, question: str, seen: Seen) -> bool:
     """Whether a node's answer is what the policy says."""
     if question == "analysis":
         return seen.level == ("exact" if decision.analyses else "refused")
-    level = decision.people if question in ("beacon people", "people") else decision.genomic
+    level = decision.people if question in ("beacon people", "people", "person") else decision.genomic
+    if question == "person" and level == "floored":
+        return seen.level == "refused"  # floored data count nobody by what one person alone has
     if level == "refused":
         return seen.level == "refused" and seen.reason.startswith(decision.reasons[0].slug)
     if level == "floored" and decision.tier == "registered" and seen.reason.startswith("budget-spent"):
         return True
     return seen.level == level
+
+
+def keeps_consent(case: Case, question: str, seen: Seen) -> bool:
+    """Whether an answer holds the person exactly where the person agrees; what is not exact tells of nobody."""
+    if question not in SCOPE_OF:
+        return True
+    return seen.person is case.agrees(SCOPE_OF[question]) if seen.level == "exact" else not seen.person
 
 
 def mismatches(nodes: Nodes, chosen: Sequence[Case], note: Callable[[str], None] = lambda _line: None) -> tuple[int, list[str]]:
@@ -307,6 +350,8 @@ def mismatches(nodes: Nodes, chosen: Sequence[Case], note: Callable[[str], None]
                 decision = nodes.expected(asker, dataset)
                 if not matches(decision, question, seen):
                     found.append(f"{asker.case}: {question} of {dataset}: {seen} where the policy says {decision}")
+                elif not keeps_consent(asker.case, question, seen):
+                    found.append(f"{asker.case}: {question} of {dataset}: {seen} by what the person agrees to")
         if number % 100 == 99:
             note(f"{number + 1} of {len(askers)} people, {len(found)} mismatches")
     return tried, found
@@ -316,16 +361,10 @@ def mismatches(nodes: Nodes, chosen: Sequence[Case], note: Callable[[str], None]
 def served(folder: Path) -> Iterator[Nodes]:
     """The node, once for each bound, of simulated people with a common and a rare allele."""
     region = region_1based("22", 20_000_001, 20_004_000)
-    cohort = simulate_cohort({"FIN": PEOPLE}, 150, seed=5, region=region, assembly=Assembly.GRCH37)
-    copies = cohort.alleles.sum(axis=2)
-    carriers = (copies > 0).sum(axis=1)
-    rare = int(np.flatnonzero(carriers == 1)[0])
+    cohort = simulate_cohort({"FIN": PEOPLE}, 400, seed=5, region=region, assembly=Assembly.GRCH37)
     write_vcf(cohort, folder / "people.vcf.gz")
-    rows = zip(cohort.samples, cohort.sexes, cohort.populations, cohort.trait, strict=True)
-    table = "\n".join(
-        ["individual_id\tsex\tpopulation\tmeasurement:height", *(f"{a}\t{b}\t{c}\t{d:.4f}" for a, b, c, d in rows)]
-    )
-    (folder / "people.tsv").write_text(table + "\n", encoding="utf-8")
+    asked_about = _asked_about(cohort)
+    _write_people(folder, cohort, asked_about)
     hub = _identity(folder / "hub")
     broker, central, stranger = (Signer.new(name) for name in ("broker-1", "central-1", "stranger-1"))
     urls: dict[float, str] = {}
@@ -343,6 +382,8 @@ def served(folder: Path) -> Iterator[Nodes]:
                         genotypes=(folder / "people.vcf.gz",),
                         assembly=Assembly.GRCH37,
                         individuals=folder / "people.tsv",
+                        consent=MODES[bound],
+                        consents=folder / "choices.tsv",
                         disclosure=disclosure,
                         simulated=True,
                     ),
@@ -357,8 +398,42 @@ def served(folder: Path) -> Iterator[Nodes]:
             )
             bank = Bank.open(place, NodeId("FI"))
             nodes.powers = {name: bank.view(DatasetId(name)).membership_power for name in DATASETS}
-        nodes.questions = _questions(_name(cohort, rare))
+        nodes.questions = {
+            consent: _questions(_name(cohort, row), number) for number, (consent, (_, row)) in enumerate(asked_about.items(), 1)
+        }
         yield nodes
+
+
+def _asked_about(cohort: SimulatedCohort) -> dict[str, tuple[int, int]]:
+    """By consent, the person (by number) who is asked about, and the row of an allele that nobody else has."""
+    carries = np.asarray((cohort.alleles > 0).any(axis=2))
+    alone: dict[int, int] = {}
+    for row in np.flatnonzero(carries.sum(axis=1) == 1):
+        alone.setdefault(int(np.argmax(carries[row, :])), int(row))
+    assert len(alone) >= len(CONSENTS), alone
+    return dict(zip(CONSENTS, alone.items(), strict=False))
+
+
+def _write_people(folder: Path, cohort: SimulatedCohort, asked_about: Mapping[str, tuple[int, int]]) -> None:
+    """Who they are, and what each has said: as many say what each of those who are asked about says, all others agree."""
+    said = {person: consent for consent, (person, _) in asked_about.items()}
+    marks = {person: place for place, person in enumerate(said, 1)}
+    for sex in sorted(set(cohort.sexes)):
+        others = iter(number for number in range(PEOPLE) if cohort.sexes[number] == sex and number not in marks)
+        for consent in CONSENTS:
+            already = cohort.sexes[asked_about[consent][0]] == sex
+            said |= {next(others): consent for _ in range(ALIKE - already)} if consent != "given" else {}
+        said |= dict.fromkeys(others, "given")
+    agreeing = [person for person in sorted(said) if CONSENTS[said[person]].get("secondary-use") and person not in marks]
+    marks |= dict.fromkeys(agreeing[: COHORT - 1], _MARKED)
+    table, choices = ["individual_id\tsex\tpopulation\theight [1]\tmark [1]"], ["\t".join(("individual_id", *SCOPES))]
+    for number, sample in enumerate(cohort.samples):
+        words = (sample, cohort.sexes[number], cohort.populations[number])
+        table.append("\t".join((*words, f"{cohort.trait[number]:.4f}", str(marks.get(number, 0)))))
+        told = CONSENTS[said[number]]
+        choices.append("\t".join((sample, *(("yes" if told[scope] else "no") if scope in told else "" for scope in SCOPES))))
+    for name, lines in (("people.tsv", table), ("choices.tsv", choices)):
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _name(cohort: SimulatedCohort, row: int) -> str:
@@ -382,13 +457,14 @@ def _settings(bound: float, broker: Signer, central: Signer) -> str:
     )
 
 
-def _questions(rare: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def _questions(rare: str, mark: int) -> dict[str, tuple[str, dict[str, Any]]]:
     """Each question: its name at the node's door, and the message."""
     plan = {
         "project": "matrix",
         "assembly": "GRCh37",
         "trait": {"measurement": "height"},
         "covariates": ["sex"],
+        "cohort": {"any": [{"measurement": "mark", "=": mark}, {"measurement": "mark", "=": _MARKED}]},
         "variants": {"region": "22:20000001-20004000", "maf_min": 0.05},
         "method": "linear",
     }
@@ -406,6 +482,7 @@ def _questions(rare: str) -> dict[str, tuple[str, dict[str, Any]]]:
         "beacon variant": ("beacon", {"path": "g_variants", "body": {"meta": meta, "query": beacon}}),
         "beacon people": ("beacon", {"path": "individuals", "body": {"meta": meta, "query": people}}),
         "people": ("cohort-count", {"expression": {"sex": "female"}, "datasets": []}),
+        "person": ("cohort-count", {"expression": {"measurement": "mark", "=": mark}, "datasets": []}),
         "analysis": ("analysis-check", {"plan": plan}),
     }
 
@@ -414,7 +491,7 @@ def _local(name: str) -> str:
     return name.partition(":")[2]
 
 
-def _frequencies(document: Any) -> dict[str, Seen]:
+def _frequencies(document: Any, _rare: str) -> dict[str, Seen]:
     """An answer with genotypes of everybody is exact; a total alone, or too few to tell, is what floors leave."""
     found = {}
     for one in document["datasets"]:
@@ -424,7 +501,7 @@ def _frequencies(document: Any) -> dict[str, Seen]:
         elif status == "below_floor" or rows[0]["homozygotes"] is None or _floored_only(rows):
             found[_local(one["id"])] = Seen("floored", one["reason"] or "")
         else:
-            found[_local(one["id"])] = Seen("exact")
+            found[_local(one["id"])] = Seen("exact", person=rows[0]["alleleCount"] == 1)
     return found
 
 
@@ -432,19 +509,19 @@ def _floored_only(rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(row["alleleCount"] is None for row in rows)
 
 
-def _regions(document: Any) -> dict[str, Seen]:
+def _regions(document: Any, rare: str) -> dict[str, Seen]:
     """The exact answer alone has alleles of a single carrier."""
     found = {}
     for one in document["datasets"]:
         if one["status"] == "refused":
             found[_local(one["id"])] = Seen("refused", one["reason"])
         else:
-            singles = any(row["populations"][0]["alleleCount"] == 1 for row in one["variants"])
-            found[_local(one["id"])] = Seen("exact" if singles else "floored")
+            singles = {row["variant"] for row in one["variants"] if row["populations"][0]["alleleCount"] == 1}
+            found[_local(one["id"])] = Seen("exact" if singles else "floored", person=rare in singles)
     return found
 
 
-def _beacon(document: Any) -> dict[str, Seen]:
+def _beacon(document: Any, _rare: str) -> dict[str, Seen]:
     """Records are exact; a count alone is what floors leave."""
     assert document["status"] == 200, document
     answer, found = document["document"], {}
@@ -453,11 +530,13 @@ def _beacon(document: Any) -> dict[str, Seen]:
         if line["status"] == "refused":
             found[_local(line["id"])] = Seen("refused", line["reason"])
         else:
-            found[_local(line["id"])] = Seen("exact" if sets.get(line["id"], {}).get("results") else "floored")
+            results = bool(sets.get(line["id"], {}).get("results"))
+            told = results or (line["status"] == "answered" and not line["exists"])  # that nobody is there is exact, too
+            found[_local(line["id"])] = Seen("exact" if told else "floored", person=results)
     return found
 
 
-def _counts(document: Any) -> dict[str, Seen]:
+def _counts(document: Any, _rare: str) -> dict[str, Seen]:
     """A number that is no multiple of ten is exact; the matrix's cohort has such a one."""
     found = {}
     for one in document["datasets"]:
@@ -468,7 +547,16 @@ def _counts(document: Any) -> dict[str, Seen]:
     return found
 
 
-_READ: Final[Mapping[str, Callable[[Any], dict[str, Seen]]]] = {
+def _persons(document: Any, _rare: str) -> dict[str, Seen]:
+    """Who alone has something is counted in exact answers only."""
+    found = {}
+    for one in document["datasets"]:
+        told = one["status"] in ("answered", "empty")
+        found[_local(one["id"])] = Seen("exact", person=one["count"] == 1) if told else Seen("refused", one["reason"])
+    return found
+
+
+_READ: Final[Mapping[str, Callable[[Any, str], dict[str, Seen]]]] = {
     "frequency": _frequencies,
     "region": _regions,
     "beacon": _beacon,
