@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -141,7 +142,8 @@ def main() -> int:
             lines += ["", f"## {title}", "", "| attack | AUC | 95 % |", "|---|---|---|", *found]
             wrong += [f"{title}: {fault}" for fault in faults]
             print("\n".join(found), faults, file=sys.stderr, flush=True)
-    lines += ["", f"Not within the promise: {'; '.join(wrong) or 'nothing'}. {time.perf_counter() - start:.0f} s."]
+    took = f"{time.perf_counter() - start:.0f} s, load of the machine at the end {os.getloadavg()[0]:.1f}"
+    lines += ["", f"Not within the promise: {'; '.join(wrong) or 'nothing'}. {took}."]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     return 1 if wrong else 0
