@@ -176,4 +176,5 @@ def pseudo(message: str) -> str:
     pieces = _KEPT.split(message)
     length = sum(len(piece) for piece in pieces[::2])
     said = "".join(piece if number % 2 else piece.translate(_ACCENTED) for number, piece in enumerate(pieces))
-    return f"⟦{said}{'~' * max(1, length // 3)}⟧"
+    padding = "~" * max(1, length // 3)
+    return f"⟦{said}{' '.join(padding[at : at + 6] for at in range(0, len(padding), 6))}⟧"

@@ -1,0 +1,175 @@
+"""Walks every page (`pages`: `RESULTS.md`), sends hostile text through every field (`hostile`: `HOSTILE.md`); or both."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Request, sync_playwright
+
+from validation.portal.fields import send_all
+from validation.portal.hostile import CORPUS
+from validation.portal.pages import Town, page_routes, town
+
+HERE = Path(__file__).parent
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SCHEMES, LANGUAGES = ("light", "dark"), ("en", "de", "en-XA")
+BYTES_MAX = 60_000
+
+
+def main() -> int:
+    """Exit 0 only if nothing was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=("pages", "hostile", []), help="both, where none is named")
+    parser.add_argument("--every", type=int, default=1, help="only every so manieth hostile string")
+    given, sound = parser.parse_args(), True
+    wanted, corpus = given.parts or ["pages", "hostile"], CORPUS[:: given.every]
+    with tempfile.TemporaryDirectory() as scratch, town(Path(scratch)) as walked, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        for name, file, title, work in (
+            ("pages", "RESULTS.md", "Every page in a browser", _pages),
+            ("hostile", "HOSTILE.md", "Hostile text through every field", partial(_hostile, corpus=corpus)),
+        ):
+            if name in wanted:
+                start = time.monotonic()
+                faults, lines = work(walked, chromium)
+                seconds = (
+                    f"{time.monotonic() - start:.0f} s, load at the end {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+                )
+                told = [f"- {fault}" for fault in faults] or ["Nothing was found."]
+                text = [f"# {title}", "", *lines, "", *told, "", f"`python -m validation.portal {name}`, {seconds}.", ""]
+                (HERE / file).write_text("\n".join(text), encoding="utf-8")
+                print(*text, sep="\n", file=sys.stderr)
+                sound = sound and not faults
+        chromium.close()
+    return 0 if sound else 1
+
+
+def _pages(walked: Town, chromium: Chromium) -> tuple[list[str], list[str]]:
+    """Every route × scheme × language, wide; and once on a phone."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    addresses = walked.addresses()
+    faults = [f"no address is known for {route}" for route in sorted(page_routes(walked.federation) - set(addresses))]
+    visited = [(who, address) for places in addresses.values() for address in places for who in _visitors(walked, address)]
+    checks = passes = heaviest = scripts = 0
+    note = faults.append
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((walked.url, "data:")):
+            note(f"asks {request.url}")
+
+    for scheme in SCHEMES:
+        for language in LANGUAGES:
+            for who in ("", *walked.browsers):
+                context = chromium.new_context(base_url=walked.url, color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+                context.add_cookies(
+                    [*_cookies(walked, who), {"name": "cohelix_language", "value": language, "url": walked.url}]
+                )
+                page = context.new_page()
+                page.on("request", asked)
+                page.on("pageerror", lambda error: note(str(error)))
+                for _, address in (one for one in visited if one[0] == who):
+                    answer = page.goto(address)
+                    assert answer is not None
+                    heaviest = max(heaviest, len(answer.body()))
+                    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+                    page.add_script_tag(content=axe)
+                    found: dict[str, Any] = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+                    checks, passes = checks + 1, passes + len(found["passes"])
+                    where = f"{address} as {who or 'nobody'}, {scheme}, {language}"
+                    for one in found["violations"]:
+                        note(f"{where}: {one['id']} {[node['target'] for node in one['nodes']][:3]}")
+                    if answer.status >= 500:
+                        faults.append(f"{address}: {answer.status}")
+                    own = page.evaluate("[...document.scripts].filter(one => one.src).map(one => one.src)")
+                    scripts = max(scripts, sum(len(gzip.compress(context.request.get(one).body())) for one in own))
+                    if scheme == "dark":
+                        page.set_viewport_size({"width": 390, "height": 800})
+                        wide = page.evaluate("document.documentElement.scrollWidth")
+                        if wide > 390:
+                            note(f"{address} as {who or 'nobody'}, {language}: {wide} px wide on a phone of 390")
+                        page.set_viewport_size({"width": 1280, "height": 800})
+                context.close()
+    if heaviest > BYTES_MAX or scripts > BYTES_MAX:
+        faults.append(f"the heaviest page has {heaviest} bytes, with {scripts} of scripts")
+    lines = [
+        f"{checks} checks by axe-core ({', '.join(RULES)}): {len(addresses)} routes as nobody or as one of "
+        f"{len(walked.browsers)} people, {len(SCHEMES)} schemes, {len(LANGUAGES)} languages; {passes} rules passed. "
+        f"The heaviest page has {heaviest:,} bytes of HTML, the most scripts of a page are {scripts:,} bytes compressed. "
+        "In dark each page was also opened 390 px wide.",
+    ]
+    return list(dict.fromkeys(faults)), lines
+
+
+def _visitors(walked: Town, address: str) -> list[str]:
+    """Who sees something of their own there: nobody in particular, or those whom the page answers with 200."""
+    if address.startswith(("/applications/", "/audit?all")):
+        return [name for name, browser in walked.browsers.items() if browser.get(address).status_code == 200]
+    if address.startswith(("/desk", "/account", "/notices", "/basket", "/grants", "/applications", "/audit")):
+        return ["researcher", "committee"]
+    return [""]
+
+
+def _cookies(walked: Town, who: str) -> list[dict[str, Any]]:
+    if not who:
+        return []
+    return [{"name": one.name, "value": one.value, "url": walked.url} for one in walked.browsers[who].cookies.jar]
+
+
+def _hostile(walked: Town, chromium: Chromium, corpus: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Each string through each field without a browser, and into the pages that show it in one."""
+    sent, faults = send_all(walked, corpus)
+    context = chromium.new_context(base_url=walked.url)
+    context.add_cookies(_cookies(walked, "researcher"))  # type: ignore[arg-type]
+    context.add_init_script("window.hacked = 0")
+    page = context.new_page()
+    page.on("dialog", lambda dialog: (faults.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: request.url.startswith((walked.url, "data:")) or faults.append(f"asks {request.url}"))
+    opened = 0
+    for text in corpus:
+        page.goto("/search")
+        for address in (f"/search?{_query(q=text, assembly='GRCh37')}", f"/catalogue?{_query(words=text)}"):
+            page.goto(address)
+            opened += 1
+            if page.evaluate("window.hacked"):
+                faults.append(f"{address} ran what it was given")
+    for address in (
+        f"/applications/{walked.draft}",
+        f"/applications/{walked.draft}/edit",
+        "/applications",
+        "/basket",
+        "/notices",
+    ):
+        page.goto(address)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        opened += 1
+        if page.evaluate("window.hacked"):
+            faults.append(f"{address} ran what it was given")
+    context.close()
+    lines = [
+        f"{len(corpus)} of {len(CORPUS)} hostile strings in {sent:,} requests through every field and address; {opened} pages that show them "
+        "were opened in Chromium. Judged: that none ran, none asked another server, no header and no cookie came of one, "
+        "and no field of a file is a formula.",
+    ]
+    return list(dict.fromkeys(faults)), lines
+
+
+def _query(**fields: str) -> str:
+    from urllib.parse import urlencode
+
+    return urlencode(fields)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
