@@ -128,12 +128,35 @@ def stopped(federation: DemoFederation) -> Detail:
     return {"refused": nodes, "seconds": round(seconds, 1)}
 
 
+def ledger(federation: DemoFederation) -> Detail:
+    """A citizen signs in at the node with a one-time code, sees who used their data, and keeps a proof for anybody to check."""
+    node = next(iter(federation.folders))
+    folder, server = str(federation.folders[node]), federation.servers[node]
+    share = next(share for share in federation.shares.shares if share.member.id == node)
+    individual = share.people.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]
+    code = json.loads(federation.processes.run("citizen", "node", "citizen", folder, "--individual", individual, "--json"))[
+        "code"
+    ]
+    with Browser(server.url) as browser:
+        browser.visit("/consent")
+        browser.submit("/consent/sign-in", code=code)
+        uses = browser.get("/consent/uses.json").json()["uses"]
+        by_visa = [one for one in uses if one["application"] in federation.applications]
+        if federation.plan is not None and not by_visa:
+            raise CohelixError(f"no use of the application's visas in the ledger: {uses}")
+        proof = federation.hub_folder.parent / "use.proof.json"
+        proof.write_text(browser.get(f"/consent/uses/{uses[0]['entries'][0]}/proof.json").text, encoding="utf-8")
+    federation.processes.run("audit", "audit", "verify", "--proof", str(proof), "--json")
+    return {"uses": len(uses), "by application": sorted({one["what"] for one in by_visa}), "proof": "verified"}
+
+
 GOVERNANCE_JOURNEYS: Final[tuple[tuple[str, Callable[[DemoFederation], Detail]], ...]] = (
     ("apply", apply),
     ("decide", decide),
     ("visas", visas),
     ("guarded-gwas", guarded_gwas),
     ("suspension", stopped),
+    ("ledger", ledger),
     ("audit", audit),
 )
 

@@ -32,7 +32,7 @@ from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import AllOpen, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
-from cohelix.hub.application_routes import applications_router, catalogue_router
+from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
 from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.grants import HubGrants
@@ -150,6 +150,7 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
     app.include_router(catalogue_router(catalogue))
+    app.include_router(reports_router(applications, catalogue, runs.store, persons.people.caller_of))
     app.include_router(notices_router(notices, persons.people.caller_of))
     app.router.routes.extend(notice_pages(notices, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
 
+import anyio.to_thread
 from fastapi import APIRouter, Header
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -17,7 +18,9 @@ from cohelix.access.caller import Caller, CallerOf
 from cohelix.access.duo import Match, Purpose, read_investigation
 from cohelix.bank.description import clause_text
 from cohelix.core.errors import BadQuestion, NotFound
+from cohelix.federation.run_store import RunStore
 from cohelix.hub.applications import Applications
+from cohelix.hub.reports import five_safes
 from cohelix.portal.application_desk import Catalogue
 from cohelix.portal.application_views import insider
 from cohelix.portal.application_words import INSIDE_EVENTS
@@ -64,6 +67,20 @@ def catalogue_router(catalogue: Catalogue) -> APIRouter:
         names = asked.datasets or sorted(records)
         found = (_line(records[name], catalogue.advise(records[name], purpose)) for name in names)
         return _answer(CatalogueDocument(datasets=tuple(found)))
+
+    return router
+
+
+def reports_router(desk: Applications, catalogue: Catalogue, runs: RunStore, caller_of: CallerOf) -> APIRouter:
+    """The Five Safes of one application, and an auditor's records of processing."""
+    router = APIRouter(tags=["applications"])
+
+    @router.get("/api/v1/applications/{application}/report", summary="The Five Safes of a project: people, project, data …")
+    async def five(request: Request, application: str) -> Response:
+        state, events = await desk.read(await caller_of(request), application)
+        records = await catalogue.records()
+        found = await anyio.to_thread.run_sync(lambda: five_safes(application, state, events, records=records, runs=runs))
+        return JSONResponse(found, headers=_NOT_KEPT)
 
     return router
 

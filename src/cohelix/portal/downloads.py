@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
 from cohelix.core.errors import NotFound
+from cohelix.core.spreadsheet import cell
 from cohelix.sdk import Frequency
 from cohelix.wire.frequency import FrequencyAnswer
 
@@ -19,8 +20,6 @@ KINDS: Final = {
     "parquet": "application/vnd.apache.parquet",
 }
 _NAME_MAX = 80
-# A spreadsheet takes a text that begins so for a formula (OWASP ASVS 1.2.10).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def counts_file(answer: FrequencyAnswer, kind: str) -> Response:
@@ -42,16 +41,8 @@ def _text(table: Frequency, *, delimiter: str) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
     writer.writerow(table.columns)
-    writer.writerows([_cell(value) for value in row] for row in table.rows())
+    writer.writerows([cell(value) for value in row] for row in table.rows())
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A withheld number is an empty field; a text that would be a formula gets an apostrophe, which spreadsheets hide."""
-    if isinstance(value, str):
-        plain = " ".join(value.split())
-        return f"'{plain}" if value.startswith(_FORMULA) or plain.startswith(_FORMULA) else plain
-    return value
 
 
 def _parquet(table: Frequency) -> bytes:
