@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from cohelix.access.roles import Roles
 from cohelix.audit.events import Event as AuditEvent
 from cohelix.bank.description import Description, describe
 from cohelix.cli.main import app
+from cohelix.core.errors import AuditUnavailable
 from cohelix.core.ids import DatasetId
 from cohelix.db import open_database
 from cohelix.federation.granting import Granting
@@ -182,9 +184,13 @@ def _alone(folder: Path, *, by_hand: bool = False) -> Alone:
     make_node(folder, HUB, by_hand=by_hand)
     describe_directly(folder)
     noted: list[AuditEvent] = []
+    return Alone(_granting(folder, noted), folder, noted)
+
+
+def _granting(folder: Path, noted: list[AuditEvent], note: Callable[[AuditEvent], None] | None = None) -> Granting:
+    """What grants at the node, as its server or a command makes it: each has its own."""
     grants = Grants(open_database(folder / "node.sqlite"))
-    granting = Granting(folder, node="FI", country="FI", grants=lambda: grants, hub_url=lambda: HUB, note=noted.append)
-    return Alone(granting, folder, noted)
+    return Granting(folder, node="FI", country="FI", grants=lambda: grants, hub_url=lambda: HUB, note=note or noted.append)
 
 
 def _agreed() -> Desk:
@@ -210,6 +216,40 @@ def test_one_visa_for_each_person_however_often_it_is_shown(alone: Alone) -> Non
     desk.ask("confirmed", "ncp-FI", dataset=SET)
     assert alone.states(desk)[SET] == ("granted", 2), "it goes on with new visas"
     assert [event.tag for event in alone.noted].count("visa:granted") == 4
+
+
+def test_a_server_and_a_command_at_once_issue_one_visa_each_person(alone: Alone) -> None:
+    desk = _agreed()
+    command = _granting(alone.folder, alone.noted)
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(lambda one: one.take(alone.shown(desk)), (alone.granting, command)))
+    assert told[0] == told[1], "whoever came second found what the first had issued"
+    assert len(Grants(open_database(alone.folder / "node.sqlite")).all()) == len(alone.noted) == 2
+
+
+def test_no_visa_without_an_entry_in_the_log_and_what_was_cut_off_is_made_whole(alone: Alone) -> None:
+    desk, kept = _agreed(), alone.noted
+    grants = Grants(open_database(alone.folder / "node.sqlite"))
+
+    def full(event: AuditEvent) -> None:
+        if len(kept) == 1:
+            raise AuditUnavailable("the disk is full")
+        kept.append(event)
+
+    with pytest.raises(AuditUnavailable):
+        _granting(alone.folder, kept, full).take(alone.shown(desk))
+    [first] = grants.all()
+    assert alone.states(desk)[SET] == ("granted", 2)
+    assert first.identifier in {one.identifier for one in grants.all()}
+    assert [event.tag for event in kept] == ["visa:granted"] * 2
+    desk.ask("withdrawn", "researcher")
+    with pytest.raises(AuditUnavailable):
+        _granting(alone.folder, kept, _never).take(alone.shown(desk))
+    assert all(one.revoked_at is not None for one in grants.all()), "a log that is full keeps nobody's visa alive"
+
+
+def _never(_event: AuditEvent) -> None:
+    raise AuditUnavailable("the disk is full")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Commands write here whether or not the server or the hub is up; the server sends
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -79,6 +79,7 @@ class Grants:
         conditions: Sequence[Sequence[dict[str, str]]] | None = None,
         application: str | None = None,
         episode: int | None = None,
+        first: Callable[[Grant], None] | None = None,
     ) -> Grant:
         """Sign a visa for one person and one dataset (`NODE:DATASET`), and keep it.
 
@@ -86,6 +87,8 @@ class Grants:
         ----------
         application, episode
             What it is granted for, see `access.approval.Approval`.
+        first
+            Called before the visa is kept, to write it down; where that fails, nothing is granted.
 
         Raises
         ------
@@ -131,6 +134,8 @@ class Grants:
             application,
             episode,
         )
+        if first is not None:
+            first(found)
         with self._engine.begin() as connection:
             connection.execute(
                 AUTHORITY_VISAS.insert().values(

@@ -7,10 +7,11 @@ by an authority whose keys lie here. What was granted ends as soon as the events
 
 from __future__ import annotations
 
+import fcntl
 import json
-import threading
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,7 @@ from cohelix.wire.grants import ApplicationShown, AskGrants, GrantState, GrantsT
 
 QUESTION: Final = "grants"
 _FOLDER: Final = "applications"
+_LOCK_FILE: Final = ".lock"
 _log = structlog.get_logger("cohelix.federation")
 Note = Callable[[AuditEvent], None]
 
@@ -51,14 +53,14 @@ class _Due:
 
 
 class Granting:
-    """The grants of a node's authorities for applications. Safe for several threads of one process.
+    """The grants of a node's authorities for applications. Safe for several threads, and for commands beside a server.
 
     Parameters
     ----------
     hub_url
         The federation's address, which visas name; empty while the node has joined none.
     note
-        Writes down what was granted and revoked.
+        Writes down what is granted, before it is, and what was revoked.
     rules
         The federation's, as this node's operator knows them: `[applications]` of its settings.
     """
@@ -78,7 +80,6 @@ class Granting:
         self._folder, self._node, self._country = folder, node, country
         self._grants, self._hub_url, self._note = grants, hub_url, note
         self._rules, self._clock = rules, clock or SystemClock()
-        self._lock = threading.Lock()
 
     def take(self, shown: ApplicationShown, *, by_hand: bool = False) -> list[GrantTold]:
         """Grant and end what an application's events say; one line for each dataset of this node.
@@ -88,7 +89,7 @@ class Granting:
         by_hand
             A person has asked for it: authorities that wait for one grant, too.
         """
-        with self._lock:
+        with self._alone():
             told = list(self._lines(shown, by_hand=by_hand, act=True))
             self._keep(shown, told)
         return told
@@ -128,10 +129,8 @@ class Granting:
         now = self._clock.now()
         approval = approval_of(events, state, dataset)
         given = [one for one in self._grants().of_application(application) if one.dataset == dataset]
-        for one in given:
-            over = approval is None or one.episode != approval.episode
-            if act and over and one.revoked_at is None and one.until > now.timestamp():
-                self._end(one)
+        if act:
+            self._end([one for one in given if (approval is None or one.episode != approval.episode) and _holds(one, now)])
         if approval is None:
             return _told(application, dataset, "ended")
         mine = [one for one in given if one.episode == approval.episode]
@@ -167,12 +166,15 @@ class Granting:
                 until=datetime.fromtimestamp(before[0].until, now.tzinfo) if before else due.until,
                 application=application,
                 episode=due.approval.episode,
+                first=self._write_down,
             )
-            whose = Person(grant.subject, grant.subject_issuer)
-            until = str(grant.document(now)["until"])
-            self._note(VisaGranted(grant.identifier, grant.authority, dataset, whose, until, application))
             found.append(grant)
         return found
+
+    def _write_down(self, grant: Grant) -> None:
+        whose = Person(grant.subject, grant.subject_issuer)
+        until = str(grant.document(self._clock.now())["until"])
+        self._note(VisaGranted(grant.identifier, grant.authority, grant.dataset, whose, until, grant.application or ""))
 
     def _due(self, approval: Approval, now: datetime) -> _Due:
         """By whom an approval is granted, and until when; raises what speaks against it."""
@@ -197,16 +199,27 @@ class Granting:
             raise Conflict("the time for which the data were asked for has passed")
         return _Due(approval, authority, until)
 
-    def _end(self, grant: Grant) -> None:
-        reason = f"application {grant.application} no longer grants it"
-        self._grants().revoke(grant.identifier, reason)
-        self._note(VisaRevoked(visa=grant.identifier, authority=grant.authority, reason=reason))
+    def _end(self, over: Sequence[Grant]) -> None:
+        """Revoke, and write it down after: a log that is full keeps nobody's visa alive."""
+        reasons = [f"application {grant.application} no longer grants it" for grant in over]
+        for grant, reason in zip(over, reasons, strict=True):
+            self._grants().revoke(grant.identifier, reason)
+        for grant, reason in zip(over, reasons, strict=True):
+            self._note(VisaRevoked(visa=grant.identifier, authority=grant.authority, reason=reason))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time, the server or a command: two that look at once would both find a visa missing."""
+        place = self._folder / _FOLDER
+        place.mkdir(mode=0o700, exist_ok=True)
+        with (place / _LOCK_FILE).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _keep(self, shown: ApplicationShown, told: Sequence[GrantTold]) -> None:
         """Keep what waits, for `cohelix dac pending` and `issue`; an application that is done with is forgotten."""
         path = self._folder / _FOLDER / f"{shown.id}.json"
         if any(one.state in ("waits", "refused") for one in told):
-            path.parent.mkdir(mode=0o700, exist_ok=True)
             replace_private(path, shown.model_dump_json().encode())
         else:
             path.unlink(missing_ok=True)
@@ -228,6 +241,10 @@ def granting_door(granting: Granting, granted: Callable[[], None]) -> Answering:
 
 def _told(application: str, dataset: str, state: GrantState, **more: Any) -> GrantTold:
     return GrantTold(application=application, dataset=dataset, state=state, **more)
+
+
+def _holds(grant: Grant, now: datetime) -> bool:
+    return grant.revoked_at is None and grant.until > now.timestamp()
 
 
 def _named(shown: ApplicationShown, node: str) -> list[str]:

@@ -128,7 +128,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         country=settings.country,
         grants=grants,
         hub_url=lambda: hub.hub_url.rstrip("/") if (hub := door.pinned()) else "",
-        note=log.record,
+        note=lambda event: log.record(event, by=f"node:{settings.id}", wait=True),
         rules=lambda: read_settings(folder).applications,
     )
     door.open(GRANTS_QUESTION, granting_door(granting, watch.visas_wait))
