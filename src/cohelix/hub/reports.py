@@ -20,8 +20,8 @@ from cohelix.wire.dataset import DatasetRecord
 
 _RUNS_MAX: Final = 10_000
 SAFEGUARDS: Final = (
-    "Genotypes and records stay at the member that holds them; analyses travel there, and figures leave as secure sums; results "
-    "are released by two reviewers; every use is in an audit log that other members witness."
+    "Genotypes and records stay at the member that holds them; analyses travel there, and figures leave as secure sums; "
+    "results are released by two reviewers; every use is in an audit log that other members witness."
 )
 
 
