@@ -13,7 +13,7 @@ TIMES, SEED = 500, 20261123
 
 
 def main() -> int:
-    """Exit 0 only if no acknowledged event was lost or doubled."""
+    """Exit 0 only if no acknowledged event and no notice was lost or doubled."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="cohelix-applications-") as folder:
         found = run(Path(folder), TIMES, SEED)
@@ -26,11 +26,12 @@ def main() -> int:
         f"- killed between the first and the last event: {amid}\n"
         f"- kept, but killed before it was acknowledged: {unheard}\n"
         f"- acknowledged events lost, or any event doubled: {sum(not one.good for one in found)}\n"
+        f"- applications in which a notice to a person is missing, or there twice: {sum(not one.notices for one in found)}\n"
         f"- {time.perf_counter() - start:.0f} s\n"
     )
     (Path(__file__).parent / "RESULTS.md").write_text(text)
     print(text)
-    return 0 if all(one.good for one in found) else 1
+    return 0 if all(one.good and one.notices for one in found) else 1
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ import sqlalchemy as sa
 
 from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationStore
-from cohelix.access.applications import Acting, replay
+from cohelix.access.applications import Acting, Rules, evolve, replay
+from cohelix.access.notify import Duty, notices_of
+from cohelix.access.outbox import Outbox
+from cohelix.access.roles import Roles
 from cohelix.db import open_database, upgrade
-from cohelix.db.tables import APPLICATION_EVENTS
-from cohelix.wire.applications import Identity
+from cohelix.db.tables import APPLICATION_EVENTS, NOTICES
+from cohelix.wire.applications import Identity, read_event
 
 DATASET = "FI:a"
 FORM = {
@@ -58,18 +61,32 @@ STEPS: tuple[tuple[Acting, dict[str, Any]], ...] = (
 )
 
 
+_DUTIES = (
+    (OFFICIAL, Role.SIGNING_OFFICIAL, "institute"),
+    (FIRST, Role.DAC_MEMBER, "FI-dac"),
+    (SECOND, Role.DAC_MEMBER, "FI-dac"),
+    (NATIONAL, Role.NATIONAL_COORDINATION_POINT, "FI"),
+    (HOLDER, Role.DATA_HOLDER, "FI"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """One kill: steps acknowledged before it, and kept after it."""
+    """One kill: steps acknowledged before it, and kept after it; whether events and notices are what they should be."""
 
     acknowledged: int
     kept: int
     good: bool
+    notices: bool
 
 
 def run(folder: Path, times: int, seed: int) -> list[Killed]:
     """Kill as many times; after each one the same requests are sent again, as a client does that heard nothing."""
-    upgrade(open_database(folder / "hub.db"))
+    engine = open_database(folder / "hub.db")
+    upgrade(engine)
+    for acting, role, what in _DUTIES:
+        Roles(engine).grant_for(role, what, acting.who.subject, acting.who.issuer)
+    engine.dispose()
     rng = random.Random(seed)
     return [_one(folder / "hub.db", f"kill-{number}", rng.uniform(0, 0.1)) for number in range(times)]
 
@@ -93,18 +110,20 @@ def _one(path: Path, name: str, seconds: float) -> Killed:
     requests = _requests(path, name)
     wanted = [name, *(f"step-{number}" for number in range(len(STEPS)))]
     before = requests == wanted[: len(requests)] and acknowledged <= len(requests) <= acknowledged + 1
+    told = _told_right(path, name)
     identifier = _through(path, name, lambda: 0)
     engine = open_database(path)
     state = replay(ApplicationStore(engine).events(identifier))
     engine.dispose()
     after = _requests(path, name) == wanted and state.version == len(wanted)
-    return Killed(acknowledged, len(requests), before and after and state.lines[DATASET].stage == "confirmed")
+    good = before and after and state.lines[DATASET].stage == "confirmed"
+    return Killed(acknowledged, len(requests), good, told and _told_right(path, name))
 
 
 def _through(path: Path, name: str, done: Callable[[], object]) -> str:
     """Take one application through its loop, every request with its own name; gives its id."""
     engine = open_database(path)
-    store = ApplicationStore(engine)
+    store = ApplicationStore(engine, outbox=Outbox(engine, mailing=True))
     with engine.connect():
         done()  # ready: from here on it is killed
     identifier, _ = store.create(APPLICANT, {}, request=name)
@@ -114,6 +133,34 @@ def _through(path: Path, name: str, done: Callable[[], object]) -> str:
         done()
     engine.dispose()
     return identifier
+
+
+def _told_right(path: Path, name: str) -> bool:
+    """Whether the notices that are kept are those of the events that are kept: none is missing, none is there twice."""
+    engine = open_database(path)
+    of = sa.select(APPLICATION_EVENTS.c.application).where(APPLICATION_EVENTS.c.request == name).scalar_subquery()
+    content = sa.select(APPLICATION_EVENTS.c.content).where(APPLICATION_EVENTS.c.application == of)
+    rows = sa.select(NOTICES.c.number, NOTICES.c.subject, NOTICES.c.matter).where(NOTICES.c.application == of)
+    with engine.connect() as connection:
+        events = [read_event(one) for one in connection.scalars(content.order_by(APPLICATION_EVENTS.c.number))]
+        kept = sorted(tuple(row) for row in connection.execute(rows))
+    engine.dispose()
+    wanted, state = list[tuple[Any, ...]](), None
+    for number, event in enumerate(events, 1):
+        before, state = state, evolve(state, event)
+        told = dict[str, str]()
+        for notice in notices_of(before, state, event, Rules()):
+            for subject in _readers(notice.to):
+                if event.by is None or subject != event.by.subject:
+                    told.setdefault(subject, notice.matter.value)
+        wanted += [(number, subject, matter) for subject, matter in told.items()]
+    return kept == sorted(wanted)
+
+
+def _readers(to: Identity | Duty) -> list[str]:
+    if isinstance(to, Identity):
+        return [to.subject]
+    return [acting.who.subject for acting, role, what in _DUTIES if role in to.roles and to.what == what]
 
 
 def _requests(path: Path, name: str) -> list[str]:
