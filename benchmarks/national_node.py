@@ -37,7 +37,6 @@ from cohelix.node import init_node
 from cohelix.phenotypes.model import People
 from validation.processes import Served, resident
 
-_WORKERS = 2
 _KEPT_QUESTIONS = 500
 _ANCESTRIES = ("FIN", "GBR", "TSI")
 # Opens the node as a server does, asks, and tells seconds and resident bytes (all, and without pages of files).
@@ -129,12 +128,12 @@ def _asked(scale: Scale, node: Path, text: str) -> list[Row]:
                 whole <= 500 << 20,
             )
         )
-    with Served("node", node, extra=("--workers", str(_WORKERS))) as server:
+    with Served("node", node, extra=("--workers", str(scale.national_workers))) as server:
         for what, questions in (("no answer twice", fresh), ("everybody's", fresh[:_KEPT_QUESTIONS])):
             rate, p99 = saturated(server.url, questions, scale.http_seconds / 2)
             rows.append(
                 Row(
-                    f"Exact questions at saturation, {_WORKERS} processes, {what}",
+                    f"Exact questions at saturation, {scale.national_workers} processes, {what}",
                     f"{text}; wrk, 16 connections on the same cores",
                     f"{rate:,.0f} requests/s, p99 {duration(p99)}",
                     *("–", "–", "≥ 3,000 requests/s"),
@@ -150,14 +149,14 @@ def _flat(scale: Scale, node: Path, text: str) -> list[Row]:
     stores = [open_store(version / GENOTYPES) for version in versions]
     of_all = _questions(stores, scale.national_questions, seed=2)
     of_one = [f"{question}&datasetIds=d{number % scale.national_datasets:02d}" for number, question in enumerate(of_all)]
-    with Served("node", node, extra=("--workers", str(_WORKERS))) as server:
+    with Served("node", node, extra=("--workers", str(scale.national_workers))) as server:
         one, _ = saturated(server.url, of_one, scale.http_seconds / 2)
         every, p99 = saturated(server.url, of_all, scale.http_seconds / 2)
         kept, _ = saturated(server.url, of_all[:_KEPT_QUESTIONS], scale.http_seconds / 2)
     return [
         Row(
             f"Exact questions to all {scale.national_datasets} datasets, beside one of them",
-            f"{text}; wrk, {_WORKERS} processes",
+            f"{text}; wrk, {scale.national_workers} processes",
             f"{every:,.0f} requests/s, p99 {duration(p99)}; {kept:,.0f} where answers are kept",
             f"one dataset asked: {one:,.0f} requests/s",
             f"{every / one:.2f}",
@@ -185,8 +184,9 @@ def saturated(url: str, targets: Targets, seconds: float) -> tuple[float, float]
     """Requests a second and the 99th percentile in seconds of a closed loop of 16 connections, after a second to warm up."""
     with _script(targets) as script:
         command = ["wrk", "-t1", "-c16", "--latency", "-s", str(script)]
-        subprocess.run([*command, "-d1s", url], check=True, capture_output=True)
-        time.sleep(0.2)
+        if seconds >= 1:
+            subprocess.run([*command, "-d1s", url], check=True, capture_output=True)
+            time.sleep(0.2)
         said = subprocess.run(
             [*command, f"-d{max(1, round(seconds))}s", url], check=True, capture_output=True, text=True
         ).stdout

@@ -23,6 +23,7 @@ class Scale:
     table_sites: int  # of the table of frequencies
     table_questions: int
     national_datasets: int  # of a bank with many
+    national_workers: int  # processes of its server
     national_people: int  # of a large bank
     national_variants: int
     national_questions: int
@@ -43,8 +44,9 @@ FULL = Scale(
     272_689,
     4_000,
     20,
+    2,
     100_000,
     1_000_000,
     100_000,
 )
-SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0, 3_000, 3_000, 60, 3, 1_000, 2_000, 200)
+SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0, 3_000, 3_000, 60, 3, 1, 1_000, 2_000, 200)
