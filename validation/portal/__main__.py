@@ -158,9 +158,9 @@ def _hostile(walked: Town, chromium: Chromium, corpus: Sequence[str]) -> tuple[l
             faults.append(f"{address} ran what it was given")
     context.close()
     lines = [
-        f"{len(corpus)} of {len(CORPUS)} hostile strings in {sent:,} requests through every field and address; {opened} pages that show them "
-        "were opened in Chromium. Judged: that none ran, none asked another server, no header and no cookie came of one, "
-        "and no field of a file is a formula.",
+        f"{len(corpus)} of {len(CORPUS)} hostile strings in {sent:,} requests through every field and address; "
+        f"{opened} pages that show them were opened in Chromium. Judged: that none ran, none asked "
+        "another server, no header and no cookie came of one, and no field of a file is a formula.",
     ]
     return list(dict.fromkeys(faults)), lines
 

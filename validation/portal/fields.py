@@ -78,7 +78,7 @@ def send_all(walked: Town, corpus: Sequence[str]) -> tuple[int, list[str]]:
 
     key = _key(me)
     for text in corpus:
-        plain = re.sub(r"[\r\n\0]", " ", text).encode()  # what a client can send in a header at all
+        plain = re.sub(r"[\x00-\x1f\x7f]", " ", text).strip().encode()  # what a client can send in a header at all
         for path, names in _QUERIES:
             for name in names:
                 given = {"q": "22-20000128-G-A", "assembly": "GRCh37"} | {name: text}
