@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,17 @@ from cohelix.analysis.methods import count_people, run_method
 from cohelix.analysis.pooled import PlainSummer
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums
 from cohelix.core.errors import Deviation
-from cohelix.federation.asking import ROUNDING, alike, ask_digest, pack_ask
+from cohelix.federation.asking import ROUNDING, alike, ask_digest, block_arrays, pack_ask
 from cohelix.federation.conversation import RunStopped
 from cohelix.federation.derived_asks import DerivedAsks, Needs
+from cohelix.federation.run_store import SumStore
 from cohelix.federation.run_table import put_all_asks, study_of_roster
-from cohelix.federation.secure_sum import open_sum
+from cohelix.federation.secure_sum import open_sum, opening_of
 from cohelix.federation.worker import read_ask
 from cohelix.stats.secret_sharing import Layout
+from cohelix.stats.thresholds import taking
 from cohelix.testing.analyses import AnalysisFederation, load_again, make_folders
-from cohelix.testing.run_parties import Hub, pin_hub
+from cohelix.testing.run_parties import Hub, pin_hub, sums_database
 
 MEMBERS = {"FI": 60, "GB": 80, "IT": 70}
 POLICY = 'projects = ["test"]\nnode_level = true\ntraits_share_max = 1.0\nallele_count_min = 1'
@@ -108,11 +111,59 @@ def run(hub: Hub, sums: Path, change: Callable[[int, Ask], Ask] = lambda _number
     return hub.run_method(lambda summer: compute(hub, Altered(summer, change)), sums)
 
 
+class Recorded:
+    """An honest run: its asks in order, its lines, and what was opened."""
+
+    def __init__(self, whole: AnalysisFederation, name: str, sums: Path) -> None:
+        self.hub, self.asks = ready(whole, name, METHODS[name]), []
+
+        def noted(_number: int, ask: Ask) -> Ask:
+            self.asks.append(ask)
+            return ask
+
+        self.lines = run(self.hub, sums, noted)
+        self._kept = SumStore(sums_database(whole), sums, self.hub.run)
+
+    def follow(self, change: Callable[[int, Ask], Ask], node: str = "FI") -> tuple[list[int], Deviation | None]:
+        """What a node that derives its asks says to a hub that asks otherwise: numbers of altered asks, and why it leaves."""
+        hub, altered = self.hub, []
+        plan, roster, variants = hub.plan, hub.frozen.roster, hub.variants
+        following = DerivedAsks(lambda summer: put_all_asks(plan, roster, variants, summer), hub.frozen, hub.listed)
+        try:
+            for number, ask in enumerate(self.asks):
+                told = change(number, ask)
+                altered.extend([number] if told is not ask else [])
+                while isinstance(found := following.match(number, pack_ask(told, hub.listed)), Needs):
+                    for place in found.blocks:
+                        self._open(following, place, node)
+                for block, stretch in enumerate(told.blocks() if told is not ask else []):
+                    following.block(number, block, block_arrays(told, stretch))
+        except Deviation as error:
+            return altered, error
+        finally:
+            following.close()
+        return altered, None
+
+    def _open(self, following: DerivedAsks, place: tuple[int, int], node: str) -> None:
+        kept = self._kept.get(*place)
+        assert kept is not None
+        (own,) = [one for one in opening_of(kept[1]).headers if one.node == node]
+        following.open(kept[1], own)
+
+
+@pytest.fixture(scope="module")
+def recorded(whole: AnalysisFederation, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recorded]:
+    """The honest run of a method, once for all tests."""
+    return functools.cache(lambda name: Recorded(whole, name, tmp_path_factory.mktemp("recorded") / "sums"))
+
+
 @pytest.mark.parametrize("name", list(METHODS))
-def test_every_method_is_followed_and_gives_the_pooled_answer(whole: AnalysisFederation, tmp_path: Path, name: str) -> None:
-    hub = ready(whole, name, METHODS[name])
+def test_every_method_is_followed_and_gives_the_pooled_answer(recorded: Callable[[str], Recorded], name: str) -> None:
+    honest = recorded(name)
+    hub, secure = honest.hub, honest.lines
     parts = [local_data(node.folder, node.folder / "runs" / hub.run / "local") for node in hub.nodes.values()]
-    secure, plain = run(hub, tmp_path / "sums"), compute(hub, PlainSummer(parts))
+    plain = compute(hub, PlainSummer(parts))
+    assert honest.follow(lambda _number, ask: ask) == ([], None)
     assert secure.columns.keys() == plain.columns.keys() and plain.columns["rows"]
     for column, values in plain.columns.items():
         one, other = np.concatenate(values), np.concatenate(secure.columns[column])
@@ -137,6 +188,30 @@ def test_nodes_that_restart_follow_once_more(whole: AnalysisFederation, tmp_path
     again = run(hub, tmp_path / "again", revive)
     for column, values in undisturbed.columns.items():
         assert np.concatenate(values).tobytes() == np.concatenate(again.columns[column]).tobytes()
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_number_within_rounding_of_a_threshold_ends_no_run(
+    whole: AnalysisFederation, recorded: Callable[[str], Recorded], tmp_path: Path, side: int
+) -> None:
+    """A hub on another processor finds a variant beyond the threshold, and nodes do not, or the other way round."""
+    method = METHODS["logistic"]
+    lines = recorded("logistic").lines
+    z = np.abs(np.concatenate(lines.columns["statistic"]))
+    z = np.sort(z[np.isfinite(z)])
+    # Of numbers that are the threshold itself: nodes find `z > z` false, the hub's is a little lower, or that of nodes is.
+    at = float(z[-5]) * (1 - 5e-11 if side > 0 else 1)
+    hub = ready(whole, f"beside {side}", {**method, "options": {"spa_z": at}})
+    (tmp_path / "sums").mkdir()
+
+    def elsewhere(summer: Summer) -> Lines:
+        with taking(side):
+            return compute(hub, summer)
+
+    found = hub.run_method(elsewhere, tmp_path / "sums")
+    methods = np.concatenate(found.columns["p_method"])
+    assert (methods == "saddlepoint").any()
+    assert not [name for name, node in hub.nodes.items() if node.runs.refusal(hub.run) is not None]
 
 
 def one_hot(ask: Ask, name: str) -> Ask:
@@ -222,6 +297,24 @@ ATTACKS: dict[str, tuple[str, Callable[[int, Ask], Ask]]] = {
 
 
 @pytest.mark.parametrize("attack", list(ATTACKS))
+def test_another_question_than_follows_is_found(recorded: Callable[[str], Recorded], attack: str) -> None:
+    method, change = ATTACKS[attack]
+    altered, found = recorded(method).follow(change)
+    assert found is not None and found.name == "foreign-ask" and len(altered) == 1  # the first one already ended it
+    assert not [one for one in found.detail if one.isdigit()], "a refusal tells no number"
+
+
+THROUGH_DOORS = (
+    "ranks: one cell counts",
+    "components: other rows",
+    "case/control: other points",
+    "case/control: rows of the hub's choice",
+    "another bound of people",
+    "arrays beside the rows",
+)
+
+
+@pytest.mark.parametrize("attack", THROUGH_DOORS)
 def test_a_hub_with_questions_of_its_own_is_refused_for_good(whole: AnalysisFederation, tmp_path: Path, attack: str) -> None:
     method, change = ATTACKS[attack]
     hub = ready(whole, attack, METHODS[method])

@@ -20,6 +20,7 @@ from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
+from cohelix.stats.thresholds import limit
 from cohelix.wire.plan import VALUE_MAX
 
 CONSTANT = 1e-14  # a mean deviation of less than this, relative to the mean, is rounding
@@ -89,10 +90,10 @@ def fit_basis(study: Study, summer: Summer) -> Basis:
         gram = summer.sum(ask)["qq"]
         gram = (gram + gram.T) / 2
         eigenvalues = np.linalg.eigvalsh(gram)
-        if eigenvalues[0] <= eigenvalues[-1] * _DEPENDENT:
+        if eigenvalues[0] <= eigenvalues[-1] * limit(_DEPENDENT, 1e-2):
             raise NotPermitted("the covariates depend on one another: leave one out")
         inverse = inverse @ np.linalg.inv(np.linalg.cholesky(gram).T)
-        if eigenvalues[-1] < eigenvalues[0] * _CONDITION_MAX:
+        if eigenvalues[-1] < eigenvalues[0] * limit(_CONDITION_MAX, 1e-6):
             break
     return Basis(n, mean, sd, inverse)
 

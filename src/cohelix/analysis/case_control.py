@@ -25,6 +25,7 @@ from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.core.errors import BadQuestion, NotPermitted
 from cohelix.stats.logistic import ETA_MAX, log_likelihood, score_statistics
 from cohelix.stats.regression import COLLINEAR
+from cohelix.stats.thresholds import limit
 from cohelix.wire.plan import Plan
 
 _RUN_OPTIONS = frozenset({"components", "summing", "all_nodes"})  # of any method; `federation.runs` reads them
@@ -101,10 +102,10 @@ def fit_null(study: Study, summer: Summer, basis: Basis, trait: int) -> Null:
     sums = _null_sums(summer, basis, trait, beta)
     for _ in range(_ITERATIONS_MAX):
         information = (sums["information"] + sums["information"].T) / 2
-        if np.linalg.eigvalsh(information)[0] < _SEPARATED * float(sums["weight"]) / n:
+        if np.linalg.eigvalsh(information)[0] < limit(_SEPARATED, 1e-6) * float(sums["weight"]) / n:
             break
         step = np.linalg.solve(information, sums["score"])
-        if np.sqrt(max(0.0, float(step @ sums["score"]))) < _CLOSE:
+        if np.sqrt(max(0.0, float(step @ sums["score"]))) < limit(_CLOSE, 1e-6):
             root = np.linalg.inv(np.linalg.cholesky(information)).T
             weight, distance = float(sums["weight"]), float(sums["distance"])
             return Null(basis, trait, n, cases, beta, root, sums["score"], weight, distance)
@@ -380,7 +381,7 @@ def _tested(null: Null, number: int, found: Scanned) -> Tested:
     scores = score_statistics(products, weighted, squares, root=null.root, residual=null.residual)
     varying = np.maximum(np.maximum(counts.n0, counts.n1), counts.n2) < counts.called
     # The first column of Z is the intercept: without it, what is left is the variance about the mean.
-    apart = scores.variance > COLLINEAR * (squares - scores.slope[:, 0] ** 2)
+    apart = scores.variance > limit(COLLINEAR, 1e-3) * (squares - scores.slope[:, 0] ** 2)
     status = np.select([~varying, ~apart], [results.MONOMORPHIC, results.COLLINEAR], results.ESTIMATED)
     score, variance = (np.where(varying & apart, column, np.nan) for column in (scores.score, scores.variance))
     cases = null.cases - np.rint(found.missing["cases"][:, number]).astype(np.int64)

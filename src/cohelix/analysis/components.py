@@ -18,6 +18,7 @@ from cohelix.analysis.data import LocalData
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
+from cohelix.stats.thresholds import limit
 
 OVERSAMPLING = 10  # columns beyond those asked for: the iteration converges with the gap to the first one left out
 ITERATIONS_MAX = 200
@@ -98,7 +99,7 @@ def fit_ancestry(
         # Rayleigh-Ritz: the best components within the space of V.
         turn, values = _ordered(V.T @ W)
         found = (V @ turn)[:, :k]
-        converged = 1 - float(np.linalg.svd(found.T @ before, compute_uv=False).min()) <= tolerance
+        converged = 1 - float(np.linalg.svd(found.T @ before, compute_uv=False).min()) <= limit(tolerance, 1e-3)
         before = found
         V = np.linalg.qr(W @ turn)[0]
     loadings = before * np.where(before[np.abs(before).argmax(axis=0), np.arange(k)] < 0, -1.0, 1.0)

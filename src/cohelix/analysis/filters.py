@@ -10,6 +10,7 @@ import numpy as np
 from cohelix.analysis.scan import Counts
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.stats import hwe_p_values
+from cohelix.stats.thresholds import limit
 from cohelix.wire.plan import VariantFilter
 
 
@@ -54,7 +55,7 @@ class VariantFilters:
         for name, passes in rules:
             keep = self._left(name, keep, passes)
         if self.plan.hwe_min > 0:
-            keep = self._left("hwe_min", keep, self._hardy_weinberg(counts, rows, keep) >= self.plan.hwe_min)
+            keep = self._left("hwe_min", keep, self._hardy_weinberg(counts, rows, keep) >= limit(self.plan.hwe_min))
         self.tested += int(keep.sum())
         return keep
 

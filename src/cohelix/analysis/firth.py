@@ -21,6 +21,7 @@ from cohelix.analysis.saddlepoint import residual_genotypes
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.stats.logistic import ETA_MAX, design_sums, unpacked, upper
+from cohelix.stats.thresholds import limit
 
 _ROUNDS_MAX = {True: 80, False: 30}  # penalised or not; whose likelihood has no maximum needs the most
 _CLOSE = 1e-9  # of a standard error, what the next step would move
@@ -79,9 +80,9 @@ def _fit_some(summer: Summer, null: Null, tested: Tested, *, penalised: bool, ra
     turned = tested.counts.mean > 1
     tested = tested.turned(turned, null)
     size = tested.length_squared(null)
-    able = tested.variance > _LEAST_VARIANCE * size
+    able = tested.variance > limit(_LEAST_VARIANCE, 1e-6) * size
     smaller = min(null.cases, null.n - null.cases) / null.n
-    renewed = penalised & (tested.minor_copies * smaller < _RENEWED_COPIES)
+    renewed = penalised & (tested.minor_copies * smaller < limit(_RENEWED_COPIES))
     search = _Search(fits, q, able, renewed, lagging=penalised)
     scale = np.where(able, 1 / np.sqrt(np.where(able, tested.variance, 1.0)), 0.0)
     longest = max(float(np.sqrt((null.root**2).sum(axis=0)).max()), float((scale * np.sqrt(size)).max(initial=0.0)))
@@ -160,7 +161,7 @@ class _Search:
         worth = sums["gain"] + (logarithm / 2 if penalised else 0.0)
         at = self.at[which, fit]
         # A step that made things worse is halved, from where it began.
-        fallen = (worth < self._best[which, fit] - _WORSE * (1 + np.abs(worth))) | ~told
+        fallen = (worth < self._best[which, fit] - limit(_WORSE, 1e-3) * (1 + np.abs(worth))) | ~told
         move = np.zeros((len(which), q))
         score = sums["score"][:, :free]
         move[:, :free] = (_pseudo_inverse(curvature[:, :free, :free])[0] @ score[:, :, None])[:, :, 0]
@@ -181,8 +182,8 @@ class _Search:
         self._kept[which, fit], self._move[which, fit] = kept, move
         self._rounds[which, fit] += 1
         # The information that h rests on is of the round before: it must have stood still, too, which two rounds tell.
-        found = good & ~waiting & (left < _CLOSE) & (self._rounds[which, fit] > 2)
-        lost = fallen & (np.abs(move).max(axis=1) < 1e-12)
+        found = good & ~waiting & (left < limit(_CLOSE, 1e-6)) & (self._rounds[which, fit] > 2)
+        lost = fallen & (np.abs(move).max(axis=1) < limit(1e-12, 1e-3))
         self._found[which[found], fit] = True
         self.open[which[found | lost], fit] = False
         self.at[which, fit] = np.where(found[:, None], at, kept + move)
@@ -206,11 +207,11 @@ def _pseudo_inverse(matrices: FloatArray) -> tuple[FloatArray, FloatArray, BoolA
     """
     finite = np.asarray(np.isfinite(matrices).all(axis=(1, 2)), np.bool_)
     values, vectors = np.linalg.eigh(np.where(finite[:, None, None], matrices, 0.0))
-    kept = values > _NOTHING
+    kept = values > limit(_NOTHING, 1e-3)
     inverse = np.where(kept, 1 / np.where(kept, values, 1.0), 0.0)
     logarithm = np.where(kept, np.log(np.where(kept, values, 1.0)), 0.0).sum(axis=1)
     inverses = vectors @ (inverse[:, :, None] * vectors.transpose(0, 2, 1))
-    return inverses, logarithm, np.asarray(finite & ((np.abs(vectors[:, -1, :]) < 1e-5) | kept).all(axis=1))
+    return inverses, logarithm, np.asarray(finite & ((np.abs(vectors[:, -1, :]) < limit(1e-5, 1e-6)) | kept).all(axis=1))
 
 
 @local_step("case-control-fit")

@@ -23,6 +23,7 @@ from cohelix.analysis.steps import AnyArray, Summer
 from cohelix.core.arrays import BoolArray
 from cohelix.core.errors import NotPermitted
 from cohelix.stats.tails import neg_log10_p_normal
+from cohelix.stats.thresholds import limit
 from cohelix.wire.plan import Plan
 
 _FEW_COPIES = 10.0  # of the rarer allele expected in the smaller group: below, the score is far from normal
@@ -102,7 +103,7 @@ def _lines(summer: Summer, null: Null, moments: Moments, found: Tested, options:
     rows = np.flatnonzero(wanted)
     if len(rows):
         some = found.taken(rows)
-        beyond = np.abs(some.z) > options.spa_z
+        beyond = np.abs(some.z) > limit(options.spa_z)
         corrected = correct(summer, null, moments, some, effects=options.firth == "approximate", lattice=options.lattice)
         good = np.isfinite(corrected.log_p)
         neg_log10_p[rows[good]] = -corrected.log_p[good] / _LN10 + 0.0
@@ -128,5 +129,5 @@ def _called_for(null: Null, found: Tested, spa_z: float) -> BoolArray:
     """(variants,) bool: where the normal p-value may be wrong and it matters."""
     size = np.abs(found.z)
     smaller = min(null.cases, null.n - null.cases)
-    few = found.minor_copies * (smaller / null.n) < _FEW_COPIES
-    return (size > spa_z) | (few & (size > min(_FEW_Z, spa_z)))
+    few = found.minor_copies * (smaller / null.n) < limit(_FEW_COPIES)
+    return (size > limit(spa_z)) | (few & (size > limit(min(_FEW_Z, spa_z))))

@@ -31,6 +31,7 @@ from cohelix.stats.saddlepoint import (
     list_carriers,
     log_tail,
 )
+from cohelix.stats.thresholds import limit
 
 ROWS_BYTES = 16 * 1024 * 1024  # of genotypes that a step holds at once
 _PEOPLE = 2048  # of one step through memory
@@ -176,7 +177,7 @@ def _by_carriers(null: Null, moments: Moments, tested: Tested, points: FloatArra
     rarer = tested.turned(counts.mean > 1, null)
     reach = np.nanmax(np.abs(points), axis=1) * np.sqrt((rarer.slope**2).sum(axis=1))
     listed = counts.n - rarer.counts.n0
-    return np.asarray((reach**5 <= _FIFTH_ORDER * null.weight**1.5) & (listed < _CARRIERS_SHARE * counts.n), np.bool_)
+    return np.asarray((reach**5 <= limit(_FIFTH_ORDER) * null.weight**1.5) & (listed < _CARRIERS_SHARE * counts.n), np.bool_)
 
 
 def _scales(points: FloatArray, size: FloatArray) -> FloatArray:

@@ -21,6 +21,7 @@ from cohelix.federation.asking import alike, block_arrays, pack_ask, same_questi
 from cohelix.federation.roster import HUB, FrozenRoster
 from cohelix.federation.secure_sum import Header, open_sum, opening_of
 from cohelix.stats.secret_sharing import Layout
+from cohelix.stats.thresholds import taking
 
 NEEDED_MOST = 256  # openings that are wanted at a time
 _HELD = 4  # asks whose arrays are held: of older ones no block is open any more
@@ -47,10 +48,12 @@ class DerivedAsks:
         The roster that this node computes for.
     listed
         Digest of the run's list of variants as this node holds it.
+    side
+        On which side of thresholds numbers are taken that lie within rounding of one (`stats.thresholds`).
     """
 
-    def __init__(self, method: Callable[[Summer], object], frozen: FrozenRoster, listed: str) -> None:
-        self._method, self._frozen, self._listed = method, frozen, listed
+    def __init__(self, method: Callable[[Summer], object], frozen: FrozenRoster, listed: str, *, side: int = 0) -> None:
+        self._method, self._frozen, self._listed, self._side = method, frozen, listed, side
         self._contributors = len(frozen.roster.contributors())
         self._turn = threading.Condition()
         self._asks: dict[int, Ask] = {}
@@ -166,7 +169,8 @@ class DerivedAsks:
 
     def _run(self) -> None:
         try:
-            self._method(self)
+            with taking(self._side):
+                self._method(self)
         except (CohelixError, ArithmeticError, ValueError, _Closed):
             return  # a method that stops asks nothing more
         finally:

@@ -21,6 +21,7 @@ from cohelix.federation.run_table import loci_rows, put_all_asks
 from cohelix.federation.secure_sum import Header, check_first_sum, opening_of
 from cohelix.federation.worker import read_ask
 from cohelix.stats.secret_sharing import Layout
+from cohelix.stats.thresholds import SIDES
 from cohelix.wire import analysis as wire
 
 
@@ -30,6 +31,7 @@ class FollowedAsks:
     def __init__(self, party: Party) -> None:
         self._party = party
         self._following: dict[str, DerivedAsks] = {}
+        self._sides: dict[str, int] = {}
 
     async def ask(self, message: wire.AskBegin, arrays: Arrays) -> tuple[wire.BeginAnswer, Arrays]:
         """`analysis-ask`."""
@@ -50,14 +52,20 @@ class FollowedAsks:
         try:
             return None if following is None else following.block(number, block, arrays)
         except Deviation as error:
+            if self._take_another_side(run):
+                return None
             raise self._left(run, refusal_in(error)) from None
 
     def let_go(self, *runs: str) -> None:
         """These runs are not followed any more."""
         for run in runs:
-            following = self._following.pop(run, None)
-            if following is not None:
-                following.close()
+            self._sides.pop(run, None)
+            self._stop(run)
+
+    def _stop(self, run: str) -> None:
+        following = self._following.pop(run, None)
+        if following is not None:
+            following.close()
 
     def clear(self) -> None:
         """Let go of runs that are kept no more."""
@@ -98,27 +106,45 @@ class FollowedAsks:
         """The ask as this node derives it; None where it was told before. A hub that asks another one loses the node."""
         name = run.record.run
         run.check_ask(number, packed)
+        while True:
+            try:
+                return self._matched(run, frozen, number, packed, arrays)
+            except Deviation as error:
+                if error.name != "foreign-ask":
+                    raise
+                if not self._take_another_side(name):
+                    raise self._left(name, refusal_in(error)) from None
+
+    def _matched(
+        self, run: RunFolder, frozen: FrozenRoster, number: int, packed: bytes, arrays: Arrays
+    ) -> bytes | Needs | None:
+        name = run.record.run
         following = self._following.get(name)
-        try:
-            if following is None:
-                following = self._following[name] = _derived_asks(run, frozen)
-            # After a restart the asks that were told before come first: they are followed once more.
-            while following.next < number:
-                self._take_openings(name, following, arrays)
-                told = run.ask(following.next)
-                if told is None:
-                    raise BadQuestion("asks are told in their order")
-                derived = following.match(following.next, told)
-                if isinstance(derived, Needs):
-                    return derived
-            if following.next > number:
-                return None
+        if following is None:
+            following = self._following[name] = _derived_asks(run, frozen, SIDES[self._sides.get(name, 0)])
+        # After a restart the asks that were told before come first: they are followed once more.
+        while following.next < number:
             self._take_openings(name, following, arrays)
-            return following.match(number, packed)
-        except Deviation as error:
-            if error.name == "foreign-ask":
-                raise self._left(name, refusal_in(error)) from None
-            raise
+            told = run.ask(following.next)
+            if told is None:
+                raise BadQuestion("asks are told in their order")
+            derived = following.match(following.next, told)
+            if isinstance(derived, Needs):
+                return derived
+        if following.next > number:
+            return None
+        self._take_openings(name, following, arrays)
+        return following.match(number, packed)
+
+    def _take_another_side(self, run: str) -> bool:
+        """Follow the run once more, numbers within rounding of a threshold being taken on its other side; False where all
+        sides were taken, and the hub has asked what it chose itself."""
+        taken = self._sides.get(run, 0) + 1
+        if taken == len(SIDES):
+            return False
+        self._stop(run)
+        self._sides[run] = taken
+        return True
 
     def _take_openings(self, run: str, following: DerivedAsks, arrays: Arrays) -> None:
         for key, array in arrays.items():
@@ -167,12 +193,12 @@ class FollowedAsks:
         run.keep_pooled_people(people)
 
 
-def _derived_asks(run: RunFolder, frozen: FrozenRoster) -> DerivedAsks:
+def _derived_asks(run: RunFolder, frozen: FrozenRoster, side: int) -> DerivedAsks:
     """The asks of a run, from its beginning."""
     if not run.variants.exists():
         raise Conflict("an ask comes after the list of variants")
     plan, variants = run.record.parsed_plan(), VariantList.open(run.variants)
-    return DerivedAsks(lambda summer: put_all_asks(plan, frozen.roster, variants, summer), frozen, variants.digest())
+    return DerivedAsks(lambda summer: put_all_asks(plan, frozen.roster, variants, summer), frozen, variants.digest(), side=side)
 
 
 def _check_loci(run: RunFolder, ask: Ask) -> None:

@@ -19,6 +19,7 @@ from numba import njit, types
 from scipy.special import log_ndtr
 
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
+from cohelix.stats.thresholds import limit
 
 CUMULANTS = 5  # K, K', K'', K''', K''''
 _T_MAX = 40.0  # e^40 for each copy: whoever is beyond it has a tail that is nothing
@@ -226,7 +227,7 @@ class Roots:
         """Go on from the function's value and slope at `at[which]`; a value of less than 1e-9 of `scale` is 0."""
         at, low, high = self.at[which], self._low[which], self._high[which]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            reached = np.abs(value) <= _CLOSE * scale
+            reached = np.abs(value) <= limit(_CLOSE, 1e-4) * scale
             low, high = np.where(value < 0, at, low), np.where(value > 0, at, high)
             newton = at - value / slope
             # Where one end is open, a step may double the distance from the middle, no more.
@@ -235,7 +236,9 @@ class Roots:
             outside = ~((newton > low) & (newton < high))
             following = np.where(outside, middle, newton)
         lost = ~reached & (((at >= _T_MAX) & (value < 0)) | ((at <= -_T_MAX) & (value > 0)) | ~np.isfinite(value))
-        spent = ~reached & np.isfinite(low) & np.isfinite(high) & (high - low <= 4e-16 * np.maximum(1.0, np.abs(at)))
+        spent = (
+            ~reached & np.isfinite(low) & np.isfinite(high) & (high - low <= limit(4e-16, 0.5) * np.maximum(1.0, np.abs(at)))
+        )
         done = reached | lost | spent
         self.found[which] = reached | (spent & ~lost)
         self.open[which] = ~done
@@ -249,7 +252,7 @@ def firth_score(score: FloatArray, sums: FloatArray) -> tuple[FloatArray, FloatA
     with np.errstate(divide="ignore", invalid="ignore"):
         value = k1 - score - k3 / (2 * k2)
         slope = k2 - (k4 / k2 - (k3 / k2) ** 2) / 2
-    return value, np.where(slope > 0.2 * k2, slope, k2)
+    return value, np.where(slope > limit(0.2) * k2, slope, k2)
 
 
 def firth_gain(score: FloatArray, at: FloatArray, sums: FloatArray, variance: FloatArray) -> FloatArray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from sqlalchemy.engine import Engine
 
 from cohelix.access.gate import Conditions, Gate
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer
@@ -40,6 +42,14 @@ from cohelix.wire.plan import parse_plan, plan_hash
 _Result = TypeVar("_Result")
 
 
+_database = functools.cache(open_database)
+
+
+def sums_database(made: AnalysisFederation) -> Engine:
+    """Where hubs keep rows of opened sums (`Hub.run_method`)."""
+    return _database(made.folder / "hub" / "sums.sqlite")
+
+
 def people_ask(bound: float) -> Ask:
     """The first ask of every run."""
     return Ask("people", (Statistic("n", bound=bound, integer=True),))
@@ -52,7 +62,7 @@ class Node:
         self.folder, self.settings = folder, read_settings(folder)
         self.door = Door(folder)
         self.policy = self.settings.analysis
-        engine = open_database(folder / "node.sqlite")
+        engine = _database(folder / "node.sqlite")
         self.runs = NodeRuns(folder, lambda: engine, clock=clock)
         ledger = self.ledger = Ledger(engine, ledger_key(folder))
         peers = {one.id: Peer(PublicKey(one.key), one.aggregator) for one in self.settings.peers}
@@ -224,11 +234,11 @@ class Hub:
         return first, self.opening(1, ask)[0]
 
     def run_method(self, method: Callable[[Summer], _Result], sums: Path) -> _Result:
-        """Run a method over the hub's own `SecureSummer`; the run must stand ready, `sums` be a new folder."""
-        engine = open_database(sums / "hub.sqlite")
+        """Run a method over the hub's own `SecureSummer`; the run must stand ready, and be run once; `sums` is a new folder."""
+        engine = sums_database(self.made)
         plan, hashed, proposed = self.plan.model_dump(mode="json"), plan_hash(self.plan), "2026-01-01T00:00:00Z"
         stored = StoredRun(self.run, "running", plan, hashed, proposed, self.deadline)
-        RunStore(engine).add(stored, waiting_max=1)
+        RunStore(engine).add(stored, waiting_max=10_000)
 
         async def go() -> _Result:
             conversation = Conversation(_DoorRoad(self), datetime.now(UTC) + timedelta(seconds=120))
