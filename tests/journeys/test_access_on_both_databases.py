@@ -198,6 +198,9 @@ def test_the_node_itself_is_asked(place: _Place, tmp_path: Path, monkeypatch: py
         "a token that was changed": people(token=for_node[:-8] + "AAAAAAAA", dpop=proof(token=for_node[:-8] + "AAAAAAAA")),
     }
     assert set(refused.values()) == {None}, refused
+    escaped = f"{url}/nobody%3Aof%20this%20name"  # a proof names an address as it is sent
+    headers = {"authorization": f"DPoP {for_node}", "dpop": proof(address=escaped)}
+    assert httpx.get(escaped, headers=headers, trust_env=False, timeout=30).status_code == 404
     done("dac", "revoke", place.folder, "--visa", visa, "--reason", "The project has ended.", "--json")
     _until(lambda: people(dpop=proof()), 0)  # the passport that the node keeps still holds the visa
 

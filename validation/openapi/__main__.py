@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from validation.openapi.place import ROLES, served
+from validation.openapi.place import CONTROLLED, ROLES, served
 from validation.openapi.walk import walk
 
 HERE = Path(__file__).parent
@@ -16,11 +17,15 @@ EXAMPLES, SEED = 20, 20261123
 
 def main() -> int:
     """Exit 0 only without a server error and without an answer that the document does not describe."""
+    words = argparse.ArgumentParser()
+    words.add_argument("--examples", type=int, default=EXAMPLES, help="requests of each operation, of each kind")
+    examples = words.parse_args().examples
     start, lines, faults = time.perf_counter(), [], []
     with tempfile.TemporaryDirectory(prefix="cohelix-openapi-") as scratch, served(Path(scratch)) as place:
         for which, url in (("hub", place.hub), ("node", place.node)):
-            for role in ROLES if which == "hub" else ("anonymous",):
-                found = walk(url, examples=EXAMPLES, start=SEED, headers=place.headers(role), seconds=1800)
+            for role in ROLES if which == "hub" else ("anonymous", CONTROLLED):
+                headers = place.at_node if which == "node" and role == CONTROLLED else place.headers(role)
+                found = walk(url, examples=examples, start=SEED, headers=headers, seconds=1800)
                 statuses = ", ".join(f"{status}: {count:,}" for status, count in sorted(found.statuses.items()))
                 lines.append(
                     f"| {which} | {role} | {found.operations} | {found.requests:,} | {statuses} | {len(found.faults)} |"
@@ -30,7 +35,7 @@ def main() -> int:
     text = [
         "# Every operation, as each role",
         "",
-        f"Schemathesis, seed {SEED}, {EXAMPLES} requests of each operation that fit its description and as many that do not,",
+        f"Schemathesis, seed {SEED}, {examples} requests of each operation that fit its description and as many that do not,",
         f"{time.perf_counter() - start:.0f} s. A fault is a server error, or a status, media type or form that is not",
         "described; 503 with `Retry-After` is none.",
         "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,7 @@ def walk(
     headers: Callable[[str, str], Mapping[str, str]] = lambda _method, _url: {},
     seconds: float = 600,
     only: Callable[[str], bool] = lambda _path: True,
+    modes: Sequence[GenerationMode] = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE),
 ) -> Walked:
     """Ask every operation of a running server; `headers` are those of a role, made anew for each request.
 
@@ -69,6 +70,8 @@ def walk(
         The seed.
     seconds
         When to stop.
+    modes
+        Requests that fit the document, and those that do not.
     """
     found, until = Walked(), time.monotonic() + seconds
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=30)
@@ -78,7 +81,7 @@ def walk(
         if any(operation.path.endswith(end) for end in ENDLESS) or not only(operation.path):
             continue
         found.operations += 1
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        for mode in modes:
             if time.monotonic() < until:
                 _ask(found, operation, mode, url=url, examples=examples, start=start, headers=headers)
     return found

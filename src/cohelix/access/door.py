@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import anyio.to_thread
+from starlette.requests import HTTPConnection
 
 from cohelix.access.dpop import verify_dpop
 from cohelix.access.jose import read_token
@@ -16,6 +17,12 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import NotAuthentic
 
 TOKEN_MAX = 8192
+
+
+def path_of(request: HTTPConnection) -> str:
+    """A request's path as its sender wrote it, percent signs included: proofs of a key name it so."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return raw.decode("ascii", "replace").partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)

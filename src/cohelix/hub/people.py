@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection, Request
 
 from cohelix.access.actor import Actor, Role
 from cohelix.access.caller import Caller, keep_caller, known_caller
-from cohelix.access.door import TokenDoor
+from cohelix.access.door import TokenDoor, path_of
 from cohelix.access.issuers import NODE_AUDIENCE, PASSPORT_SCOPE
 from cohelix.access.oidc import Issuer, unverified
 from cohelix.access.outbox import Outbox
@@ -126,7 +126,7 @@ class People:
         return tuple(visa for visa in told if isinstance(visa, str)) if isinstance(told, list) else ()
 
     async def _by_token(self, request: HTTPConnection) -> Caller:
-        person = await self._door.person(request.headers, request.scope.get("method", "GET"), self.hub_url + _path_of(request))
+        person = await self._door.person(request.headers, request.scope.get("method", "GET"), self.hub_url + path_of(request))
 
         async def passport_for(node: str) -> str | None:
             return await self._passport(person.issuer, person.token, NODE_AUDIENCE + node)
@@ -174,8 +174,3 @@ class People:
             # The question goes on as one of somebody unknown; a node says what that does not open.
             _log.warning("no passport", issuer=issuer.settings.issuer, audience=audience, detail=error.detail)
             return None
-
-
-def _path_of(request: HTTPConnection) -> str:
-    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
-    return raw.decode("ascii", "replace").partition("?")[0]

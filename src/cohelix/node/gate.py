@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from cohelix.access.actor import Actor
 from cohelix.access.authority import all_authorities
-from cohelix.access.door import TokenDoor
+from cohelix.access.door import TokenDoor, path_of
 from cohelix.access.gate import Asker, Charging, Conditions, Gate, Recording
 from cohelix.access.issuers import NODE_AUDIENCE
 from cohelix.access.jose import Key
@@ -127,9 +127,9 @@ def identify(folder: Path, settings: NodeSettings, gate: Gate, engine: Callable[
             return door
 
     async def who(request: Request) -> Asker:
-        url = f"{settings.url.rstrip('/')}{request.url.path}" if settings.url else str(request.url.replace(query=""))
+        server = settings.url.rstrip("/") if settings.url else f"{request.url.scheme}://{request.url.netloc}"
         tokens = await anyio.to_thread.run_sync(opened)
-        passport = await tokens.passport_of(request.headers, request.method, url)
+        passport = await tokens.passport_of(request.headers, request.method, server + path_of(request))
         purpose = Purpose(stated_purpose(request.headers))
         return await anyio.to_thread.run_sync(gate.asker, passport, purpose)
 
