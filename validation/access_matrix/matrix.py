@@ -361,7 +361,7 @@ def mismatches(nodes: Nodes, chosen: Sequence[Case], note: Callable[[str], None]
 def served(folder: Path) -> Iterator[Nodes]:
     """The node, once for each bound, of simulated people with a common and a rare allele."""
     region = region_1based("22", 20_000_001, 20_004_000)
-    cohort = simulate_cohort({"FIN": PEOPLE}, 400, seed=5, region=region, assembly=Assembly.GRCH37)
+    cohort = simulate_cohort({"FIN": PEOPLE}, 180, seed=5, region=region, assembly=Assembly.GRCH37)
     write_vcf(cohort, folder / "people.vcf.gz")
     asked_about = _asked_about(cohort)
     _write_people(folder, cohort, asked_about)
