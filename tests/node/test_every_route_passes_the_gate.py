@@ -34,9 +34,10 @@ QUESTIONS = {
     "analysis-check": ("analysis", {}),
     "analysis-open": ("analysis", {}),
 }
-# Records of datasets, public for everybody; steps of a run that `analysis-open` has let in; keys, logs and lists.
+# Records of datasets, public for everybody; steps of a run that `analysis-open` has let in; keys, logs, lists, and
+# applications whose visas are to be signed.
 OTHERS = {
-    *("datasets", "successions", "audit-witness", "revocations-sign"),
+    *("datasets", "successions", "audit-witness", "revocations-sign", "grants"),
     *(f"analysis-{step}" for step in ("roster", "sites", "variants", "ask", "step", "aggregate", "end")),
 }
 # Hashes of the log, and what pages are made of.

@@ -121,7 +121,11 @@ class RunAccess:
                 datasets.append(Decided(name, "answered", tier, visas=held))
             self._gate.note(RunAccepted(run=run, project=plan.project, plan=asked, datasets=tuple(datasets)))
         else:
-            self._gate.note(RunRefused(run=run, project=plan.project, reason=refusal.rule))
+            self.note_left(run, plan, refusal)
+
+    def note_left(self, run: str, plan: Plan, refusal: Refusal) -> None:
+        """Write down that the node takes no part, or no part any more, and why."""
+        self._gate.note(RunRefused(run=run, project=plan.project, reason=refusal.rule))
 
     def ended(self, visas: Sequence[HeldVisa]) -> Refusal | None:
         """Why a run that rests on these visas may not go on; None while all of them hold."""

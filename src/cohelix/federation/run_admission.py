@@ -184,8 +184,7 @@ class Admission:
             verdict = self._party.ledger().book_members(record.project, record.run, names)
             refusal = refusal_of(verdict)
             if refusal is not None:
-                self._party.runs.leave(record.run, refusal)
-                raise Refused(refusal)
+                raise self._party.left(record.run, refusal)
         self._party.runs.settle_roster(record.run, roster.digest())
 
 

@@ -62,7 +62,7 @@ class Blocks:
         return wire.StepAnswer(header=header.model_dump(mode="json")), told
 
     def _exceeded(self, run: str, refusal: wire.Refusal) -> None:
-        self._party.runs.leave(run, refusal)
+        self._party.left(run, refusal)
         found = self._party.runs.find(run)
         if found is not None and not found.record.terms.open_data:
             self._party.ledger().note_leave(found.record.project, run)

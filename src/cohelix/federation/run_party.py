@@ -121,8 +121,11 @@ class Party:
         return found
 
     def left(self, run: str, refusal: wire.Refusal) -> Refused:
-        """Leave a run for good; what to raise."""
+        """Leave a run for good, and write down why; what to raise."""
         self.runs.leave(run, refusal)
+        found = self.runs.find(run)
+        if found is not None:
+            self.access.note_left(run, found.record.parsed_plan(), refusal)
         return Refused(refusal)
 
 
