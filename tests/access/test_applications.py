@@ -322,3 +322,11 @@ def check_replay_of(desk: Desk) -> None:
 def _state(desk: Desk) -> Application:
     assert desk.state is not None
     return desk.state
+
+
+def test_who_applies_is_no_member_too() -> None:
+    desk = Desk()
+    with pytest.raises(Conflict, match="not a member too"):
+        desk.ask("edited", "researcher", form=FORM.model_copy(update={"members": (APPLICANT, COLLEAGUE)}))
+    with pytest.raises(Conflict, match="not a member too"):
+        Desk(FORM.model_copy(update={"members": (APPLICANT,)}))

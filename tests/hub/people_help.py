@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from cohelix.access import accounts
+from cohelix.core.clock import Clock
 from cohelix.hub.app import create_app
 from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import make_hub, open_hub_database, read_settings
@@ -38,7 +39,7 @@ class HubWithPeople:
 
 @contextmanager
 def hub_with_people(
-    folder: Path, *, toml: str = "", database: str = "", names: Sequence[str] = ("ada",)
+    folder: Path, *, toml: str = "", database: str = "", names: Sequence[str] = ("ada",), desk_clock: Clock | None = None
 ) -> Iterator[HubWithPeople]:
     """A hub whose issuer knows these people: all but `bob` are researchers, all but `new` have a password of their own."""
     listener = free_listener()
@@ -52,7 +53,7 @@ def hub_with_people(
     for name in names:
         own = None if name == "new" else PASSWORD
         _, known.first[name] = broker.accounts.add(name, shown=f"The {name}", researcher=name != "bob", password=own)
-    with running_app(create_app(folder), listener):
+    with running_app(create_app(folder, desk_clock=desk_clock), listener):
         yield known
 
 

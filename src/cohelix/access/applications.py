@@ -353,7 +353,7 @@ def admit(state: Application | None, event: Event, acting: Acting, rules: Rules)
     if state is None:
         if not isinstance(event, wire.Created):
             _not_now("there is no such application")
-        _check_form(event.form)
+        _check_form(event.form, acting.who)
         return
     _APPLICANT_S.get(event.event, _committee_s)(state, event, acting, rules)
 
@@ -368,7 +368,7 @@ def _edit(state: Application, event: Event, acting: Acting, _rules: Rules) -> No
     _applicant(state, acting)
     if state.stage not in (Stage.DRAFT, Stage.RETURNED):
         _not_now("only a draft, or an application that was returned, can be changed")
-    _check_form(event.form)
+    _check_form(event.form, state.applicant)
 
 
 def _ask_signing(state: Application, _event: Event, acting: Acting, _rules: Rules) -> None:
@@ -568,12 +568,14 @@ def _line(state: Application, event: Event, *stages: LineStage) -> LineState:
     return line
 
 
-def _check_form(form: Form) -> None:
+def _check_form(form: Form, applicant: Identity) -> None:
     names = [line.dataset for line in form.lines]
     if len(set(names)) < len(names):
         _not_now("a dataset stands in the basket twice")
     if len(set(form.members)) < len(form.members):
         _not_now("a member stands there twice")
+    if applicant in form.members:
+        _not_now("who applies is not a member too: the visa is one's own anyway")
 
 
 def timers(state: Application, rules: Rules) -> list[Timer]:

@@ -14,6 +14,7 @@ from cohelix import __version__
 from cohelix.access.mail import Post
 from cohelix.access.outbox import Outbox
 from cohelix.access.visa_store import VisaStore
+from cohelix.core.clock import Clock
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.db import open_database
@@ -47,8 +48,14 @@ from cohelix.portal import pages
 from cohelix.web import install, member_roads
 
 
-def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each thing that is wired
-    """The hub in a folder that `cohelix hub init` made."""
+def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # noqa: PLR0915 - a line for each wire
+    """The hub in a folder that `cohelix hub init` made.
+
+    Parameters
+    ----------
+    desk_clock
+        The clock by which applications run; the machine's where nothing is given.
+    """
     settings = read_settings(folder)
     identity = load_identity(folder)
     registry = Registry(folder)
@@ -86,7 +93,13 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name) if settings.mail.on else None
     notices = Notices(outbox, post)
     applications = Applications(
-        folder, engine, log, rules=settings.applications, decided_by=catalogue.decided_by, outbox=outbox
+        folder,
+        engine,
+        log,
+        rules=settings.applications,
+        clock=desk_clock,
+        decided_by=catalogue.decided_by,
+        outbox=outbox,
     )
     grants = HubGrants(applications.store, transport, federation.active)
     applications.watched_by(grants.wake)
@@ -153,7 +166,9 @@ def create_app(folder: Path) -> FastAPI:  # noqa: PLR0915 - one line for each th
     app.include_router(reports_router(applications, catalogue, runs.store, persons.people.caller_of))
     app.include_router(notices_router(notices, persons.people.caller_of))
     app.router.routes.extend(notice_pages(notices, persons.people.caller_of, persons.people.form_of))
-    app.router.routes.extend(application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of))
+    app.router.routes.extend(
+        application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of, desk_clock)
+    )
     app.router.routes.extend(
         pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)
     )  # last: it takes every address that is left

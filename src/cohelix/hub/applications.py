@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
@@ -346,7 +347,9 @@ def agreement_text(identifier: str, state: Application, datasets: Sequence[str])
     for name in datasets:
         line = state.lines[name]
         conditions = "".join(f"\n      condition: {text}" for text in line.conditions) or "\n      no further conditions"
-        parts.append(f"  - {name}, decided by {line.line.authority}, {line.line.country}{conditions}")
+        # The moment makes the text of a renewal another one than that of what it renews.
+        confirmed = line.since.astimezone(UTC).isoformat(timespec="seconds")
+        parts.append(f"  - {name}, decided by {line.line.authority}, {line.line.country}, confirmed {confirmed}{conditions}")
     months = f"{form.months} months" if form.months else "as long as the visas hold"
     return f"""DATA USE AGREEMENT
 
