@@ -27,7 +27,7 @@ MEMBERS = {"FI": 60, "GB": 70, "IT": 60, "CEU": 50}
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnalysisFederation]:
     """Four members of open, simulated data."""
     with analysis_federation(
-        tmp_path_factory.mktemp("analyses"), MEMBERS, variants=400, hub_settings="run_open_seconds = 10.0\n"
+        tmp_path_factory.mktemp("analyses"), MEMBERS, variants=400, hub_settings="run_open_seconds = 5.0\n"
     ) as made:
         yield made
 
