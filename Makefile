@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-PROOFS := counts beacon conformance crash releases ledger integrity malformed fuzz quality linear meta components applications application_kills membership same_answers tokens access_matrix audit openapi portal
+PROOFS := counts beacon conformance crash releases ledger integrity malformed fuzz quality linear meta components applications application_kills membership same_answers tokens access_matrix revocation audit openapi portal
 SOURCES := src tests scripts benchmarks validation
 
 .PHONY: help demo test check bench prove pins runtime tools
