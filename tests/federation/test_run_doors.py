@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from cohelix.analysis.counts import NODE_HWE
 from cohelix.analysis.steps import AnyArray, Ask, Statistic
 from cohelix.analysis.variants import VariantList, unpack_stretch
+from cohelix.audit.events import RunRefused
 from cohelix.core.errors import CohelixError
 from cohelix.db import open_database
 from cohelix.db.tables import LEDGER_ENTRIES, LEDGER_REFUSALS
@@ -246,6 +247,8 @@ def test_data_that_changed_end_the_nodes_part(ready: Hub) -> None:
         ready.begin(name, 2, ask, totals)
     load_again(ready.made, "FI")
     assert refusal(ready.step("FI", 2, ask)) == "versions"
+    left = [event.reason for event in ready.nodes["FI"].noted.events if isinstance(event, RunRefused)]
+    assert left == ["versions"]  # that it leaves is written down, and once
     ready.revive("FI")
     assert refusal(ready.step("FI", 2, ask)) == "versions"  # it has left
 

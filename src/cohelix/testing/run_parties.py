@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from cohelix.access.gate import Conditions, Gate
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer
 from cohelix.analysis.variants import VariantList, pack_stretch, unpack_stretch
+from cohelix.audit.events import Event, Keyed, Person
 from cohelix.core.errors import CohelixError
 from cohelix.db import open_database
 from cohelix.disclosure.ledger import Ledger, ledger_key
@@ -55,6 +56,21 @@ def people_ask(bound: float) -> Ask:
     return Ask("people", (Statistic("n", bound=bound, integer=True),))
 
 
+class Noted:
+    """What a node has written down since it was made anew, in the place of its audit log."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def record(self, event: Event, *, by: Person | str | None = None, wait: bool = False) -> None:
+        """Keep an event."""
+        self.events.append(event)
+
+    def keyed(self, *name: str) -> Keyed:
+        """The name itself: nobody reads this log but tests."""
+        return Keyed(" ".join(name))
+
+
 class Node:
     """A node's doors over its folder; made anew, as after a kill, they know only what is on the disk."""
 
@@ -66,6 +82,8 @@ class Node:
         self.runs = NodeRuns(folder, lambda: engine, clock=clock)
         ledger = self.ledger = Ledger(engine, ledger_key(folder))
         peers = {one.id: Peer(PublicKey(one.key), one.aggregator) for one in self.settings.peers}
+        self.noted = Noted()
+        gate = Gate(lambda: Conditions(projects=frozenset(self.policy.projects)), log=self.noted)
         party = Party(
             folder,
             self.settings.id,
@@ -73,7 +91,7 @@ class Node:
             self.runs,
             stance=lambda: Stance(self.policy, peers, self.settings.aggregator),
             ledger=lambda: ledger,
-            access=RunAccess(Gate(lambda: Conditions(projects=frozenset(self.policy.projects))), self.settings.id),
+            access=RunAccess(gate, self.settings.id),
         )
         RunDoors(party, workers or Workers(1)).open()
 
