@@ -279,9 +279,9 @@ def send_visas(grants: Grants, hub_url: str, tls: TlsContexts | None = None) -> 
     Unreachable
         If the hub does not answer: they are kept, and the server sends them later.
     NotPermitted
-        If it refuses one, in its words.
+        If it refuses one, in its words; the others are handed in all the same.
     """
-    waiting, sent = grants.unsent(), 0
+    waiting, sent, refused = grants.unsent(), 0, ""
     if not waiting:
         return 0
     url = f"{hub_url.rstrip('/')}{VISAS_ADDRESS}"
@@ -290,11 +290,14 @@ def send_visas(grants: Grants, hub_url: str, tls: TlsContexts | None = None) -> 
             for grant in waiting:
                 answer = client.post(url, json={"visa": grant.visa})
                 if answer.status_code not in (200, 201):
-                    raise NotPermitted(f"the hub did not take visa {grant.identifier}: {_words(answer)}")
+                    refused = refused or f"the hub did not take visa {grant.identifier}: {_words(answer)}"
+                    continue
                 grants.note_sent(grant.identifier)
                 sent += 1
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"no hub answers at {url}: {type(error).__name__}") from error
+    if refused:
+        raise NotPermitted(refused)
     return sent
 
 
