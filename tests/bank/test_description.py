@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cohelix.access.authority import init_authority
+from cohelix.access.clauses import clause_text, read_clause
 from cohelix.bank import Bank
-from cohelix.bank.description import clause_text, description_of, read_clause
+from cohelix.bank.description import description_of
 from cohelix.bank.life import verify
 from cohelix.cli.main import app
 from cohelix.core.errors import BadUsage, Damaged, NotFound

@@ -17,15 +17,13 @@ from tests.phenotypes.ontologies import Tree, trees
 from typer.testing import CliRunner
 
 from cohelix.cli.main import app
+from cohelix.core.codes import canonical, code_key, prefix_of
 from cohelix.core.errors import BadFile, BadInput, Damaged
 from cohelix.phenotypes.ontology import (
     SIMILARITY_LEAST,
     Ontologies,
     Ontology,
     OntologyTerm,
-    canonical,
-    code_key,
-    prefix_of,
     write_ontology,
 )
 from cohelix.phenotypes.ontology_files import add_ontology

@@ -48,8 +48,9 @@ def describe(
     from pydantic import ValidationError
 
     from cohelix.access.authority import all_authorities
+    from cohelix.access.clauses import clause_text, read_clause
     from cohelix.audit.events import DatasetDescribed
-    from cohelix.bank.description import Description, clause_text, description_of, read_clause
+    from cohelix.bank.description import Description, description_of
     from cohelix.bank.description import describe as keep
     from cohelix.cli.audit_log import node_log, note
     from cohelix.core.errors import BadUsage

@@ -36,7 +36,6 @@ from cohelix.federation.door import Answering, json_answering
 from cohelix.wire.applications import EVENTS, Event
 from cohelix.wire.grants import ApplicationShown, AskGrants, GrantState, GrantsTold, GrantTold
 
-QUESTION: Final = "grants"
 _FOLDER: Final = "applications"
 _LOCK_FILE: Final = ".lock"
 _log = structlog.get_logger("cohelix.federation")

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from cohelix.access.application_store import ApplicationLine
 from cohelix.access.applications import Acting, Application, Rules, timers
 from cohelix.access.caller import Caller, CallerOf
+from cohelix.access.clauses import clause_text
 from cohelix.access.duo import Match, Purpose, read_investigation
-from cohelix.bank.description import clause_text
 from cohelix.core.errors import BadQuestion, NotFound
 from cohelix.federation.run_store import RunStore
 from cohelix.hub.applications import Applications

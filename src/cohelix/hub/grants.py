@@ -21,11 +21,10 @@ from cohelix.access.applications import Acting, Application, LineStage, Stage
 from cohelix.access.approval import agreed
 from cohelix.core.errors import CohelixError
 from cohelix.federation.fan_out import Asked, ask_all
-from cohelix.federation.granting import QUESTION
 from cohelix.federation.transport import Transport
 from cohelix.wire.applications import EVENTS, Identity
 from cohelix.wire.federation import Member
-from cohelix.wire.grants import APPLICATIONS_MAX, ApplicationShown, AskGrants, GrantsTold, GrantTold
+from cohelix.wire.grants import APPLICATIONS_MAX, QUESTION, ApplicationShown, AskGrants, GrantsTold, GrantTold
 
 ROUND_SECONDS: Final = 15.0
 _WHOLE_ROUNDS: Final = 40  # every so many rounds everything is shown once more: an authority may have revoked by itself

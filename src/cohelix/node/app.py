@@ -31,7 +31,6 @@ from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
-from cohelix.federation.granting import QUESTION as GRANTS_QUESTION
 from cohelix.federation.granting import Granting, granting_door
 from cohelix.federation.heralds import noting
 from cohelix.federation.node_runs import NodeRuns
@@ -49,6 +48,7 @@ from cohelix.genotypes.kernels import warm
 from cohelix.node.consent import ConsentFollower, consent_pages
 from cohelix.node.gate import NodeTrust, identify, make_gate
 from cohelix.node.settings import NodeSettings, database_of, read_settings
+from cohelix.wire.grants import QUESTION as GRANTS_QUESTION
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
 
 T = TypeVar("T")

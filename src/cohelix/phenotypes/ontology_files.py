@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from cohelix.core.codes import canonical, prefix_of
 from cohelix.core.errors import BadFile, BadInput
-from cohelix.phenotypes.ontology import FOLDER, Ontology, OntologyTerm, canonical, prefix_of, write_ontology
+from cohelix.phenotypes.ontology import FOLDER, Ontology, OntologyTerm, write_ontology
 from cohelix.phenotypes.tabular import Table
 
 _EXPECTED = "an ontology as OBO, OWL (RDF/XML) or a table with the columns code, label, parents"

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.codes import code_key
 from cohelix.core.errors import Damaged
-from cohelix.phenotypes.ontology import Level, Ontologies, code_key
+from cohelix.phenotypes.ontology import Level, Ontologies
 
 # Words of everybody that are kept as bitmaps, too; they are no codes and have no spellings.
 WORD_KINDS = frozenset({"sex", "population", "country"})

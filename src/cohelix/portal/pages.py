@@ -448,7 +448,8 @@ def render(
     with speaking(language_of(request)):
         html = _TEMPLATES.get_template(template).render(
             path=request.url.path,
-            here=_here(request),
+            # What was asked in vain may hold what is nobody else's business: a code, a token in a wrong place.
+            here=_here(request) if status < HTTPStatus.BAD_REQUEST else "/",
             language=current(),
             typed=request.query_params.get("q", ""),
             code=int(status),

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from cohelix.core.codes import canonical
 from cohelix.core.errors import BadInput
 from cohelix.core.genes import Gene, find_gene, suggest
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, region_1based
 from cohelix.core.variant import VariantKey, parse_variant
 from cohelix.federation.answers import variant_of_name
-from cohelix.phenotypes.ontology import canonical
 
 TEXT_MAX = 2_000  # the longest indels that people paste fit; beyond it the text is not a question
 

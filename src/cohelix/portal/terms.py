@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import structlog
 
-from cohelix.phenotypes.ontology import code_key
+from cohelix.core.codes import code_key
 
 _PROGRAM = ("-m", "cohelix.portal.term_names")
 _PATIENCE_SECONDS = 0.2  # a page with a code is better without its name than late

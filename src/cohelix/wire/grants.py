@@ -9,6 +9,7 @@ from pydantic import Field
 from cohelix.wire.federation import Message
 from cohelix.wire.frequency import Wire
 
+QUESTION = "grants"
 EVENTS_MAX = 10_000
 APPLICATIONS_MAX = 20
 GrantState = Literal["granted", "ended", "waits", "refused"]
