@@ -69,7 +69,7 @@ def with_and_without(folder: Path, calls: int, calls_a_second: float, public: in
             urls.append(servers[-1].url)
             pinned = PinnedHub(hub_url=HUB, hub_key=nodes.hub.public, node_url=urls[-1], joined_at="2026-01-01T00:00:00Z")
             write_pinned(home, pinned)
-        name, document = nodes.questions[_QUESTION]
+        name, document = nodes.questions[asker.case.consent][_QUESTION]
         body = orjson.dumps({**document, "passport": asker.passport, "purpose": PURPOSE})
         time.sleep(1.5)  # a node looks at what it has pinned, and at its own revocations, every other second
         controlled = _ask([f"{url}/federation/v1/{name}" for url in urls], body, nodes.hub, calls, calls_a_second)
