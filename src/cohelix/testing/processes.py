@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import IO, Final, NamedTuple, Self
 
 from cohelix.core.errors import BadUsage, CohelixError
+from cohelix.testing.commands import Command
 
 WORKERS_VARIABLE: Final = "COHELIX_ANALYSIS_WORKERS"
 READY_SECONDS: Final = 120.0
@@ -28,7 +28,7 @@ class Server(NamedTuple):
 
     name: str
     url: str
-    process: subprocess.Popen[str]
+    process: Command
 
 
 class Processes:
@@ -40,7 +40,7 @@ class Processes:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[Command] = []
         self._lock = threading.Lock()
         self._closed = False
         logs.mkdir(parents=True, exist_ok=True)
@@ -65,14 +65,13 @@ class Processes:
         """Start a command that serves, and return when it has printed its `ready` line."""
         with (self._logs / f"{name}.log").open("a", encoding="utf-8") as log:
             process = self._start(arguments, log)
-        assert process.stdout is not None
         url = _await_ready(process.stdout)
         if url is None:
             self.stop(process)
             raise CohelixError(f"cohelix {' '.join(arguments[:2])} did not become ready: {self._said(name)}")
         return Server(name, url, process)
 
-    def stop(self, process: subprocess.Popen[str]) -> None:
+    def stop(self, process: Command) -> None:
         """End one process and its group: first politely, after some seconds for good."""
         _signal_group(process, signal.SIGTERM)
         try:
@@ -81,8 +80,7 @@ class Processes:
             _signal_group(process, signal.SIGKILL)
             process.wait()
         _signal_group(process, signal.SIGKILL)  # what it left behind in its group
-        if process.stdout is not None:
-            process.stdout.close()
+        process.stdout.close()
         self._forget(process)
 
     def stop_all(self) -> None:
@@ -95,23 +93,16 @@ class Processes:
         for process in running:
             self.stop(process)
 
-    def _start(self, arguments: Sequence[str], log: IO[str]) -> subprocess.Popen[str]:
+    def _start(self, arguments: Sequence[str], log: IO[str]) -> Command:
         with self._lock:
             if self._closed:
                 raise CohelixError("the demo is ending")
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cohelix.cli.main", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-                env={WORKERS_VARIABLE: "1", **os.environ},  # several members share this machine's cores
-            )
+            # Several members share this machine's cores.
+            process = Command(arguments, stderr=log, environment={WORKERS_VARIABLE: "1", **os.environ})
             self._running.append(process)
             return process
 
-    def _forget(self, process: subprocess.Popen[str]) -> None:
+    def _forget(self, process: Command) -> None:
         with self._lock:
             if process in self._running:
                 self._running.remove(process)
@@ -168,8 +159,10 @@ def _await_ready(stdout: IO[str]) -> str | None:
     return found[0] if found else None
 
 
-def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def _signal_group(process: Command, number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
+    except ProcessLookupError:
+        process.send_signal(number)  # it may have begun so lately that it leads no group yet
+    except PermissionError:
         return
