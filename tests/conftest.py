@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from validation.postgres import PROGRAMS, running_postgres
+
 # Debian packages of the referees; a program that is its own package needs no entry.
 PACKAGES = {"bgzip": "tabix", "tabix": "tabix"}
-_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 @pytest.fixture(scope="session")
@@ -42,27 +41,10 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of an empty database of a PostgreSQL that is started for the tests, on a socket only."""
-    if not _POSTGRES:
+    if not PROGRAMS:
         pytest.skip("PostgreSQL's server programs are not installed")
-    programs = _POSTGRES[-1].parent
-    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as name:  # a socket's path has at most 107 characters
-        folder = Path(name)
-        before: list[str] = []
-        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-            shutil.chown(folder, "nobody")
-            before = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-
-        def run(*command: str) -> None:
-            subprocess.run([*before, *command], check=True, capture_output=True, cwd=folder)
-
-        run(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "cohelix", "--auth=trust", "--no-sync")
-        settings = f"-k {folder} -c listen_addresses= -c fsync=off"
-        run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-l", f"{folder}/log", "-w", "-o", settings, "start")
-        try:
-            run(str(programs / "createdb"), "-h", str(folder), "-U", "cohelix", "cohelix")
-            yield f"postgresql+psycopg://cohelix@/cohelix?host={folder}"
-        finally:
-            run(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "stop")
+    with running_postgres() as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

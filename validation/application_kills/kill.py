@@ -80,18 +80,24 @@ class Killed:
     notices: bool
 
 
-def run(folder: Path, times: int, seed: int) -> list[Killed]:
-    """Kill as many times; after each one the same requests are sent again, as a client does that heard nothing."""
-    engine = open_database(folder / "hub.db")
+def run(where: str | Path, times: int, seed: int) -> list[Killed]:
+    """Kill as many times; after each one the same requests are sent again, as a client does that heard nothing.
+
+    Parameters
+    ----------
+    where
+        The database, empty: a file's path, or the address of a PostgreSQL.
+    """
+    engine = open_database(where)
     upgrade(engine)
     for acting, role, what in _DUTIES:
         Roles(engine).grant_for(role, what, acting.who.subject, acting.who.issuer)
     engine.dispose()
     rng = random.Random(seed)
-    return [_one(folder / "hub.db", f"kill-{number}", rng.uniform(0, 0.1)) for number in range(times)]
+    return [_one(where, f"kill-{number}", rng.uniform(0, 0.1)) for number in range(times)]
 
 
-def _one(path: Path, name: str, seconds: float) -> Killed:
+def _one(path: str | Path, name: str, seconds: float) -> Killed:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -120,7 +126,7 @@ def _one(path: Path, name: str, seconds: float) -> Killed:
     return Killed(acknowledged, len(requests), good, told and _told_right(path, name))
 
 
-def _through(path: Path, name: str, done: Callable[[], object]) -> str:
+def _through(path: str | Path, name: str, done: Callable[[], object]) -> str:
     """Take one application through its loop, every request with its own name; gives its id."""
     engine = open_database(path)
     store = ApplicationStore(engine, outbox=Outbox(engine, mailing=True))
@@ -135,7 +141,7 @@ def _through(path: Path, name: str, done: Callable[[], object]) -> str:
     return identifier
 
 
-def _told_right(path: Path, name: str) -> bool:
+def _told_right(path: str | Path, name: str) -> bool:
     """Whether the notices that are kept are those of the events that are kept: none is missing, none is there twice."""
     engine = open_database(path)
     of = sa.select(APPLICATION_EVENTS.c.application).where(APPLICATION_EVENTS.c.request == name).scalar_subquery()
@@ -163,7 +169,7 @@ def _readers(to: Identity | Duty) -> list[str]:
     return [acting.who.subject for acting, role, what in _DUTIES if role in to.roles and to.what == what]
 
 
-def _requests(path: Path, name: str) -> list[str]:
+def _requests(path: str | Path, name: str) -> list[str]:
     """The requests kept for an application, in order."""
     engine = open_database(path)
     of = sa.select(APPLICATION_EVENTS.c.application).where(APPLICATION_EVENTS.c.request == name).scalar_subquery()
