@@ -28,18 +28,22 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def running_in(folder: str) -> list[str]:
-    """Command lines of processes that name a folder."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if folder in words:
-                found.append(words)
+def below(pid: int) -> dict[int, str]:
+    """Processes that a process has started, and those that they have, by their names."""
+    found: dict[int, str] = {}
+    for child in Path(f"/proc/{pid}/task").glob("*/children"):
+        for number in map(int, child.read_text().split()):
+            found[number] = Path(f"/proc/{number}/comm").read_text().strip()
+            found |= below(number)
     return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def checked(report: Mapping[str, Any]) -> None:
@@ -109,12 +113,18 @@ def test_without_real_genomes_it_says_so_stays_until_it_is_told_to_stop_and_leav
         assert all(f"{member['id']}:simulated" in member["datasets"] for member in told["members"])
         exact = next(journey["detail"] for journey in told["journeys"] if journey["name"] == "exactness")
         assert exact["equal"] == exact["variants"] > 30
-        assert len(running_in(str(keep))) == 1 + 1 + len(MEMBERS)  # the demo itself, the hub, the nodes
+        started = below(demo.pid)
+        assert sorted(name for name in started.values() if name.startswith("cohelix ")) == ["cohelix hub"] + [
+            "cohelix node"
+        ] * len(MEMBERS)
     finally:
         demo.send_signal(signal.SIGTERM)
         demo.wait(60)
     assert demo.returncode == 0, said.read_text()
     assert "NO REAL GENOMES COULD BE HAD" in said.read_text() and "simulated data" in said.read_text()
     assert "portal" in said.read_text()
-    assert running_in(str(keep)) == []
+    deadline = time.monotonic() + 5  # what commands were forked from ends when it notices that the demo has
+    while any(map(running, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {name for number, name in started.items() if running(number)} == set()
     assert (keep / "nodes" / "FI" / "node.toml").is_file()

@@ -15,11 +15,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, Final
 
 PROGRAM: Final = "cohelix.cli.main"
+_NAME_CHARACTERS: Final = 15  # as many as Linux keeps
 _PREPARED: Final = "cohelix.testing.prepared"
 
 
@@ -159,8 +161,15 @@ def _run(words: list[str], environment: dict[str, str], folder: str, out: int, e
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    _name_process(f"cohelix {words[0] if words else ''}")
     sys.argv = ["cohelix", *words]
     try:
         importlib.import_module(PROGRAM).main()
     finally:
         atexit._run_exitfuncs()
+
+
+def _name_process(name: str) -> None:
+    """What `ps` and `top` call this process, where the system has such names."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:_NAME_CHARACTERS])
