@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.access.test_applications import Desk
 
-from cohelix.access.applications import Rules
+from cohelix.access.applications import Rules, Stage
 from cohelix.access.approval import Approval, approval_of, replayed
 from cohelix.core.errors import Conflict, NotPermitted
 from cohelix.wire.applications import EVENTS, Event
@@ -67,7 +67,7 @@ def test_a_grant_ends_with_what_ends_it(ending: str) -> None:
     assert _approval(desk.events, desk.now) is None
 
 
-def test_a_grant_goes_on_while_its_renewal_is_decided_and_ends_when_it_is_denied() -> None:
+def test_a_grant_goes_on_while_its_renewal_is_decided_and_until_its_own_end_when_it_is_denied() -> None:
     desk = _granted(_approved())
     [first] = [found.episode for found in [_approval(desk.events, desk.now)] if found]
     desk.ask("renewal-asked", "researcher", dataset=SET, reason="We need longer.")
@@ -80,7 +80,37 @@ def test_a_grant_goes_on_while_its_renewal_is_decided_and_ends_when_it_is_denied
     desk.ask("granted", "holder", dataset=SET, visas=["3", "4"], until=desk.now + timedelta(days=90))
     desk.ask("renewal-asked", "researcher", dataset=SET, reason="And longer.")
     desk.decide(SET, "deny")
-    assert _approval(desk.events, desk.now) is None
+    assert desk.stages()[SET] == "denied" and desk.stage is Stage.REVIEW  # other datasets are open
+    found = _approval(desk.events, desk.now)
+    assert found is not None and found.episode == again.episode, "what was granted holds until its own end"
+    desk.now += timedelta(days=90)
+    assert "expired" in desk.run_clocks()
+    assert (desk.stages()[SET], _approval(desk.events, desk.now)) == ("denied", None)
+
+
+@pytest.mark.parametrize("how", ["suspended", "revoked"])
+@pytest.mark.parametrize("decided", [None, "approve", "deny"])
+def test_one_person_stops_a_grant_whose_renewal_is_decided_about(how: str, decided: str | None) -> None:
+    desk = _granted(_approved())
+    desk.ask("renewal-asked", "researcher", dataset=SET, reason="We need longer.")
+    if decided is not None:
+        desk.decide(SET, decided)
+    with pytest.raises(NotPermitted):
+        desk.ask(how, "official", dataset=SET, reason="Not mine to say.")
+    desk.ask(how, "ncp-FI", dataset=SET, reason="Misused.")
+    assert (desk.stages()[SET], _approval(desk.events, desk.now)) == (how, None)
+    desk.now += timedelta(days=90)
+    assert "expired" not in desk.run_clocks()
+
+
+def test_a_renewal_that_is_confirmed_after_the_end_of_the_grant_before_is_granted() -> None:
+    desk = _granted(_approved())
+    desk.ask("renewal-asked", "researcher", dataset=SET, reason="We need longer.")
+    desk.decide(SET)
+    desk.now += timedelta(days=90)
+    assert {"expired", "confirmed"} <= set(desk.run_clocks())
+    assert _approval(desk.events, desk.now) is None, "nothing is agreed on yet"
+    assert _approval(_agreed(desk, "b" * 64).events, desk.now) is not None
 
 
 def test_silence_confirms_when_its_time_is_over_and_not_before() -> None:

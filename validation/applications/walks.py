@@ -39,6 +39,12 @@ DIAGRAM: dict[str, tuple[set[str], str | None]] = {
 }
 
 
+# Stages in which a grant may run on, besides what the table says, while its renewal is decided about or after it was denied:
+# what may end it there.
+RUNNING = {"open", "approved", "denied", "vetoed", "appealed", "confirmed"}
+_ENDS = {"suspended", "revoked", "expired"}
+
+
 def person(name: str) -> Identity:
     """Somebody of the embedded issuer, named by role."""
     return Identity(subject=name, issuer="https://hub.example/broker")
@@ -160,7 +166,10 @@ class Walk:
         if stage == "confirmed":
             return ["agreement-drawn", "agreement-signed", "granted"]
         return [
-            kind for kind, (stages, _) in DIAGRAM.items() if stage in stages and kind not in ("expired", "reminded")
+            kind
+            for kind, (stages, _) in DIAGRAM.items()
+            if (stage in stages or (kind == "suspended" and self.state.lines[dataset].running))
+            and kind not in ("expired", "reminded")
         ] or _KINDS
 
     def _wanted(self, kind: str, dataset: str, acting: Acting) -> Event:
@@ -208,6 +217,9 @@ def check_step(before: Application | None, event: Event, after: Application) -> 
             assert line.stage == was, f"{event.event} changed {name}"
         else:
             allowed, to = DIAGRAM[event.event]
+            if was in RUNNING and event.event in _ENDS and before.lines[name].running is not None:
+                allowed, to = allowed | RUNNING, None if event.event == "expired" else to
+                assert line.running is None
             assert was in allowed, f"{event.event} of a dataset that is {was}"
             if to is None:
                 assert line.stage == was

@@ -50,6 +50,10 @@ class LineStage(StrEnum):
 
 _PENDING: Final = frozenset({LineStage.OPEN, LineStage.APPROVED, LineStage.APPEALED})
 _LIVING: Final = frozenset({LineStage.CONFIRMED, LineStage.GRANTED, LineStage.SUSPENDED})
+# In which a grant may run on while its renewal is decided about, or after it was denied.
+_BESIDE: Final = frozenset(
+    {LineStage.OPEN, LineStage.APPROVED, LineStage.DENIED, LineStage.VETOED, LineStage.APPEALED, LineStage.CONFIRMED}
+)
 _REMIND_DAYS: Final = {30: "grant-ends", 7: "grant-ends-soon"}  # before a grant ends
 
 
@@ -135,6 +139,8 @@ class LineState:
         The agreement that covers it, by its hash.
     visas, until
         Of its grant.
+    running
+        Until when the grant before holds, beside what is decided about its renewal; None where none does.
     appealed
         Whether a decision was contested already.
     """
@@ -153,6 +159,7 @@ class LineState:
     agreement: str | None = None
     visas: tuple[str, ...] = ()
     until: datetime | None = None
+    running: datetime | None = None
     appealed: bool = False
 
 
@@ -189,7 +196,8 @@ class Application:
         stages = {line.stage for line in self.lines.values()}
         if stages & _PENDING:
             return Stage.REVIEW
-        return Stage.DECIDED if stages & _LIVING else Stage.CLOSED
+        runs = any(line.running is not None for line in self.lines.values())
+        return Stage.DECIDED if runs or stages & _LIVING else Stage.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +294,21 @@ def _one_line(line: LineState, event: Event) -> LineState:  # noqa: PLR0911 - on
             return replace(line, reminded=line.reminded | {event.what})
         case wire.Granted():
             granted = _entered(line, LineStage.GRANTED, event)
-            return replace(granted, visas=event.visas, until=event.until)
+            return replace(granted, visas=event.visas, until=event.until, running=None)
+        case wire.Expired() if line.running is not None:
+            return replace(line, running=None)
+        case wire.Suspended() | wire.Revoked():
+            return replace(_entered(line, _LEADS_TO[event.event], event), running=None)
         case wire.Decided():
             conditions = line.proposed.conditions if line.proposed else ()
             to = LineStage.APPROVED if event.decision == "approve" else LineStage.DENIED
             return replace(_by_committee(_entered(line, to, event), event), conditions=conditions)
         case wire.Appealed():
             return replace(_entered(line, LineStage.APPEALED, event), appealed=True)
-        case wire.RenewalAsked() | wire.AppealUpheld():
+        case wire.RenewalAsked():
+            running = line.until if line.stage is LineStage.GRANTED else None
+            return replace(_anew(line, event), running=running)
+        case wire.AppealUpheld():
             return _anew(line, event)
         case _:
             to_stage = _LEADS_TO.get(event.event)
@@ -470,9 +485,9 @@ def _committee_s(state: Application, event: Event, acting: Acting, rules: Rules)
         case wire.Granted():
             _check_grant(state, event, acting)
         case wire.Suspended():
-            _check_end(_line(state, event, LineStage.GRANTED), acting)
+            _check_end(state, event, acting, LineStage.GRANTED)
         case wire.Revoked():
-            _check_end(_line(state, event, LineStage.GRANTED, LineStage.SUSPENDED, LineStage.CONFIRMED), acting)
+            _check_end(state, event, acting, LineStage.GRANTED, LineStage.SUSPENDED, LineStage.CONFIRMED)
         case wire.AppealUpheld() | wire.AppealDismissed():
             line = _line(state, event, LineStage.APPEALED)
             if Role.DAC_CHAIR not in acting.roles or acting.who in line.parties:
@@ -541,7 +556,10 @@ def _check_grant(state: Application, event: wire.Granted, acting: Acting) -> Non
         _not_now("a grant ends after it begins")
 
 
-def _check_end(line: LineState, acting: Acting) -> None:
+def _check_end(state: Application, event: Event, acting: Acting, *stages: LineStage) -> None:
+    """One person is enough to stop a grant, also one that runs on while its renewal is decided about."""
+    known = state.lines.get(getattr(event, "dataset", ""))
+    line = _line(state, event, *stages, *(_BESIDE if known is not None and known.running is not None else ()))
     national = Role.NATIONAL_COORDINATION_POINT in acting.roles and acting.country == line.line.country
     if not national:
         _holder_or_member(line, acting)
@@ -619,6 +637,8 @@ def _timers(line: LineState, track: str, rules: Rules) -> list[Timer]:
             if line.until - timedelta(days=days) > line.since:
                 remind(line.until - timedelta(days=days), what)
         found.append(Timer(line.until, wire.Expired(at=line.until, dataset=dataset)))
+    if line.running is not None:
+        found.append(Timer(line.running, wire.Expired(at=line.running, dataset=dataset)))
     return found
 
 

@@ -24,6 +24,7 @@ from cohelix.wire.applications import (
     Granted,
     Identity,
     Line,
+    RenewalAsked,
     Revoked,
     Signed,
     Suspended,
@@ -86,13 +87,15 @@ def replayed(events: Sequence[Event], *, rules: Rules, now: datetime) -> Applica
 def approval_of(events: Sequence[Event], state: Application, dataset: str) -> Approval | None:
     """The approval that a dataset's present grant rests on; None where it is not, or no longer, to be granted.
 
-    `state` is what the events have made (`replayed`). A grant goes on while its renewal is decided about.
+    `state` is what the events have made (`replayed`). A grant goes on while its renewal is decided about, and when that
+    is denied, until its own end.
     """
     line = state.lines.get(dataset)
     if line is None or state.stage is Stage.WITHDRAWN:
         return None
     confirmed: tuple[int, datetime] | None = None
     in_force: tuple[int, datetime] | None = None
+    renewing = False
     for number, event in enumerate(events, 1):
         if getattr(event, "dataset", None) != dataset:
             continue
@@ -100,9 +103,15 @@ def approval_of(events: Sequence[Event], state: Application, dataset: str) -> Ap
             case Confirmed():
                 confirmed = number, event.at
             case Granted():
-                in_force = confirmed
+                in_force, renewing = confirmed, False
+            case RenewalAsked():
+                renewing = in_force is not None
+            case Expired() if renewing:
+                in_force, renewing = None, False
+            case Decided(decision="deny") | Vetoed() if renewing:
+                confirmed = None
             case Decided(decision="deny") | Vetoed() | Suspended() | Revoked() | Expired():
-                confirmed = in_force = None
+                confirmed, in_force, renewing = None, None, False
             case _:
                 pass
     if line.stage is LineStage.CONFIRMED and agreed(state, line):

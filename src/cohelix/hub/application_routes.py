@@ -208,6 +208,7 @@ def document_of(identifier: str, state: Application, acting: Acting, rules: Rule
             agreement=line.agreement,
             visas=line.visas,
             until=_time(line.until),
+            running=_time(line.running),
         )
         for name, line in state.lines.items()
     )

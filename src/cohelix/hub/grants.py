@@ -138,7 +138,7 @@ class HubGrants:
         if told.state == "granted" and line.stage is LineStage.CONFIRMED and agreed(state, line) and told.until:
             until = datetime.fromtimestamp(told.until, UTC).isoformat()
             event = {"event": "granted", "dataset": told.dataset, "visas": list(told.visas), "until": until}
-        elif told.state == "ended" and line.stage is LineStage.GRANTED:
+        elif told.state == "ended" and (line.stage is LineStage.GRANTED or line.running is not None):
             event = {"event": "revoked", "dataset": told.dataset, "reason": "The authority has revoked its visas."}
         else:
             return state

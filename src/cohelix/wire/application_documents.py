@@ -14,7 +14,10 @@ AdviceWord = Literal["approve", "review", "deny"]
 
 
 class LineDocument(Wire):
-    """One dataset of an application; `votes` and `proposed` are told to those who decide. Times are RFC 3339."""
+    """One dataset of an application; `votes` and `proposed` are told to those who decide. Times are RFC 3339.
+
+    `running`: until when the grant before holds, while its renewal is decided about or after that was denied.
+    """
 
     dataset: str
     authority: str
@@ -27,6 +30,7 @@ class LineDocument(Wire):
     agreement: str | None = None
     visas: tuple[str, ...] = ()
     until: str | None = None
+    running: str | None = None
 
 
 class AgreementDocument(Wire):
