@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from cohelix.access.duo import (
     PERMISSIONS,
@@ -22,25 +25,48 @@ from cohelix.access.duo import (
     read_code,
     read_investigation,
 )
+from cohelix.cli.main import app
 from cohelix.core.errors import BadQuestion
+from cohelix.hub.diseases import Diseases
+from cohelix.hub.settings import make_hub
 
 CASES = Path(__file__).parent / "vectors" / "data-use-cases.tsv"
 TODAY = date(2026, 11, 23)
-# disease → what it is a kind of, itself included
-DISEASES = {
-    "MONDO:0004992": {"MONDO:0004992"},  # cancer
-    "MONDO:0007254": {"MONDO:0007254", "MONDO:0004992"},  # breast cancer
-    "MONDO:0005148": {"MONDO:0005148", "MONDO:0005015"},  # type 2 diabetes mellitus
-    "MONDO:0005015": {"MONDO:0005015"},  # diabetes mellitus
+# What an operator brings to the hub, codes as the sources write them; an HPO of one's own goes before the package's.
+ONTOLOGIES = {
+    "HP": "code\tlabel\tparents\nHP:0000707\tof the nervous system\t\nHP:0001250\tSeizure\tHP:0000707\n",
+    "MONDO": """code\tlabel\tparents\tobsolete\treplaced_by
+MONDO:0004992\tcancer\t\t0\t
+MONDO:0021100\tbreast neoplasm\tMONDO:0004992\t0\t
+MONDO:0007254\tbreast cancer\tMONDO:0021100\t0\t
+MONDO:0000001\ta former breast cancer\t\t1\tMONDO:0007254
+MONDO:0005015\tdiabetes mellitus\t\t0\t
+MONDO:0005148\ttype 2 diabetes mellitus\tMONDO:0005015\t0\t
+""",
+    "ORPHA": "code\tlabel\tparents\nORPHA:98473\tmuscular dystrophy\t\nORPHA:262\tDuchenne and Becker\tORPHA:98473\n",
+    "ICD10": "code\tlabel\tparents\nICD10:I20-I25\tischaemic\t\nICD10:I21\tinfarction\tICD10:I20-I25\n",
 }
 
 
+@cache
+def diseases() -> Diseases:
+    """A hub's, by its own command."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "hub"
+        make_hub(folder, url="https://hub.example")
+        for prefix, text in ONTOLOGIES.items():
+            file = Path(name) / f"{prefix}.tsv"
+            file.write_text(text, encoding="utf-8")
+            added = CliRunner().invoke(app, ["hub", "ontologies", str(folder), "--add", str(file), "--json"])
+            assert added.exit_code == 0 and f'"prefix": "{prefix}"' in added.stdout, added.output
+        known = Diseases(folder)
+        for code in ("MONDO:0004992", "ORPHA:262", "ICD10:I21", "HP:0001250"):
+            assert known.called(code) != code
+        return known
+
+
 def descends(disease: str, ancestor: str) -> bool | None:
-    if disease == ancestor:
-        return True
-    if disease not in DISEASES or ancestor not in DISEASES:
-        return None
-    return ancestor in DISEASES[disease]
+    return diseases().descends(disease, ancestor)
 
 
 def clauses(text: str) -> list[Clause]:
@@ -68,8 +94,8 @@ def purpose(text: str) -> Purpose:
     plain = [word for word in text.split() if "=" not in word]
     answers = {"yes": True, "no": False}
     return Purpose(
-        investigations=frozenset(read_investigation(word) for word in plain if not word.startswith("MONDO:")),
-        diseases=tuple(word for word in plain if word.startswith("MONDO:")),
+        investigations=frozenset(read_investigation(word) for word in plain if ":" not in word),
+        diseases=tuple(word for word in plain if ":" in word),
         commercial=answers.get(said.get("commercial", "")),
         for_profit=answers.get(said.get("profit", "")),
         country=said.get("country"),
@@ -131,7 +157,9 @@ def test_a_purpose_that_duo_does_not_know_is_refused() -> None:
 _PURPOSES = st.builds(
     Purpose,
     investigations=st.frozensets(st.sampled_from(Investigation)),
-    diseases=st.lists(st.sampled_from([*DISEASES, "MONDO:9999999"]), max_size=2).map(tuple),
+    diseases=st.lists(st.sampled_from(["MONDO:0004992", "MONDO:0007254", "MONDO:0005148", "MONDO:9999999"]), max_size=2).map(
+        tuple
+    ),
     commercial=st.sampled_from([None, True, False]),
     for_profit=st.sampled_from([None, True, False]),
     country=st.sampled_from([None, "FI", "US"]),
@@ -171,3 +199,27 @@ def test_every_finding_has_a_reason() -> None:
         for finding in advice(codes, wanted).findings:
             assert isinstance(finding, Finding)
             assert len(finding.reason) > 10
+
+
+@pytest.mark.parametrize(
+    ("codes", "wanted", "reason"),
+    [
+        ("DS(MONDO:0004992)", "MONDO:0007254", "MONDO:0007254 (breast cancer) is a kind of MONDO:0004992 (cancer)"),
+        ("DS(MONDO:0004992)", "mondo:0004992", "is permitted"),
+        ("DS(MONDO:0007254)", "MONDO:0004992", "(cancer) is wider than what is permitted: MONDO:0007254 (breast cancer)"),
+        ("DS(MONDO:0004992)", "MONDO:0005148", "(type 2 diabetes mellitus) is not MONDO:0004992 (cancer), nor a kind of it"),
+        ("DS(MONDO:0004992)", "ICD10:I21", "no ontology here knows whether ICD10:I21 (infarction) is MONDO:0004992 (cancer)"),
+        ("DS(MONDO:0004992)", "", "names no disease"),
+    ],
+)
+def test_reasons_name_diseases_as_people_do(codes: str, wanted: str, reason: str) -> None:
+    known = diseases()
+    asked = Purpose(frozenset({Investigation.GENETIC}), tuple(wanted.split()))
+    [found] = match(clauses(codes), asked, descends=known.descends, today=TODAY, called=known.called).findings
+    assert reason in found.reason
+
+
+def test_a_hub_without_an_ontology_knows_a_disease_itself_and_nothing_else(tmp_path: Path) -> None:
+    bare = Diseases(tmp_path)
+    assert bare.descends("MONDO:0004992", "mondo_0004992") is True
+    assert bare.descends("MONDO:0007254", "MONDO:0004992") is None

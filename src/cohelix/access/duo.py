@@ -91,6 +91,9 @@ _ALLOWED: Final = {
 }
 _CODE: Final = re.compile(r"(?:.*/)?DUO[:_]0*(\d{1,7})", re.IGNORECASE)
 Descends = Callable[[str, str], bool | None]
+"""Whether a disease is another one or a kind of it; None where the ontology does not know one of them."""
+Called = Callable[[str], str]
+"""What a disease's code is called in reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +193,13 @@ def read_investigation(text: str) -> Investigation:
     raise BadQuestion(f"{text[:60]!r} is no purpose in DUO's terms: use one of {names}, or its DUO code")
 
 
-def match(clauses: Sequence[Clause], purpose: Purpose, *, descends: Descends, today: date) -> Match:
+def match(clauses: Sequence[Clause], purpose: Purpose, *, descends: Descends, today: date, called: Called = str) -> Match:
     """What a dataset's codes say of a purpose.
 
     Parameters
     ----------
-    descends
-        Whether a disease is another one or a kind of it; None where the ontology does not know one of them.
+    descends, called
+        What is known of diseases: which is a kind of which, and how people call one.
 
     Notes
     -----
@@ -210,16 +213,29 @@ def match(clauses: Sequence[Clause], purpose: Purpose, *, descends: Descends, to
         if use is None
     ]
     known = [(clause, use) for clause, use in read if use is not None]
-    findings.append(_permission([(clause, use) for clause, use in known if use in PERMISSIONS], known, purpose, descends))
+    permissions = [(clause, use) for clause, use in known if use in PERMISSIONS]
+    findings.append(_permission(permissions, known, purpose, _Diseases(descends, called)))
     findings += [_modifier(clause, use, purpose, today) for clause, use in known if use not in PERMISSIONS]
     return Match(max(finding.advice for finding in findings), tuple(findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Diseases:
+    """What is known of diseases."""
+
+    descends: Descends
+    called: Called
+
+    def listed(self, codes: Sequence[str], word: str = ",") -> str:
+        """Some diseases in words."""
+        return (", " if word == "," else f" {word} ").join(map(self.called, codes))
 
 
 def _permission(
     permissions: Sequence[tuple[Clause, DataUse]],
     known: Sequence[tuple[Clause, DataUse]],
     purpose: Purpose,
-    descends: Descends,
+    diseases: _Diseases,
 ) -> Finding:
     """The one permission that every dataset has to carry."""
     if not permissions:
@@ -236,7 +252,7 @@ def _permission(
     if research != purpose.investigations and not free:
         return Finding(use.name, Advice.DENY, "the data are for research; care of patients is not permitted")
     permitted = [disease for clause, _ in permissions for disease in clause.diseases]
-    return _research(use, research, permitted, purpose.diseases, descends)
+    return _research(use, research, permitted, purpose.diseases, diseases)
 
 
 def _research(
@@ -244,7 +260,7 @@ def _research(
     research: frozenset[Investigation],
     permitted: Sequence[str],
     studied: Sequence[str],
-    descends: Descends,
+    diseases: _Diseases,
 ) -> Finding:
     """Whether the permission covers the research, if there is any besides care that is permitted; DS limits care, too."""
     reason = _ALLOWED[use]
@@ -255,7 +271,7 @@ def _research(
     if use is not DataUse.GRU and research & _ANCESTRY:
         return Finding(use.name, Advice.DENY, "population and ancestry research is not health, medical or biomedical research")
     if use is DataUse.DS:
-        return _disease_specific(permitted, studied, descends)
+        return _disease_specific(permitted, studied, diseases)
     return Finding(use.name, Advice.APPROVE, reason)
 
 
@@ -265,23 +281,35 @@ def _ancestry_only(research: frozenset[Investigation]) -> Finding:
     return Finding("POA", Advice.DENY, "only population and ancestry research is permitted")
 
 
-def _disease_specific(permitted: Sequence[str], studied: Sequence[str], descends: Descends) -> Finding:
+def _disease_specific(permitted: Sequence[str], studied: Sequence[str], known: _Diseases) -> Finding:
     """Every disease that is studied has to be a permitted one or a kind of one."""
     if not permitted:
         return Finding("DS", Advice.REVIEW, "the dataset does not say for which disease it may be used")
     if not studied:
-        return Finding("DS", Advice.DENY, f"only research on {', '.join(permitted)} is permitted; the purpose names no disease")
-    unsure = []
+        why = f"only research on {known.listed(permitted)} is permitted; the purpose names no disease"
+        return Finding("DS", Advice.DENY, why)
+    unsure, kinds = list[str](), list[str]()
     for disease in studied:
-        answers = [descends(disease, one) for one in permitted]
-        if any(answers):
-            continue
-        if None not in answers:
-            return Finding("DS", Advice.DENY, f"{disease} is not {' or '.join(permitted)}, nor a kind of it")
-        unsure.append(disease)
+        answers = {one: known.descends(disease, one) for one in permitted}
+        under = next((one for one, answer in answers.items() if answer), None)
+        if under is not None:
+            same = bool(known.descends(under, disease))
+            kinds.append(known.called(disease) + (" is permitted" if same else f" is a kind of {known.called(under)}"))
+        elif None not in answers.values():
+            return Finding("DS", Advice.DENY, _not_permitted(disease, permitted, known))
+        else:
+            unsure.append(disease)
     if unsure:
-        return Finding("DS", Advice.REVIEW, f"the ontology does not know whether {', '.join(unsure)} is a permitted disease")
-    return Finding("DS", Advice.APPROVE, f"the diseases studied are kinds of {', '.join(permitted)}")
+        about = f"{known.listed(unsure)} is {known.listed(permitted, 'or')}, or a kind of it"
+        return Finding("DS", Advice.REVIEW, f"no ontology here knows whether {about}")
+    return Finding("DS", Advice.APPROVE, "; ".join(kinds))
+
+
+def _not_permitted(disease: str, permitted: Sequence[str], known: _Diseases) -> str:
+    narrower = [one for one in permitted if known.descends(one, disease)]
+    if narrower:
+        return f"{known.called(disease)} is wider than what is permitted: {known.listed(narrower)}"
+    return f"{known.called(disease)} is not {known.listed(permitted, 'or')}, nor a kind of it"
 
 
 def _modifier(clause: Clause, use: DataUse, purpose: Purpose, today: date) -> Finding:

@@ -36,6 +36,7 @@ from cohelix.hub.application_pages import FederationCatalogue, application_pages
 from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
 from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
+from cohelix.hub.diseases import Diseases
 from cohelix.hub.grants import HubGrants
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
@@ -88,7 +89,8 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         keys=keys,
     )
 
-    catalogue = FederationCatalogue(federation)
+    diseases = Diseases(folder)
+    catalogue = FederationCatalogue(federation, descends=diseases.descends, called=diseases.called)
     outbox = Outbox(engine, mailing=settings.mail.on)
     post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name) if settings.mail.on else None
     notices = Notices(outbox, post)
@@ -148,6 +150,7 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
             log,
             hub_url=settings.url,
             caller_of=persons.people.caller_of,
+            learn=revocations.learn,
             changed=persons.visas_changed,
         )
     )

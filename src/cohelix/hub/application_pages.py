@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from cohelix.access.caller import CallerOf
-from cohelix.access.duo import Clause, Descends, Match, Purpose, match
+from cohelix.access.duo import Called, Clause, Descends, Match, Purpose, match
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.federation.questions import Federation
 from cohelix.portal.application_desk import ApplicationDesk, Catalogue
@@ -32,12 +32,14 @@ class FederationCatalogue:
 
     Parameters
     ----------
-    descends
-        Whether a disease is another one or a kind of it.
+    descends, called
+        What is known of diseases: which is a kind of which, and how people call one.
     """
 
-    def __init__(self, federation: Federation, *, descends: Descends = only_itself, clock: Clock | None = None) -> None:
-        self._clock, self._descends = clock or SystemClock(), descends
+    def __init__(
+        self, federation: Federation, *, descends: Descends = only_itself, called: Called = str, clock: Clock | None = None
+    ) -> None:
+        self._clock, self._descends, self._called = clock or SystemClock(), descends, called
         self._roll = Roll(federation, self._clock)
 
     async def records(self) -> Mapping[str, DatasetRecord]:
@@ -59,7 +61,7 @@ class FederationCatalogue:
     def advise(self, record: DatasetRecord, purpose: Purpose) -> Match:
         """What a dataset's data-use codes say of a purpose."""
         today = self._clock.now().astimezone(UTC).date()
-        return match(clauses_of(record), purpose, descends=self._descends, today=today)
+        return match(clauses_of(record), purpose, descends=self._descends, today=today, called=self._called)
 
 
 def _placed(record: DatasetRecord, countries: Mapping[str, str]) -> DatasetRecord:
