@@ -1,0 +1,117 @@
+"""A cohort as an address: the expression on one line, and the datasets that are asked, as a canonical query string."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote_plus
+
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+
+from cohelix.wire.cohorts import CohortQuestion
+from cohelix.wire.expression import Expression, document_of, text_of
+
+DATASETS_MAX = 1_000
+_SHORTENINGS_MAX = 20
+_READABLE = "=:(),"  # signs that need no escape behind the first `=` of a parameter
+_JOINT_OR_BRACKET = re.compile(r"\s(?:and|or)\s", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class CohortQuery:
+    """What an address says of a cohort.
+
+    Attributes
+    ----------
+    expression
+        Who is meant; None where the address names nobody, or nothing of it could be read.
+    datasets
+        Federation ids, without doubles and in order; none for all.
+    text
+        The parameter `cohort` as given.
+    mistake
+        What is wrong with the text, as a sentence; `expression` is then its longest beginning that means something.
+    """
+
+    expression: Expression | None = None
+    datasets: tuple[str, ...] = ()
+    text: str = ""
+    mistake: str = ""
+
+
+def cohort_from_query(params: QueryParams) -> CohortQuery:
+    """Read `cohort` and every `dataset` of an address; never raises."""
+    given = tuple(sorted(set(params.getlist("dataset"))))
+    datasets = tuple(name for name in given if _names_dataset(name))[:DATASETS_MAX]
+    text = params.get("cohort", "")
+    if not text.strip():
+        found = CohortQuery(None, datasets, text)
+    else:
+        expression, mistake, at = _read(text)
+        found = CohortQuery(expression if expression else _beginning(text, at), datasets, text, mistake)
+    wrong = next((name for name in given if not _names_dataset(name)), None)
+    if wrong is not None and not found.mistake:
+        found = replace(found, mistake=f"{wrong[:60]!r} is no dataset; expected NODE:DATASET")
+    return found
+
+
+def query_from_cohort(expression: Expression | None, datasets: Sequence[str] = ()) -> str:
+    """The canonical query string, without `?`; empty where nobody is meant and all datasets are asked."""
+    pairs = [] if expression is None else [("cohort", text_of(expression))]
+    pairs += [("dataset", name) for name in sorted(set(datasets))]
+    return "&".join(f"{name}={quote_plus(value, safe=_READABLE)}" for name, value in pairs)
+
+
+def plan_cohort_yaml(expression: Expression, datasets: Sequence[str] = ()) -> str:
+    """The keys of a plan that say the same: `datasets` where some are chosen, and `cohort`."""
+    import yaml
+
+    keys: dict[str, Any] = {"datasets": sorted(set(datasets))} if datasets else {}
+    keys["cohort"] = _whole_numbers(document_of(expression))
+    return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100).rstrip()
+
+
+def _names_dataset(name: str) -> bool:
+    node, _, dataset = name.partition(":")
+    return bool(node and dataset) and len(name) <= 200 and name.isprintable()
+
+
+def _read(text: str) -> tuple[Expression | None, str, int]:
+    """The expression, or a sentence on what is wrong and the place of the character where it is (0 where none is told)."""
+    try:
+        return CohortQuestion.model_validate({"expression": text}).expression, "", 0
+    except ValidationError as error:
+        told = error.errors()[0]
+        place = next(iter(told.get("ctx", {}).get("place", ())), "")
+        at = re.fullmatch(r"character (\d+)", str(place))
+        return None, told["msg"], int(at[1]) - 1 if at else 0
+
+
+def _beginning(text: str, at: int) -> Expression | None:
+    """The longest beginning before a mistake that ends at an `and` or `or` and means something; brackets are closed."""
+    for end in _ends(text, at):
+        left = text[:end].rstrip()
+        opened = left.count("(") - left.count(")")
+        if opened >= 0:
+            expression, _, _ = _read(left + ")" * opened)
+            if expression is not None:
+                return expression
+    return None
+
+
+def _ends(text: str, at: int) -> Iterator[int]:
+    """Where to cut, the latest first."""
+    places = [found.start() for found in _JOINT_OR_BRACKET.finditer(text, 0, min(len(text), at + 5))]
+    yield from [place for place in reversed(places) if place <= at][:_SHORTENINGS_MAX]
+
+
+def _whole_numbers(document: Any) -> Any:
+    """40.0 as 40, for readers."""
+    if isinstance(document, dict):
+        return {key: _whole_numbers(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_whole_numbers(one) for one in document]
+    return int(document) if isinstance(document, float) and document.is_integer() and abs(document) < 1e15 else document
