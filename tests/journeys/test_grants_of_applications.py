@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,7 @@ from cohelix.access.roles import Roles
 from cohelix.audit.events import Event as AuditEvent
 from cohelix.bank.description import Description, describe
 from cohelix.cli.main import app
-from cohelix.core.errors import AuditUnavailable
+from cohelix.core.errors import AuditUnavailable, BadUsage, Conflict, NotFound
 from cohelix.core.ids import DatasetId
 from cohelix.db import open_database
 from cohelix.federation.granting import Granting
@@ -34,6 +36,7 @@ from cohelix.federation.signing import load_identity
 from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import open_hub_database, read_settings
 from cohelix.node.app import create_app as create_node
+from cohelix.sdk.applications import ApplicationsClient, AsyncApplicationsClient
 from cohelix.testing.federation import running_app
 from cohelix.wire.applications import EVENTS
 from cohelix.wire.federation import JoinRequest
@@ -292,3 +295,34 @@ def test_a_person_issues_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "granted" in done.stdout and "sends them later" in done.stderr
     again = CliRunner().invoke(app, ["dac", "issue", str(alone.folder)], catch_exceptions=False)
     assert "nothing waits here" in again.stdout
+
+
+def test_the_async_client_applies_as_the_other_does(loop: Loop) -> None:
+    def public(kind: type) -> dict[str, inspect.Signature]:
+        return {name: inspect.signature(one) for name, one in vars(kind).items() if not name.startswith("_")}
+
+    assert public(ApplicationsClient) == public(AsyncApplicationsClient)
+    browser, url = loop.people["researcher"], loop.hub.url
+    browser.headers["origin"] = url
+
+    async def ask() -> list[Any]:
+        async with httpx.AsyncClient(base_url=url, cookies=dict(browser.cookies), headers={"origin": url}) as http:
+            client = AsyncApplicationsClient(http, url)
+            begun = await client.create(title="By a program", summary="We ask why.")
+            saved = await client.save(begun.id, organisation="institute", datasets=[])
+            copied = await client.copy(begun.id)
+            await client.attach(begun.id, loop.folder / "node.toml.txt")
+            with pytest.raises(Conflict):
+                await client.act(begun.id, "signing-asked")
+            with pytest.raises(BadUsage, match="no member"):
+                await client.lines_of(["FI:nothing"])
+            with pytest.raises(NotFound):
+                await client.agreement(begun.id, "0" * 64)
+            events = [one["event"] for one in await client.events(begun.id)]
+            return [await client.get(begun.id), await client.list(), saved.form.organisation, copied.form.copy_of, events]
+
+    (loop.folder / "node.toml.txt").write_text("A note.")
+    found = asyncio.run(ask())
+    client = ApplicationsClient(browser, url)
+    assert found[:2] == [client.get(found[0].id), client.list()]
+    assert found[2:] == ["institute", found[0].id, ["created", "edited", "edited"]]

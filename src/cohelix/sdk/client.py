@@ -19,7 +19,7 @@ from cohelix import __version__
 from cohelix.core.errors import BadUsage
 from cohelix.sdk.analyses import AnalysesClient, AsyncAnalysesClient
 from cohelix.sdk.answers import problem_of, read_answer, read_document, unreachable
-from cohelix.sdk.applications import ApplicationsClient
+from cohelix.sdk.applications import ApplicationsClient, AsyncApplicationsClient
 from cohelix.sdk.frames import Kind, Tabular
 from cohelix.sdk.notices import NOTICES, Notices, asked_for, to_read
 from cohelix.wire.cohorts import CohortCountAnswer
@@ -330,6 +330,7 @@ class AsyncClient:
         self.identity = _identity(self.url, identity)
         self._http = httpx.AsyncClient(**_settings(self.url, timeout_seconds), auth=self.identity)
         self.analyses = AsyncAnalysesClient(self._http, self.url)
+        self.applications = AsyncApplicationsClient(self._http, self.url)
 
     async def __aenter__(self) -> AsyncClient:
         return self
