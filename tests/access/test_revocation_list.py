@@ -202,17 +202,48 @@ def test_own_revocations_are_known_at_once(tmp_path):
     clock = Hands()
     node = tmp_path / "node"
     own = authority_in(node)
-    watch = watching(node, [], clock)
+    watch = watching(node, [own], clock)
     grants = Grants(open_database(node / "node.sqlite"), clock)
     until = clock.now() + timedelta(days=30)
     one = grants.grant(own, hub_url=HUB, dataset="FI:x", subject="s", subject_issuer=f"{HUB}/broker", until=until)
+    watch.take(listed([own]))
     assert fresh(watch, own, clock)
     assert watch.known().revoked[own.issuer] == frozenset()
     grants.revoke(one.identifier)
     clock.move(1)
     assert watch.known().revoked[own.issuer] == {one.identifier}
-    clock.move(1000)
-    assert fresh(watch, own, clock)  # the hub is not asked about what the node itself decides
+
+
+def test_without_a_fresh_list_not_even_its_own_committee_is_known_unless_there_is_no_hub(tmp_path):
+    clock = Hands()
+    node = tmp_path / "node"
+    own = authority_in(node)
+    watch = watching(node, [own], clock)
+    assert not fresh(watch, own, clock)
+    watch.take(listed([own], ["FI-DAC:1"]))
+    clock.move(59)
+    assert fresh(watch, own, clock)
+    clock.move(1)
+    assert not fresh(watch, own, clock)
+    grants = Grants(open_database(node / "node.sqlite"), clock)
+    alone = RevocationWatch(node, lambda: grants, lambda _named: {}, lambda: None, clock=clock)
+    assert fresh(alone, own, clock)
+
+
+@pytest.mark.parametrize("skew", [-60, 0, 60])
+def test_a_list_lives_a_minute_from_when_its_signatures_were_asked_for(tmp_path, skew):
+    """Every member is asked, whether or not it has an authority: how long the list was on its way counts as age."""
+    one = authority_in(tmp_path / "a")
+    clock = Hands(NOW + timedelta(seconds=skew))
+    watch = watching(tmp_path / "node", [one], clock)
+    document = listed([one])
+    watch.asked(document["payload"])
+    clock.move(13)
+    watch.take(document)
+    clock.move(46)
+    assert fresh(watch, one, clock)
+    clock.move(1)
+    assert not fresh(watch, one, clock)
 
 
 def test_an_authority_has_a_folder_of_its_own(tmp_path):

@@ -40,8 +40,14 @@ class Desk:
         app = FastAPI()
         install(app, service="hub")
         trusted = (self.authority.trusted(),)
-        app.include_router(visas_router(self.store, lambda: trusted, self.log, hub_url=HUB, caller_of=_caller))
+        self.unheard: list[str] = []
+        app.include_router(
+            visas_router(self.store, lambda: trusted, self.log, hub_url=HUB, caller_of=_caller, learn=self._learn)
+        )
         self.client = TestClient(app, raise_server_exceptions=False)
+
+    async def _learn(self, issuer: str) -> None:
+        self.unheard.append(issuer)
 
     def grant(self, authority: Authority | None = None, **changes: Any) -> str:
         now = SystemClock().now()

@@ -34,11 +34,12 @@ from cohelix.federation.signing import Identity, create_identity, sign_request
 from cohelix.node.app import create_app
 from cohelix.phenotypes.consents import SCOPES, Scope
 from cohelix.testing.cohorts import SimulatedCohort, simulate_cohort, write_vcf
-from cohelix.testing.federation import running_app
+from cohelix.testing.federation import address_of, free_listener, running_app
+from cohelix.testing.revocations import hub_address, serving_lists
 from cohelix.wire.federation import PinnedHub
 from cohelix.wire.packed import pack, unpack
 
-HUB: Final = "http://127.0.0.1:9"  # where nobody answers: nodes have pinned it, and nothing is fetched
+HUB: Final = hub_address()  # which has a list of revocations, and nothing else
 BROKER: Final = f"{HUB}/broker"
 CENTRAL: Final = f"{HUB}/authorities/central"
 AUDIENCE: Final = "urn:cohelix:node:FI"
@@ -371,6 +372,7 @@ def served(folder: Path) -> Iterator[Nodes]:
     nodes = Nodes(urls, {}, {}, {}, hub, broker, central, stranger, httpx.Client(trust_env=False, timeout=30), {})
     with ExitStack() as stack:
         stack.enter_context(nodes.client)
+        stack.enter_context(serving_lists(HUB, lambda: tuple(nodes.authorities.values())))
         for bound in BOUNDS:
             place = folder / f"FI-{bound}"
             node.init_node(place, node="FI", name="Finland", country="FI")
@@ -392,10 +394,12 @@ def served(folder: Path) -> Iterator[Nodes]:
                 settings.write(_settings(bound, broker, central))
             nodes.authorities[bound] = init_authority(place, authority="FI", name="Finland", hub_url=HUB, datasets=("FI:*",))
             nodes.grants[bound] = Grants(open_database(str(place / "node.sqlite")))
-            urls[bound] = stack.enter_context(running_app(create_app(place))).url
+            listener = free_listener()
+            urls[bound] = address_of(listener)
             write_pinned(
                 place, PinnedHub(hub_url=HUB, hub_key=hub.public, node_url=urls[bound], joined_at="2026-01-01T00:00:00Z")
             )
+            stack.enter_context(running_app(create_app(place), listener))
             bank = Bank.open(place, NodeId("FI"))
             nodes.powers = {name: bank.view(DatasetId(name)).membership_power for name in DATASETS}
         nodes.questions = {

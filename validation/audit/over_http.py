@@ -71,7 +71,7 @@ def with_and_without(folder: Path, calls: int, calls_a_second: float, public: in
             write_pinned(home, pinned)
         name, document = nodes.questions[asker.case.consent][_QUESTION]
         body = orjson.dumps({**document, "passport": asker.passport, "purpose": PURPOSE})
-        time.sleep(1.5)  # a node looks at what it has pinned, and at its own revocations, every other second
+        time.sleep(4.5)  # a node looks at what it has pinned every other second, and then fetches its first list of revocations
         controlled = _ask([f"{url}/federation/v1/{name}" for url in urls], body, nodes.hub, calls, calls_a_second)
         variant = dict(zip(_BEACON, document["variant"].split("-"), strict=True))
         question = urlencode({**variant, "start": int(variant["start"]) - 1, "assemblyId": "GRCh37"})

@@ -1,17 +1,18 @@
 """The list of revoked visas at a node: its authorities sign it when the hub asks; the node fetches it and says what it knows.
 
-What was ever read as revoked stays so. How fresh an authority's word is, is reckoned from when a list that was newer than
-all before arrived: by the node's own clock alone, so that clocks may differ by a minute, and a list that is kept back or
-shown again makes nothing fresh.
+What was ever read as revoked stays so. How fresh an authority's word is, is reckoned by the node's own clock, so that clocks
+may differ by a minute: from when the hub asked for signatures of a list, which every member sees, or, where the node did not
+hear of it, from when a list newer than all before arrived. A list that is kept back or shown again makes nothing fresh.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -40,10 +41,12 @@ from cohelix.wire.revocations import AskRevocations, AuthorityShown, ListSignatu
 QUESTION: Final = "revocations-sign"
 ADDRESS: Final = "/api/v1/revocations"
 VISAS_ADDRESS: Final = "/api/v1/visas"
-FETCH_SECONDS: Final = (15.0, 25.0)
-_AGAIN_SECONDS: Final = (3.0, 6.0)
+FETCH_SECONDS: Final = (6.0, 10.0)
+_AGAIN_SECONDS: Final = (1.0, 3.0)
 _OWN_SECONDS: Final = 1.0  # how long the node's own revocations are kept in memory: another process may write them
 _DELAYS_SECONDS: Final = 600.0  # how long the quickest arrival of a list counts as what the clocks differ by
+_CLOCKS_AGREE_SECONDS: Final = 15.0  # a list comes so late where nothing is wrong: the clocks differ where all come later
+_ASKED_MAX: Final = 64  # lists that the hub asked signatures for, and whose time is remembered
 _FILE: Final = "revocations.json"
 _log = structlog.get_logger("cohelix.federation")
 
@@ -51,11 +54,14 @@ Keys = Callable[[Iterable[tuple[str, str]]], Mapping[tuple[str, str], Key]]
 """Gives the keys of trusted authorities by issuer and `kid`; is told which are needed. May fetch them."""
 
 
-def signing(folder: Path, grants: Callable[[], Grants], pinned: Callable[[], PinnedHub | None]) -> Answering:
-    """What answers the hub's question for signatures: every authority in the folder signs, or none."""
+def signing(
+    folder: Path, grants: Callable[[], Grants], pinned: Callable[[], PinnedHub | None], asked: Callable[[str], None]
+) -> Answering:
+    """What answers the hub's question for signatures: every authority in the folder signs, or none; `asked` is told of each."""
     clock = SystemClock()
 
     def answer(question: AskRevocations) -> Wire:
+        asked(question.payload)
         authorities, revoked = all_authorities(folder), grants().revoked()
         own = frozenset[str]().union(*revoked.values())
         refused = _why_not(question.payload, own, pinned(), clock.now())
@@ -140,22 +146,38 @@ class RevocationWatch:
         self._words: dict[str, _Word] = {}
         self._revoked: frozenset[str] = frozenset()
         self._delays: deque[tuple[float, float]] = deque()
+        self._asked: OrderedDict[bytes, float] = OrderedDict()
         self._own: tuple[float, dict[str, frozenset[str]]] | None = None
         self._restore()
 
     def known(self) -> Revocations:
-        """What is known now: of its own authorities everything at once, of others as the last list has it."""
+        """What is known now: what its own authorities revoked at once, all else as the last list has it.
+
+        A node that has joined a hub needs a fresh list for its own authorities, too (rule 11 of the interface); one that has
+        joined none has nobody to wait for.
+        """
         now, tick = self._clock.now(), self._clock.monotonic()
         own = self._own_revoked(tick)
+        alone = self._pinned() is None
         with self._lock:
-            revoked = dict.fromkeys(self._words, self._revoked)
+            everything = self._revoked
+            revoked = dict.fromkeys(self._words, everything)
             until = {
                 issuer: now + timedelta(seconds=LIST_SECONDS - word.age - (tick - word.arrived))
                 for issuer, word in self._words.items()
             }
         for issuer, ids in own.items():
-            revoked[issuer], until[issuer] = ids, now + timedelta(seconds=LIST_SECONDS)
+            revoked[issuer] = ids | everything
+            if alone:
+                until[issuer] = now + timedelta(seconds=LIST_SECONDS)
         return Revocations(revoked, until)
+
+    def asked(self, encoded: str) -> None:
+        """The hub asks for signatures of a list: it is no younger than this moment."""
+        with self._lock:
+            self._asked.setdefault(_digest(encoded), self._clock.monotonic())
+            while len(self._asked) > _ASKED_MAX:
+                self._asked.popitem(last=False)
 
     def take(self, document: object) -> RevocationList:
         """Take over a list that was fetched.
@@ -188,10 +210,12 @@ class RevocationWatch:
             while self._delays and tick - self._delays[0][0] > _DELAYS_SECONDS:
                 self._delays.popleft()
             quickest = min((one for _, one in self._delays), default=delay)
+            differ = 0.0 if 0 <= quickest <= _CLOCKS_AGREE_SECONDS else quickest
+            age = max(delay - differ, tick - self._asked.get(_digest(found.payload.encoded()), tick))
             for issuer in found.signed_by:
                 before = self._words.get(issuer)
                 if before is None or issued > before.issued:
-                    self._words[issuer] = _Word(issued, tick, delay - quickest)
+                    self._words[issuer] = _Word(issued, tick, age)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -210,7 +234,8 @@ class RevocationWatch:
             await self._send_visas()
             self._granted.clear()
             with suppress(TimeoutError):
-                pause = random.uniform(*(FETCH_SECONDS if fetched else _AGAIN_SECONDS))
+                complete = fetched and await anyio.to_thread.run_sync(self._all_fresh)
+                pause = random.uniform(*(FETCH_SECONDS if complete else _AGAIN_SECONDS))
                 await asyncio.wait_for(self._granted.wait(), pause)
 
     def visas_wait(self) -> None:
@@ -252,6 +277,11 @@ class RevocationWatch:
             return
         except (OSError, ValueError, KeyError, TypeError, CohelixError) as error:
             _log.warning("the kept list of revocations cannot be used", error=type(error).__name__)
+
+    def _all_fresh(self) -> bool:
+        """Whether the list speaks for each authority of the node: a new one is in it as soon as the hub has asked it."""
+        now, known = self._clock.now(), self.known()
+        return all(known.known(issuer, now) for issuer in self._own_revoked(self._clock.monotonic()))
 
     def _own_revoked(self, tick: float) -> dict[str, frozenset[str]]:
         kept = self._own
@@ -301,6 +331,10 @@ def send_visas(grants: Grants, hub_url: str, tls: TlsContexts | None = None) -> 
     return sent
 
 
+def _digest(encoded: str) -> bytes:
+    return hashlib.sha256(encoded.encode()).digest()
+
+
 def _words(answer: httpx.Response) -> str:
     try:
         return str(answer.json()["detail"])[:300]
@@ -308,6 +342,6 @@ def _words(answer: httpx.Response) -> str:
         return f"HTTP {answer.status_code}"
 
 
-def open_signing(door: Door, folder: Path, grants: Callable[[], Grants]) -> None:
+def open_signing(door: Door, folder: Path, grants: Callable[[], Grants], watch: RevocationWatch) -> None:
     """Let the node's authorities sign the hub's lists."""
-    door.open(QUESTION, signing(folder, grants, door.pinned))
+    door.open(QUESTION, signing(folder, grants, door.pinned, watch.asked))

@@ -28,7 +28,10 @@ from cohelix.federation.transport import Transport
 from cohelix.wire.federation import Member
 from cohelix.wire.revocations import AskRevocations, AuthorityShown, RevocationsSigned
 
-GATHER_SECONDS: Final = 10.0
+GATHER_SECONDS: Final = 5.0
+_LEARN_SECONDS: Final = (
+    2.0  # somebody unknown may bring a visa of an unknown authority: members are not asked more often for it
+)
 _DEADLINE_SECONDS: Final = 4.0
 _ROUNDS_MAX: Final = 3
 _log = structlog.get_logger("cohelix.hub")
@@ -60,6 +63,7 @@ class HubRevocations:
         self._grants = Grants(engine, self._clock)
         self._revoked: dict[str, frozenset[str]] = {}  # by member, as it last said
         self._document: dict[str, Any] | None = None
+        self._gathering, self._gathered = asyncio.Lock(), float("-inf")
         self._shown: dict[str, tuple[str, AuthorityShown]] = {}
         self._trusted: dict[str, Trusted] = {}
         for row in self._rows():
@@ -96,13 +100,22 @@ class HubRevocations:
 
     async def gather(self) -> dict[str, Any]:
         """Ask every authority to sign the list of now; the list with the signatures that came."""
-        for _ in range(_ROUNDS_MAX):
-            payload = compose(self._hub_url, await anyio.to_thread.run_sync(self._all_revoked), self._clock.now())
-            signatures, complete = await self._signatures(payload)
-            if complete:
-                break
-        self._document = document_of(payload.encoded(), signatures)
-        return self._document
+        async with self._gathering:
+            for _ in range(_ROUNDS_MAX):
+                payload = compose(self._hub_url, await anyio.to_thread.run_sync(self._all_revoked), self._clock.now())
+                signatures, complete = await self._signatures(payload)
+                if complete:
+                    break
+            self._document, self._gathered = document_of(payload.encoded(), signatures), self._clock.monotonic()
+            return self._document
+
+    async def learn(self, issuer: str) -> None:
+        """Ask the members which authorities they have, where one that should be of this federation is not known yet."""
+        if not issuer.startswith(f"{self._hub_url}/{AUTHORITIES}/"):
+            return
+        known = await anyio.to_thread.run_sync(self.authorities)
+        if all(one.issuer != issuer for one in known) and self._clock.monotonic() - self._gathered >= _LEARN_SECONDS:
+            await self.gather()
 
     async def _run(self) -> None:
         while True:

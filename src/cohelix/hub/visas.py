@@ -6,7 +6,7 @@ A visa proves itself: whoever brings it, its authority's signature decides, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Final
 
@@ -83,10 +83,11 @@ def visas_router(
     *,
     hub_url: str,
     caller_of: CallerOf,
+    learn: Callable[[str], Awaitable[None]],
     changed: Callable[[], None] = lambda: None,
     clock: Clock | None = None,
 ) -> APIRouter:
-    """The endpoints of `/api/v1/visas`; `changed` is called when a visa was handed in."""
+    """The endpoints of `/api/v1/visas`; `learn` hears whose visa is handed in, and `changed` that one was taken."""
     router = APIRouter(tags=["access"])
     time = clock or SystemClock()
 
@@ -102,6 +103,7 @@ def visas_router(
         summary="Hand in a visa that an authority of the federation has signed",
     )
     async def hand_in(handed: VisaHandedIn) -> Response:
+        await learn(read_token(handed.visa, what=_WHAT, characters_max=VISA_CHARACTERS_MAX).issuer)
         granted, new = await anyio.to_thread.run_sync(take, handed.visa)
         if new:
             changed()

@@ -121,7 +121,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         project_count=runs.project_count,
     )
     runs.open()
-    open_signing(door, folder, grants)
+    open_signing(door, folder, grants, watch)
     granting = Granting(
         folder,
         node=settings.id,
