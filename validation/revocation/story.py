@@ -108,23 +108,23 @@ class Story:
         self.load.asks = before
 
     def kill_the_hub(self) -> None:
-        """The hub is gone at once; its own committee's word ends when the last list does, and comes back with it."""
+        """The hub is gone at once; every committee's word ends when the last list does, and comes back with it."""
         hub = self.place.hub
         assert hub is not None and hub.process is not None
         hub.process.kill()
         hub.process.wait()
         killed = time.monotonic()
-        ask = Ask(CONTROLLED, "IT", "direct", "rare allele")
-        self._falls_silent("the hub is killed", ask, killed)
-        own = [Ask(CONTROLLED, member, "direct", "rare allele") for member in ("FI", "GB")]
-        self._goes_on("the hub is killed: a visa of the member's own committee goes on", own)
+        asks = [Ask(CONTROLLED, member, "direct", "rare allele") for member in ("IT", "FI", "GB")]
+        for ask in asks:  # a central committee's visa, and those of the members' own committees
+            self._falls_silent("the hub is killed", ask, killed)
         registered = [one for one in self.load.asks if one.who != CONTROLLED and one.kind == "common allele"]
         self._goes_on("the hub is killed: registered questions go on", [one for one in registered if one.road == "direct"])
         self.place.serve_hub()
         back = time.monotonic()
         self.down.append(("hub", killed, back))
-        seconds = self.load.wait(lambda: self._opens_since(ask, back), BOUND_SECONDS + 10, "the hub's word is back")
-        self._note("the hub is back: the visa opens again", "IT", seconds)
+        for ask in asks:
+            self.load.wait(partial(self._opens_since, ask, back), BOUND_SECONDS + 10, "the hub's word is back")
+            self._note("the hub is back: the visa opens again", ask.member, time.monotonic() - back)
 
     def kill_the_authority(self) -> None:
         """GB, whose committee also decides about IT's data, is gone; the others' word stays fresh."""
@@ -176,25 +176,21 @@ class Story:
         last = self.load.last(lambda one: one.ask == ask and one.opened)
         first = min(one.came for one in self.load.seen if one.ask == ask and one.reason == UNKNOWN and one.sent > killed)
         assert last is not None
-        self._note(f"{what}: the last answer", "IT", last - killed)
+        self._note(f"{what}: the last answer", ask.member, last - killed)
         slugs = sorted({one.reason for one in self.load.seen if one.ask == ask and one.sent > killed and one.reason})
-        self.lines.append(Line(f"{what}: what is said then", "IT", ", ".join(slugs), UNKNOWN, slugs == [UNKNOWN]))
+        self.lines.append(Line(f"{what}: what is said then", ask.member, ", ".join(slugs), UNKNOWN, slugs == [UNKNOWN]))
         if ask.who == CONTROLLED:  # while the hub lives, lists go on to come, without the authority's signature
-            issued, arrived = self._kept_list("IT")
-            due, late = issued + BOUND_SECONDS - time.time(), arrived + BOUND_SECONDS - time.time()
-            held = time.monotonic() + due - _SLACK_SECONDS <= first and last <= time.monotonic() + late + _SLACK_SECONDS
-            told = f"{first - (time.monotonic() + due - BOUND_SECONDS):.1f} s after its list was made"
-            self.lines.append(
-                Line(f"{what}: the first refusal", "IT", told, "60 s after it was made to 60 s after it came", held)
-            )
+            due = time.monotonic() + self._made(ask.member) + BOUND_SECONDS - time.time()
+            held = due - _SLACK_SECONDS <= first and last <= due + _SLACK_SECONDS
+            told = f"{first - (due - BOUND_SECONDS):.1f} s after its list was made"
+            self.lines.append(Line(f"{what}: the first refusal", ask.member, told, "60 s after it was made", held))
             self.say(f"{self.lines[-1]}")
 
-    def _kept_list(self, member: str) -> tuple[int, float]:
-        """When the list that a node keeps was made, and when it came."""
+    def _made(self, member: str) -> int:
+        """When the list that a node keeps was made, in seconds since 1970."""
         kept = json.loads((self.place.members[member].folder / "revocations.json").read_text(encoding="utf-8"))
         encoded = kept["document"]["payload"]
-        payload = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-        return int(payload["iat"]), float(kept["at"])
+        return int(json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))["iat"])
 
     def _goes_on(self, what: str, asks: list[Ask]) -> None:
         now = self.load.latest()
