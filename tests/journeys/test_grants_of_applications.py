@@ -14,16 +14,19 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import ECKey
 from tests.access.test_applications import Desk
 from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
 from tests.journeys.test_applications_on_both_databases import DUTIES, FORM
 from typer.testing import CliRunner
 
 from cohelix import node
-from cohelix.access.authority import init_authority
+from cohelix.access.authority import Signer, find_authority, init_authority, set_signers
 from cohelix.access.grants import Grants
+from cohelix.access.jose import read_token
 from cohelix.access.roles import Roles
 from cohelix.audit.events import Event as AuditEvent
+from cohelix.audit.events import VisaGranted
 from cohelix.bank.description import Description, describe
 from cohelix.cli.main import app
 from cohelix.core.errors import AuditUnavailable, BadUsage, Conflict, NotFound
@@ -37,10 +40,13 @@ from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import open_hub_database, read_settings
 from cohelix.node.app import create_app as create_node
 from cohelix.sdk.applications import ApplicationsClient, AsyncApplicationsClient
+from cohelix.sdk.own_key import sign_event
 from cohelix.testing.federation import running_app
 from cohelix.wire.applications import EVENTS
 from cohelix.wire.federation import JoinRequest
 from cohelix.wire.grants import ApplicationShown
+from cohelix.wire.history import DECISIONS, links
+from validation.applications.walks import person
 
 HUB = "https://hub.example"
 SET = "FI:a"
@@ -326,3 +332,90 @@ def test_the_async_client_applies_as_the_other_does(loop: Loop) -> None:
     client = ApplicationsClient(browser, url)
     assert found[:2] == [client.get(found[0].id), client.list()]
     assert found[2:] == ["institute", found[0].id, ["created", "edited", "edited"]]
+
+
+# Decisions that their people sign, at a committee that asks for it.
+
+
+KEYS = {name: ECKey.generate_key("P-256") for name in ("dac-FI-0", "dac-FI-1", "ncp-FI", "somebody")}
+
+
+def _asks_for_signatures(alone: Alone) -> None:
+    known = person("anybody").issuer
+    signers = [
+        Signer(name, known, KEYS[name].thumbprint(), "country" if name == "ncp-FI" else "committee")
+        for name in ("dac-FI-0", "dac-FI-1", "ncp-FI")
+    ]
+    set_signers(alone.folder, find_authority(alone.folder, "FI-dac"), tuple(signers))
+
+
+def _signed(shown: ApplicationShown, key_of: Callable[[str], str] = lambda name: name) -> ApplicationShown:
+    """As the people's own programs sign: each decision with everything before it."""
+    statements = {}
+    for number, event in enumerate(shown.events, 1):
+        if event["event"] in DECISIONS and (key := KEYS.get(key_of(event["by"]["subject"]))):
+            told = {name: value for name, value in event.items() if name not in ("at", "by")}
+            after = links(shown.id, shown.events)[number - 1]
+            statements[number] = sign_event(key, application=shown.id, after=after, by=event["by"], event=told)
+    return shown.model_copy(update={"statements": statements})
+
+
+def _state_of(alone: Alone, shown: ApplicationShown) -> tuple[str, str]:
+    return next((one.state, one.why) for one in alone.granting.take(shown) if one.dataset == SET)
+
+
+def test_a_committee_that_asks_for_signatures_grants_on_nothing_else(alone: Alone) -> None:
+    _asks_for_signatures(alone)
+    shown = alone.shown(_agreed())
+    assert _state_of(alone, shown) == ("refused", "event 4, voted: who did it has not signed it")
+    whole = _signed(shown)
+    for number in whole.statements:
+        left = {place: one for place, one in whole.statements.items() if place != number}
+        assert "has not signed it" in _state_of(alone, whole.model_copy(update={"statements": left}))[1]
+    assert "another key" in _state_of(alone, _signed(shown, lambda _name: "somebody"))[1]
+    assert _state_of(alone, whole)[0] == "granted"
+    [noted, _] = alone.noted
+    assert isinstance(noted, VisaGranted)
+    head = f"{len(shown.events)}:{links(shown.id, shown.events)[-1]}"
+    visa = next(one.visa for one in Grants(open_database(alone.folder / "node.sqlite")).all())
+    assert read_token(visa, what="visa").claims["cohelix_application"] == {"id": shown.id, "history": head}
+    assert noted.history == head
+
+
+def test_what_a_dishonest_hub_makes_of_signed_decisions_is_refused(alone: Alone) -> None:
+    _asks_for_signatures(alone)
+    desk = _agreed()
+    honest = _signed(alone.shown(desk))
+    votes = [place for place, event in enumerate(honest.events) if event["event"] == "voted"]
+
+    def changed(place: int, **fields: Any) -> tuple[dict[str, Any], ...]:
+        return tuple({**event, **fields} if number == place else event for number, event in enumerate(honest.events))
+
+    widened = {**honest.events[0]["form"], "investigations": ["commercial"], "members": []}
+    forged = {
+        "under another name, to grant anew what was revoked": {"id": "A-" + "1" * 32},
+        "for another purpose, and other people": {"events": changed(0, form=widened)},
+        "an opinion that was not given": {"events": changed(votes[0], comment="For all that I care.")},
+        "one vote for another's": {
+            "statements": {**honest.statements, votes[1] + 1: honest.statements[votes[0] + 1]},
+        },
+    }
+    for what, update in forged.items():
+        state, why = _state_of(alone, honest.model_copy(update=update))
+        assert (state, why != "") == ("refused", True), what
+        (alone.folder / "node.sqlite").unlink()  # the hub may try each first
+        alone = Alone(_granting(alone.folder, alone.noted), alone.folder, alone.noted)
+    assert alone.noted == []
+    assert _state_of(alone, honest)[0] == "granted"
+
+
+def test_a_history_that_was_shown_is_not_shown_otherwise_later(alone: Alone) -> None:
+    desk = _agreed()
+    shown = alone.shown(desk)
+    alone.granting.take(shown)
+    desk.ask("granted", "holder", dataset=SET, visas=["1", "2"], until=desk.now + timedelta(days=90))
+    desk.ask("suspended", "ncp-FI", dataset=SET, reason="A complaint.")
+    assert alone.states(desk)[SET] == ("ended", 0)
+    for less in (shown, shown.model_copy(update={"events": alone.shown(desk).events[:-1]})):
+        assert "not those that were shown before" in _state_of(alone, less)[1]
+    assert alone.states(desk)[SET] == ("ended", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import secrets
@@ -18,11 +19,13 @@ from sqlalchemy.engine import Connection, Engine
 from cohelix.access.applications import Acting, Application, Rules, Stage, admit, due, evolve, replay, timers
 from cohelix.access.notify import notices_of
 from cohelix.access.outbox import Outbox
+from cohelix.access.statements import check_statement, read_statement
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import BadQuestion, NotFound
+from cohelix.core.errors import BadQuestion, Conflict, NotAuthentic, NotFound
 from cohelix.db import serialised
 from cohelix.db.tables import APPLICATION_EVENTS, APPLICATIONS
 from cohelix.wire.applications import EVENTS, Event, Identity, canonical, read_event
+from cohelix.wire.history import links
 
 _REQUEST: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LISTED_MAX: Final = 1000
@@ -41,6 +44,20 @@ class ApplicationLine:
     version: int
     changed_at: datetime
     due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An application's events as documents, byte for byte as they were kept; statements by number of the event, from 1."""
+
+    application: str
+    documents: tuple[dict[str, Any], ...]
+    statements: dict[int, str]
+
+    @property
+    def head(self) -> str:
+        """The link after the last event (`wire.history`)."""
+        return links(self.application, self.documents)[-1]
 
 
 class ApplicationStore:
@@ -77,26 +94,36 @@ class ApplicationStore:
         identifier = f"A-{_digest(name)}"
         return identifier, self._add(identifier, acting, {"event": "created", "form": form}, request or "created")
 
-    def add(self, identifier: str, acting: Acting, wanted: dict[str, Any], *, request: str | None = None) -> Application:
+    def add(
+        self,
+        identifier: str,
+        acting: Acting,
+        wanted: dict[str, Any],
+        *,
+        request: str | None = None,
+        statement: str | None = None,
+    ) -> Application:
         """Make something happen, as a document of `wire.applications` without time and person.
 
         Parameters
         ----------
         request
             The sender's own name for this: what was done under it before is not done again, and its state is given.
+        statement
+            The event as the person has signed it, for this application and after its last event (`access.statements`).
 
         Raises
         ------
         NotFound
             If there is no such application.
         BadQuestion
-            If it is no event.
+            If it is no event, or the statement is not of it.
         NotPermitted, Conflict
-            As of `applications.admit`.
+            As of `applications.admit`; and where something else has happened since the statement was signed.
         """
         if wanted.get("event") == "created":
             raise BadQuestion("an application is created once")
-        return self._add(identifier, acting, wanted, request)
+        return self._add(identifier, acting, wanted, request, statement)
 
     def get(self, identifier: str) -> Application:
         """An application as it is now, with the clocks that have ended applied; raises `NotFound`."""
@@ -111,6 +138,14 @@ class ApplicationStore:
         with self._engine.connect() as connection:
             found = _events(connection, identifier)
         if not found:
+            raise NotFound("there is no such application")
+        return found
+
+    def history(self, identifier: str) -> History:
+        """All that happened as it is kept, with what was signed; raises `NotFound`."""
+        with self._engine.connect() as connection:
+            found = _history(connection, identifier)
+        if not found.documents:
             raise NotFound("there is no such application")
         return found
 
@@ -139,7 +174,9 @@ class ApplicationStore:
         with self._engine.connect() as connection:
             return [_line(row) for row in connection.execute(wanted).mappings()]
 
-    def _add(self, identifier: str, acting: Acting, wanted: dict[str, Any], request: str | None) -> Application:
+    def _add(
+        self, identifier: str, acting: Acting, wanted: dict[str, Any], request: str | None, statement: str | None = None
+    ) -> Application:
         if request is not None and not _REQUEST.fullmatch(request):
             raise BadQuestion("a request's name has 1 to 64 letters, digits, dots, dashes and underscores")
         with self._engine.begin() as connection:
@@ -155,7 +192,7 @@ class ApplicationStore:
             if wanted["event"] == "created":
                 state, new = self._begin(connection, identifier, event, acting, request)
             else:
-                state, new = self._follow(connection, identifier, event, acting, request)
+                state, new = self._follow(connection, identifier, event, acting, request, statement=statement)
         self._tell(identifier, state, new)
         return state
 
@@ -172,14 +209,29 @@ class ApplicationStore:
         return state, [event]
 
     def _follow(
-        self, connection: Connection, identifier: str, event: Event, acting: Acting, request: str | None
+        self,
+        connection: Connection,
+        identifier: str,
+        event: Event,
+        acting: Acting,
+        request: str | None,
+        *,
+        statement: str | None,
     ) -> tuple[Application, list[Event]]:
         state, new = self._now(connection, identifier)
         if request is not None and _was_done(connection, identifier, request):
             return state, new
         admit(state, event, acting, self._rules)
+        if statement is not None:
+            try:
+                signed = read_statement(statement)
+                check_statement(signed, identifier, event)
+            except NotAuthentic as error:
+                raise BadQuestion(f"statement: {error.detail}") from None
+            if signed.after != _history(connection, identifier).head:
+                raise Conflict("something else has happened to the application meanwhile: read it, and sign anew")
         before, state = state, evolve(state, event)
-        self._keep(connection, identifier, before, state, event, request=request)
+        self._keep(connection, identifier, before, state, event, request=request, statement=statement)
         connection.execute(APPLICATIONS.update().where(APPLICATIONS.c.id == identifier).values(**self._row(state, event.at)))
         return state, [*new, event]
 
@@ -207,9 +259,16 @@ class ApplicationStore:
         event: Event,
         *,
         request: str | None,
+        statement: str | None = None,
     ) -> None:
         """Write an event down, and who has to know of it."""
-        row = {"application": identifier, "number": state.version, "request": request, "content": canonical(event)}
+        row = {
+            "application": identifier,
+            "number": state.version,
+            "request": request,
+            "content": canonical(event),
+            "statement": statement,
+        }
         connection.execute(APPLICATION_EVENTS.insert().values(**row))
         if self._outbox is not None:
             self._outbox.keep(connection, identifier, state, event, notices_of(before, state, event, self._rules))
@@ -242,6 +301,14 @@ def _events(connection: Connection, identifier: str) -> tuple[Event, ...]:
         .order_by(APPLICATION_EVENTS.c.number)
     )
     return tuple(read_event(content) for content in connection.scalars(wanted))
+
+
+def _history(connection: Connection, identifier: str) -> History:
+    kept = APPLICATION_EVENTS.c
+    wanted = sa.select(kept.number, kept.content, kept.statement).where(kept.application == identifier).order_by(kept.number)
+    rows = connection.execute(wanted).all()
+    statements = {row.number: row.statement for row in rows if row.statement is not None}
+    return History(identifier, tuple(json.loads(row.content) for row in rows), statements)
 
 
 def _was_done(connection: Connection, identifier: str, request: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +25,24 @@ from cohelix.core.private_files import replace_private
 AUTHORITIES: Final = "authorities"
 GRANT_DAYS_MAX: Final = 366
 _FILE, _KEYS = "authority.json", "keys"
+OFFICES: Final = ("committee", "country")
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # A key that has given way is published for as long as a visa that it signed may hold, and a day.
 _KEPT_SECONDS: Final = (GRANT_DAYS_MAX + 1) * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Somebody whose signature the authority asks for: a member of its committee, or of the country's coordination point.
+
+    `key` is the thumbprint (RFC 7638) of the person's own key, as `cohelix keys own` prints it.
+    """
+
+    subject: str
+    issuer: str
+    key: str
+    office: str = "committee"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,8 @@ class Authority:
         Its key pairs.
     by_hand
         Whether a person issues what applications have come to (`cohelix dac issue`); the server does it otherwise.
+    signers
+        Whose signed decisions it asks for; where it lists nobody, the hub's word for who decided is enough.
     """
 
     id: str
@@ -54,6 +71,7 @@ class Authority:
     datasets: tuple[str, ...]
     keys: BrokerKeys = field(repr=False, compare=False)
     by_hand: bool = False
+    signers: tuple[Signer, ...] = ()
 
     @property
     def jwks(self) -> str:
@@ -146,6 +164,28 @@ def find_authority(server: Path, authority: str | None, clock: Clock | None = No
     return known[authority]
 
 
+def set_signers(server: Path, authority: Authority, signers: tuple[Signer, ...]) -> Authority:
+    """Change whose signed decisions an authority asks for.
+
+    Raises
+    ------
+    BadUsage
+        If an office or a key is none, or two people have one key or one person two: each decides for one person.
+    """
+    for one in signers:
+        if one.office not in OFFICES or not _THUMBPRINT.fullmatch(one.key) or not one.subject.strip():
+            raise BadUsage(
+                f"a signer has a subject, an office ({' or '.join(OFFICES)}), and the key that `cohelix keys own` prints"
+            )
+    if len({one.key for one in signers}) < len(signers) or len({(one.subject, one.issuer) for one in signers}) < len(signers):
+        raise BadUsage("each signer is another person with another key")
+    path = server / AUTHORITIES / authority.id / _FILE
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["signers"] = [asdict(one) for one in signers]
+    replace_private(path, json.dumps(document, indent=1, ensure_ascii=False).encode())
+    return replace(authority, signers=signers)
+
+
 def list_keys(server: Path, clock: Clock | None = None) -> list[dict[str, Any]]:
     """The keys of a server's authorities: which authority's, id, whether it signs, since when, and how long it is published."""
     found = []
@@ -187,6 +227,7 @@ def _read(folder: Path, clock: Clock | None) -> Authority:
             tuple(found["datasets"]),
             _keys(folder, clock),
             by_hand=found.get("by_hand") is True,
+            signers=tuple(Signer(**one) for one in found.get("signers", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} cannot be read as an authority's", path=str(path)) from error

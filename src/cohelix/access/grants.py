@@ -20,7 +20,7 @@ from cohelix.access.gate import visa_value
 from cohelix.access.visas import sign_visa
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, NotFound
-from cohelix.db.tables import AUTHORITY_VISAS
+from cohelix.db.tables import APPLICATION_HEADS, AUTHORITY_VISAS
 
 # A revoked visa leaves the list when every clock agrees that it has ended anyway.
 _LISTED_SECONDS: Final = 300
@@ -79,6 +79,7 @@ class Grants:
         conditions: Sequence[Sequence[dict[str, str]]] | None = None,
         application: str | None = None,
         episode: int | None = None,
+        history: str = "",
         first: Callable[[Grant], None] | None = None,
     ) -> Grant:
         """Sign a visa for one person and one dataset (`NODE:DATASET`), and keep it.
@@ -87,6 +88,8 @@ class Grants:
         ----------
         application, episode
             What it is granted for, see `access.approval.Approval`.
+        history
+            What the authority has read: the number of the last event and its link (`wire.history`). The visa says so.
         first
             Called before the visa is kept, to write it down; where that fails, nothing is granted.
 
@@ -118,6 +121,7 @@ class Grants:
             issued=now,
             expires=until,
             conditions=conditions,
+            rests_on={"id": application, "history": history} if application else None,
         )
         found = Grant(
             identifier,
@@ -202,6 +206,22 @@ class Grants:
         )
         with self._engine.begin() as connection:
             return tuple(_grant(row) for row in connection.execute(wanted.order_by(AUTHORITY_VISAS.c.granted_at)))
+
+    def head(self, application: str) -> tuple[int, str] | None:
+        """How far this server has seen an application's history: events, and the link after the last; None if never."""
+        wanted = sa.select(APPLICATION_HEADS).where(APPLICATION_HEADS.c.application == application)
+        with self._engine.connect() as connection:
+            row = connection.execute(wanted).one_or_none()
+        return None if row is None else (row.number, row.link)
+
+    def keep_head(self, application: str, number: int, link: str) -> None:
+        """Remember how far an application's history was seen."""
+        mine = APPLICATION_HEADS.c.application == application
+        with self._engine.begin() as connection:
+            changed = connection.execute(APPLICATION_HEADS.update().where(mine).values(number=number, link=link))
+            if not changed.rowcount:
+                row = {"application": application, "number": number, "link": link}
+                connection.execute(APPLICATION_HEADS.insert().values(**row))
 
     def note_sent(self, identifier: str) -> None:
         """The hub has taken a visa."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from cohelix.core.errors import BadUsage
 from cohelix.wire.passport import VISA_CLAIM, VISA_TYPES
 
 ALGORITHM: Final = "ES256"
+RESTS_ON_CLAIM: Final = "cohelix_application"
 
 
 class Signing(Protocol):
@@ -44,6 +45,7 @@ def sign_visa(
     issued: datetime,
     expires: datetime,
     conditions: Sequence[Sequence[dict[str, str]]] | None = None,
+    rests_on: Mapping[str, str] | None = None,
 ) -> str:
     """A visa document token (AAI 1.2.1), a compact JWT.
 
@@ -59,6 +61,8 @@ def sign_visa(
         As in `ga4gh_visa_v1`; `by` is one of self, peer, system, so, dac.
     expires
         The end, after `issued`.
+    rests_on
+        The application that it was granted for, and the history that the authority has read.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def sign_visa(
     }
     if conditions is not None:
         stated["conditions"] = [list(clauses) for clauses in conditions]
-    claims = {
+    claims: dict[str, Any] = {
         "iss": issuer,
         "sub": subject,
         "subject_issuer": subject_issuer,
@@ -85,5 +89,7 @@ def sign_visa(
         "jti": identifier,
         VISA_CLAIM: stated,
     }
+    if rests_on is not None:
+        claims[RESTS_ON_CLAIM] = dict(rests_on)
     header = {"alg": ALGORITHM, "typ": VISA_TYPES[0], "kid": key.kid, "jku": jwks}
     return jwt.encode(header, claims, key.private, algorithms=[ALGORITHM])

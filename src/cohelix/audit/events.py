@@ -310,6 +310,7 @@ class VisaGranted(Event):
     whose: Person
     until: str
     application: str = ""  # that it was granted for; empty where a committee granted it by command
+    history: str = ""  # of the application, that the authority has read: number of its last event, colon, its link
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ dac_app = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add `cohelix dac`."""
-    for command in (init, grant, revoke, pending, issue):
+    for command in (init, grant, revoke, pending, issue, signers):
         dac_app.command(command.__name__)(command)
     dac_app.command("list")(list_grants)
     add_group(app, dac_app)
@@ -197,6 +197,49 @@ def issue(
         send_visas(_grants(folder), hub_url, _tls(folder))
     except (Unreachable, NotPermitted) as error:
         typer.echo(f"the hub has not taken them yet, the server sends them later: {error.detail}", err=True)
+
+
+def signers(
+    folder: _Folder,
+    *,
+    add: Annotated[
+        str | None, typer.Option("--add", metavar="SUBJECT", help="Ask for this person's signature; in place of an older key.")
+    ] = None,
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="With --add: what the person's 'keys own' prints.")] = "",
+    office: Annotated[
+        str, typer.Option("--office", metavar="committee|country", help="With --add: for whom the person decides.")
+    ] = "committee",
+    remove: Annotated[str | None, typer.Option("--remove", metavar="SUBJECT", help="Ask for it no more.")] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", metavar="URL", help="Who knows the person; the hub's own issuer if left out.")
+    ] = None,
+    authority: _Authority = None,
+    as_json: _Json = False,
+) -> None:
+    """Whose signed decisions an authority asks for before it grants; where it lists nobody, the hub's word is enough."""
+    from dataclasses import asdict
+
+    from cohelix.access.authority import Signer, find_authority, set_signers
+    from cohelix.core.errors import BadUsage, NotFound
+
+    hub_url, _ = _federation(folder)
+    found, known_by = find_authority(folder, authority), issuer or f"{hub_url}/broker"
+    wanted = add or remove
+    if add and remove:
+        raise BadUsage("--add one, or --remove one")
+    if wanted:
+        others = tuple(one for one in found.signers if (one.subject, one.issuer) != (wanted, known_by))
+        if remove and others == found.signers:
+            raise NotFound(f"{remove} of {known_by} is not one of them")
+        found = set_signers(folder, found, (*others, Signer(wanted, known_by, key, office)) if add else others)
+    if as_json:
+        typer.echo(json.dumps({"authority": found.id, "items": [asdict(one) for one in found.signers]}))
+    elif found.signers:
+        show_table(
+            ("subject", "issuer", "office", "key"), [(one.subject, one.issuer, one.office, one.key) for one in found.signers]
+        )
+    else:
+        typer.echo(f"{found.id} asks for no signatures: what the hub shows of its decisions is believed")
 
 
 def _granting(folder: Path) -> Granting:

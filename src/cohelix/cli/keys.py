@@ -28,7 +28,22 @@ def register(app: typer.Typer) -> None:
     """Add `cohelix keys`."""
     keys_app.command("list")(list_keys)
     keys_app.command("rotate")(rotate)
+    keys_app.command("own")(own)
     add_group(app, keys_app)
+
+
+def own(
+    make: Annotated[bool, typer.Option("--make", help="Make the key where there is none yet.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Print the thumbprint of your own key on this machine, with which your decisions about applications are signed."""
+    from cohelix.core.errors import NotFound
+    from cohelix.sdk.own_key import own_key
+
+    key = own_key(make=make)
+    if key is None:
+        raise NotFound("you have no key on this machine: make one with `cohelix keys own --make`")
+    typer.echo(json.dumps({"key": key.thumbprint()}) if as_json else key.thumbprint())
 
 
 def list_keys(folder: _Folder, as_json: _Json = False) -> None:

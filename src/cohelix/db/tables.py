@@ -386,7 +386,17 @@ APPLICATION_EVENTS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("request", sa.String(64)),
     sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("statement", sa.Text),  # by whom it is signed, where it is (`access/statements.py`)
     sa.UniqueConstraint("application", "request", name="uq_application_events_request"),
+)
+
+# At a member: how far it has seen an application's history (`wire/history.py`); what is shown later has to go on from there.
+APPLICATION_HEADS = sa.Table(
+    "application_heads",
+    METADATA,
+    sa.Column("application", sa.String(40), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("link", sa.String(64), nullable=False),
 )
 
 # What a role is for (`access/roles.py`): `authority:FI-dac`, `country:FI`, `organisation:…`, `node:FI`.

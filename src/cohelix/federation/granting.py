@@ -25,6 +25,7 @@ from cohelix.access.applications import Application, Rules
 from cohelix.access.approval import Approval, approval_of, replayed
 from cohelix.access.authority import GRANT_DAYS_MAX, Authority, all_authorities
 from cohelix.access.grants import Grant, Grants
+from cohelix.access.statements import check_signed
 from cohelix.audit.events import Event as AuditEvent
 from cohelix.audit.events import Person, VisaGranted, VisaRevoked
 from cohelix.bank.description import description_of
@@ -35,6 +36,7 @@ from cohelix.core.private_files import replace_private
 from cohelix.federation.door import Answering, json_answering
 from cohelix.wire.applications import EVENTS, Event
 from cohelix.wire.grants import ApplicationShown, AskGrants, GrantState, GrantsTold, GrantTold
+from cohelix.wire.history import links
 
 _FOLDER: Final = "applications"
 _LOCK_FILE: Final = ".lock"
@@ -49,6 +51,16 @@ class _Due:
     approval: Approval
     authority: Authority
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An application that was shown, as it was read."""
+
+    shown: ApplicationShown
+    events: Sequence[Event]
+    state: Application
+    chain: Sequence[str]
 
 
 class Granting:
@@ -110,6 +122,7 @@ class Granting:
     def _lines(self, shown: ApplicationShown, *, by_hand: bool, act: bool) -> Iterator[GrantTold]:
         now = self._clock.now()
         try:
+            chain = self._goes_on(shown)
             events = [EVENTS.validate_python(event) for event in shown.events]
             state = replayed(events, rules=self._rules(), now=now)
         except (ValidationError, CohelixError) as error:
@@ -118,15 +131,24 @@ class Granting:
             for dataset in _named(shown, self._node):
                 yield GrantTold(application=shown.id, dataset=dataset, state="refused", why=why[:500])
             return
+        if act:
+            self._grants().keep_head(shown.id, len(events), chain[-1])
+        read = _Read(shown, events, state, chain)
         names = [name for name in state.lines or () if name.partition(":")[0] == self._node]
         for dataset in names or [line.dataset for line in state.form.lines if line.dataset.partition(":")[0] == self._node]:
-            yield self._line(shown.id, events, state, dataset, by_hand=by_hand, act=act)
+            yield self._line(read, dataset, by_hand=by_hand, act=act)
 
-    def _line(
-        self, application: str, events: Sequence[Event], state: Application, dataset: str, *, by_hand: bool, act: bool
-    ) -> GrantTold:
-        now = self._clock.now()
-        approval = approval_of(events, state, dataset)
+    def _goes_on(self, shown: ApplicationShown) -> list[str]:
+        """The links of a history, which begins with all that was shown of it before; raises `Conflict`."""
+        chain = links(shown.id, shown.events)
+        seen = self._grants().head(shown.id)
+        if seen is not None and chain[seen[0] : seen[0] + 1] != [seen[1]]:
+            raise Conflict(f"its first {seen[0]} events are not those that were shown before")
+        return chain
+
+    def _line(self, read: _Read, dataset: str, *, by_hand: bool, act: bool) -> GrantTold:
+        now, application = self._clock.now(), read.shown.id
+        approval = approval_of(read.events, read.state, dataset)
         given = [one for one in self._grants().of_application(application) if one.dataset == dataset]
         if act:
             self._end([one for one in given if (approval is None or one.episode != approval.episode) and _holds(one, now)])
@@ -139,17 +161,27 @@ class Granting:
         if not all((one.subject, one.issuer) in has for one in approval.people):
             try:
                 due = self._due(approval, now)
+                check_signed(
+                    application,
+                    read.shown.events,
+                    read.events,
+                    read.shown.statements,
+                    dataset=dataset,
+                    confirmed=approval.episode,
+                    signers=due.authority.signers,
+                )
             except CohelixError as error:
                 return _told(application, dataset, "refused", why=error.detail[:500])
             if not act or (due.authority.by_hand and not by_hand):
                 who = "a person" if due.authority.by_hand else "the server"
                 why = f"{who} issues the visas of {due.authority.id}, until {due.until:%Y-%m-%d}"
                 return _told(application, dataset, "waits", why=why)
-            mine += self._grant(application, due, mine)
+            mine += self._grant(read, due, mine)
         return _told(application, dataset, "granted", visas=[one.identifier for one in mine], until=mine[0].until)
 
-    def _grant(self, application: str, due: _Due, before: Sequence[Grant]) -> list[Grant]:
+    def _grant(self, read: _Read, due: _Due, before: Sequence[Grant]) -> list[Grant]:
         """Sign what is missing: a visa for each person, and none twice."""
+        history = f"{len(read.events)}:{read.chain[-1]}"
         has = {(one.subject, one.subject_issuer) for one in before}
         dataset, now = due.approval.line.dataset, self._clock.now()
         found = []
@@ -163,17 +195,20 @@ class Granting:
                 subject=person.subject,
                 subject_issuer=person.issuer,
                 until=datetime.fromtimestamp(before[0].until, now.tzinfo) if before else due.until,
-                application=application,
+                application=read.shown.id,
                 episode=due.approval.episode,
-                first=self._write_down,
+                history=history,
+                first=lambda one: self._write_down(one, history),
             )
             found.append(grant)
         return found
 
-    def _write_down(self, grant: Grant) -> None:
+    def _write_down(self, grant: Grant, history: str) -> None:
         whose = Person(grant.subject, grant.subject_issuer)
         until = str(grant.document(self._clock.now())["until"])
-        self._note(VisaGranted(grant.identifier, grant.authority, grant.dataset, whose, until, grant.application or ""))
+        self._note(
+            VisaGranted(grant.identifier, grant.authority, grant.dataset, whose, until, grant.application or "", history)
+        )
 
     def _due(self, approval: Approval, now: datetime) -> _Due:
         """By whom an approval is granted, and until when; raises what speaks against it."""

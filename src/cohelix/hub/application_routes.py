@@ -101,7 +101,7 @@ def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
 
     async def told(caller: Caller, identifier: str) -> ApplicationDocument:
         state, _ = await desk.read(caller, identifier)
-        return document_of(identifier, state, await desk.acting(caller), desk.rules)
+        return document_of(identifier, state, await desk.acting(caller), desk.rules, await desk.head(identifier))
 
     @router.get("", response_model=ApplicationsDocument, summary="The applications that you may read")
     async def listed(request: Request) -> Response:
@@ -141,7 +141,8 @@ def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
         caller = await caller_of(request)
         state = await desk.add(caller, application, await body_of(request), idempotency_key)
         # Not read again: a chair who has heard an appeal may read it no more.
-        return _answer(document_of(application, state, await desk.acting(caller), desk.rules))
+        head = await desk.head(application)
+        return _answer(document_of(application, state, await desk.acting(caller), desk.rules, head))
 
     @router.put(one + "/form", response_model=ApplicationDocument, summary="Save the form of a draft")
     async def save(request: Request, application: str) -> Response:
@@ -192,7 +193,7 @@ def applications_router(desk: Applications, caller_of: CallerOf) -> APIRouter:
     return router
 
 
-def document_of(identifier: str, state: Application, acting: Acting, rules: Rules) -> ApplicationDocument:
+def document_of(identifier: str, state: Application, acting: Acting, rules: Rules, head: str) -> ApplicationDocument:
     """An application as it is told to somebody: votes and proposals to those who decide about the dataset."""
     inside = {name for name in state.lines if insider(state, acting, name)}
     lines = (
@@ -217,6 +218,7 @@ def document_of(identifier: str, state: Application, acting: Acting, rules: Rule
         applicant=state.applicant,
         stage=state.stage.value,
         version=state.version,
+        head=head,
         unanswered=state.unanswered,
         form=state.form,
         lines=tuple(lines),

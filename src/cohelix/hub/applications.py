@@ -108,8 +108,15 @@ class Applications:
         return (await anyio.to_thread.run_sync(lambda: self.store.create(acting, dict(form), request=request)))[0]
 
     async def add(self, caller: Caller, identifier: str, event: Mapping[str, Any], request: str | None) -> Application:
-        """Make something happen; errors as of `applications.admit`, and `NotFound` for whoever may not read it."""
+        """Make something happen; errors as of `applications.admit`, and `NotFound` for whoever may not read it.
+
+        The event's `statement`, where it has one, is the event as the person has signed it.
+        """
         acting = await self.acting(caller)
+        wanted = dict(event)
+        statement = wanted.pop("statement", None)
+        if statement is not None and not isinstance(statement, str):
+            raise BadQuestion("statement: the event as you have signed it, a text")
         if event.get("event") == "signing-asked":
             await self._check_deciders(acting, identifier)
 
@@ -117,7 +124,7 @@ class Applications:
             self._readable(acting, identifier)
             if event.get("event") == "agreement-drawn":
                 raise BadQuestion("an agreement is drawn by the hub: ask it to")
-            changed = self.store.add(identifier, acting, dict(event), request=request)
+            changed = self.store.add(identifier, acting, wanted, request=request, statement=statement)
             # Whoever repeats another's request, or has heard an appeal, is not told what people wrote.
             return changed if _reads_texts(acting, changed) else _without_texts(changed, ())[0]
 
@@ -133,6 +140,10 @@ class Applications:
             return (state, events) if _reads_texts(acting, state) else _without_texts(state, events)
 
         return await anyio.to_thread.run_sync(work)
+
+    async def head(self, identifier: str) -> str:
+        """The link after an application's last event, which whoever signs the next one names (`wire.history`)."""
+        return (await anyio.to_thread.run_sync(self.store.history, identifier)).head
 
     async def listed(self, caller: Caller) -> Sequence[ApplicationLine]:
         """What the caller may read, the last changed first."""

@@ -22,7 +22,7 @@ from cohelix.access.approval import agreed
 from cohelix.core.errors import CohelixError
 from cohelix.federation.fan_out import Asked, ask_all
 from cohelix.federation.transport import Transport
-from cohelix.wire.applications import EVENTS, Identity
+from cohelix.wire.applications import Identity
 from cohelix.wire.federation import Member
 from cohelix.wire.grants import APPLICATIONS_MAX, QUESTION, ApplicationShown, AskGrants, GrantsTold, GrantTold
 
@@ -100,8 +100,8 @@ class HubGrants:
                 continue
             state = self._store.get(line.id)
             if _concerns(state, member):
-                events = tuple(EVENTS.dump_python(event, mode="json") for event in self._store.events(line.id))
-                found.append(ApplicationShown(id=line.id, events=events))
+                kept = self._store.history(line.id)
+                found.append(ApplicationShown(id=line.id, events=kept.documents, statements=kept.statements))
             else:
                 self._done[member, line.id] = state.version
         return found

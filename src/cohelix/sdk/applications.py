@@ -18,16 +18,19 @@ import httpx
 from cohelix.core.errors import BadUsage
 from cohelix.sdk.answers import problem_of, read_answer, unreachable
 from cohelix.sdk.frames import Kind, Tabular
+from cohelix.sdk.own_key import own_key, sign_event
 from cohelix.wire.application_documents import (
     ApplicationDocument,
     ApplicationsDocument,
     CatalogueDocument,
     EventsDocument,
 )
+from cohelix.wire.history import DECISIONS
 from cohelix.wire.identity import Me
 
 _PATH = "/api/v1/applications"
 _CATALOGUE = "/api/v1/catalogue"
+_SIGNED_ANEW = 5
 
 
 class CatalogueTable(Tabular, CatalogueDocument):
@@ -176,7 +179,10 @@ class ApplicationsClient:
         return self._take(_save(application, changed))
 
     def act(self, application: str, event: str, **fields: Any) -> Application:
-        """Make something happen; a request that is sent again after a broken connection happens once."""
+        """Make something happen; a request that is sent again after a broken connection happens once.
+
+        Decisions are signed where this machine has a key of one's own (`cohelix keys own`).
+        """
         return self._take(_act(application, event, fields))
 
     def attach(self, application: str, path: str | Path) -> None:
@@ -350,8 +356,22 @@ def _save(application: str, changed: dict[str, Any]) -> _Steps[Application]:
 
 
 def _act(application: str, event: str, fields: Mapping[str, Any]) -> _Steps[Application]:
-    wanted = {"json": {"event": event, **fields}}
-    return read_answer(Application, (yield _Request("POST", _one(application, "events"), _fresh(), wanted)))
+    key = own_key() if event in DECISIONS else None
+    if key is None:
+        wanted = {"json": {"event": event, **fields}}
+        return read_answer(Application, (yield _Request("POST", _one(application, "events"), _fresh(), wanted)))
+    me, request = read_answer(Me, (yield _Request("GET", "/api/v1/me"))), _fresh()
+    by = {"subject": me.subject, "issuer": me.issuer}
+    seen = yield from _get(application)
+    for _ in range(_SIGNED_ANEW):  # a clock, or somebody else, was faster: what is signed has to say so
+        told = {"event": event, **fields}
+        statement = sign_event(key, application=application, after=seen.head, by=by, event=told)
+        signed = {"json": {**told, "statement": statement}}
+        answer = yield _Request("POST", _one(application, "events"), request, signed)
+        before = seen.head
+        if answer.status_code != httpx.codes.CONFLICT or (seen := (yield from _get(application))).head == before:
+            break
+    return read_answer(Application, answer)
 
 
 def _attach(application: str, file: Path) -> _Steps[None]:

@@ -50,12 +50,13 @@ class ClockDocument(Wire):
 
 
 class ApplicationDocument(Wire):
-    """An application as whoever asks may read it."""
+    """An application as whoever asks may read it; `head` stands for its id and all its events (`wire.history`)."""
 
     id: str
     applicant: Identity
     stage: str
     version: int
+    head: str = ""
     unanswered: int = 0
     form: Form
     lines: tuple[LineDocument, ...] = ()

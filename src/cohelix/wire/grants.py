@@ -8,6 +8,7 @@ from pydantic import Field
 
 from cohelix.wire.federation import Message
 from cohelix.wire.frequency import Wire
+from cohelix.wire.history import STATEMENT_CHARACTERS_MAX
 
 QUESTION = "grants"
 EVENTS_MAX = 10_000
@@ -16,10 +17,16 @@ GrantState = Literal["granted", "ended", "waits", "refused"]
 
 
 class ApplicationShown(Wire):
-    """An application with all its events, in order, as `wire.applications` writes them."""
+    """An application with all its events, in order, as `wire.applications` writes them.
+
+    `statements` are those of its events that were signed, by number from 1 (`wire.history`).
+    """
 
     id: str = Field(max_length=40, pattern=r"^A-[0-9a-f]{32}$")
     events: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=EVENTS_MAX)
+    statements: dict[int, Annotated[str, Field(max_length=STATEMENT_CHARACTERS_MAX)]] = Field(
+        default_factory=dict, max_length=EVENTS_MAX
+    )
 
 
 class AskGrants(Message):
