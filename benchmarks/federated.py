@@ -162,7 +162,7 @@ def _federation(place: Path, files: data.CohortFiles) -> Iterator[AnalysisFedera
     ports = {name: free_port() for name in ("hub", *NAMES)}
     # The people are those of the files; the federation of tests wants a simulated cohort of its own.
     nobody = simulate_cohort({"nobody": 1}, 1, seed=1, region=region_1based("22", 1, 1000), assembly=Assembly.GRCH37)
-    made = AnalysisFederation(place, Processes(place / "logs"), nobody, covariates, {}, ports)
+    made = AnalysisFederation(place, Processes(place / "logs", fresh=True), nobody, covariates, {}, ports)
     hub.make_hub(place / "hub", url=made.url, name="Benchmark")
     for number, some in enumerate(np.array_split(np.arange(len(people)), MEMBERS)):
         name = NAMES[number]

@@ -106,7 +106,7 @@ def _asked(scale: Scale, node: Path, text: str) -> list[Row]:
     store = open_store(next((node / "datasets" / "biobank" / "versions").iterdir()) / GENOTYPES)
     rows = []
     fresh = _questions([store], scale.national_questions, seed=1)
-    with Served("node", node) as server:
+    with Served("node", node, fresh=True) as server:
         open_loop(server.url, fresh[: scale.http_rate], scale.http_rate)
         found, failed = open_loop(server.url, fresh[: int(scale.http_rate * scale.http_seconds)], scale.http_rate)
         times = Times(tuple(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
+
+from cohelix.testing.commands import PROGRAM, Command
 
 _INSIDE: ContextVar[bool] = ContextVar("_INSIDE", default=False)
 COMMAND = [sys.executable, "-m", "cohelix.cli.main"]
@@ -130,20 +131,23 @@ def _descendants(pid: int) -> list[int]:
 
 
 class Served:
-    """A node or hub that is served by a process of its own; `url` once it is ready, ended with SIGTERM."""
+    """A node or hub that is served by a process of its own; `url` once it is ready, ended with SIGTERM.
 
-    def __init__(self, kind: str, folder: Path, port: int = 0, extra: Sequence[str] = ()) -> None:
-        self._words = [*COMMAND, kind, "serve", str(folder), "--port", str(port), *extra]
+    `fresh` starts an interpreter for it, where its memory is measured.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, port: int = 0, extra: Sequence[str] = (), *, fresh: bool = False, program: str = PROGRAM
+    ) -> None:
+        self._words = [kind, "serve", str(folder), "--port", str(port), *extra]
+        self._fresh, self._program = fresh, program
         self._log = folder.with_name(folder.name + ".serve.log")
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Command | None = None
         self.url = ""
 
     def __enter__(self) -> Served:
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                self._words, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-            )
-        assert self.process.stdout is not None
+            self.process = Command(self._words, stderr=log, fresh=self._fresh, program=self._program)
         for line in self.process.stdout:
             if line.startswith("ready "):
                 self.url = line.split()[1]
@@ -155,7 +159,7 @@ class Served:
 
     def stop(self) -> int:
         """End it cleanly and give its exit status."""
-        assert self.process is not None and self.process.stdout is not None
+        assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 
+from cohelix.testing.commands import run_command
 from cohelix.testing.processes import free_port
 from validation import naive, synthetic
-from validation.processes import Served, cohelix, done
+from validation.processes import Served, done
 
 ASSEMBLY = "GRCh37"
 
@@ -84,8 +85,8 @@ class Town:
 
     def command(self, *words: str) -> tuple[int, Any]:
         """A question by the command line: exit status and the JSON document."""
-        ended = cohelix(*words, "--hub", self.hub_url, "--json")
-        return ended.status, json.loads(ended.out) if ended.out.strip() else None
+        ended = run_command(*words, "--hub", self.hub_url, "--json")
+        return ended.returncode, json.loads(ended.stdout) if ended.stdout.strip() else None
 
     def start(self, node: MemberNode) -> None:
         """Serve a node at its address."""

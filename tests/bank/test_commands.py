@@ -12,14 +12,14 @@ from typing import NamedTuple
 import pytest
 
 from cohelix.cli.main import main
+from cohelix.testing.commands import run_command
 
 HEADER = ["contig", "pos", "ref", "alt", "an", "ac", "het", "hom", "hemi", "missing"]
 
 
 def in_a_process(*words):
     """The command as a process of its own."""
-    command = [sys.executable, "-m", "cohelix.cli.main", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_command(*map(str, words), timeout=120)
 
 
 class Done(NamedTuple):

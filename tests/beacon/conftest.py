@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+
+from cohelix.testing.commands import run_command
+from validation.processes import Served
 
 CONTIG_LENGTHS = {"22": 51_304_566, "X": 155_270_560}
 CONTIG_LENGTHS_38 = {"22": 50_818_468, "X": 156_040_895}
@@ -182,9 +184,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [sys.executable, "-m", "cohelix.cli.main", *words], capture_output=True, text=True, timeout=120, check=False
-    )
+    result = run_command(*words, timeout=120)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -217,18 +217,9 @@ def node(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         "name: Women with diabetes\ndatasets: [open, floored]\nfilters: [MONDO:0005148, {id: sex, operator: '=', value: F}]\n"
     )
     (folder / "cohorts" / "broken.yaml").write_text("name: [\n")
-    with subprocess.Popen(
-        [sys.executable, "-m", "cohelix.cli.main", "node", "serve", str(folder), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("ready http://127.0.0.1:")
-        yield line.removeprefix("ready ").strip()
-        process.terminate()
-        assert process.wait(15) == 0
+    with Served("node", folder) as served:
+        yield served.url
+        assert served.stop() == 0
 
 
 class Asking:

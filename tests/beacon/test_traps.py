@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from cohelix.testing.commands import run_command
 from validation.conformance.schemas import RESPONSES, Schemas
 
 SHARED = Path(os.environ.get("COHELIX_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -122,7 +121,7 @@ def test_an_answer_follows_a_reload_and_damage_stops_one_dataset_only(cohort: An
     folder = tmp_path / "node"
 
     def run(*words: str) -> None:
-        done = subprocess.run([sys.executable, "-m", "cohelix.cli.main", *words], capture_output=True, text=True, check=False)
+        done = run_command(*words)
         assert done.returncode == 0, done.stderr
 
     def load(dataset: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
 import cohelix
 from cohelix.core.errors import IssuerRefused, NotAuthentic
 from cohelix.sdk.identity import CONFIG_VARIABLE, Asked, Identity, identity_of, log_in, make_proof
+from cohelix.testing.commands import Command
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +162,8 @@ def test_a_stolen_access_token_is_of_no_use(hub: HubWithPeople, config: Path) ->
 def test_the_command_line_logs_in_without_a_terminal(hub: HubWithPeople, config: Path) -> None:
     environment = {**os.environ, CONFIG_VARIABLE: str(config)}
 
-    def start(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "cohelix.cli.main", *words, "--hub", hub.url, "--json"]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, env=environment, text=True, **streams)  # type: ignore[call-overload]
+    def start(*words: str) -> Command:
+        return Command([*words, "--hub", hub.url, "--json"], environment=environment)
 
     nobody = start("whoami")
     assert "cohelix login --hub" in nobody.communicate()[1] and nobody.returncode == 3

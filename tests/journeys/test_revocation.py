@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,34 +20,16 @@ from cohelix.access.trust import Trusted, TrustList
 from cohelix.core.clock import SystemClock
 from cohelix.db import open_database
 from cohelix.federation.revocations import RevocationWatch
+from cohelix.testing.commands import run_command
 from cohelix.wire.federation import PinnedHub
+from validation.processes import Served
 
 
 def cohelix(*words: object) -> dict:
     """The JSON document of a command that succeeds."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cohelix.cli.main", *map(str, words), "--json"], capture_output=True, text=True, check=False
-    )
+    done = run_command(*map(str, words), "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout or "{}")
-
-
-@contextmanager
-def serving(*words: object) -> Iterator[subprocess.Popen]:
-    """A server until the block ends."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "cohelix.cli.main", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline().startswith("ready")
-        yield server
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def free_port() -> int:
@@ -63,18 +42,10 @@ def federation(tmp_path: Path) -> Iterator[SimpleNamespace]:
     """A hub and a node FI with an authority, both serving."""
     hub, node, ports = tmp_path / "hub", tmp_path / "fi", (free_port(), free_port())
     hub_url, node_url = (f"http://127.0.0.1:{port}" for port in ports)
-    subprocess.run([sys.executable, "-m", "cohelix.cli.main", "hub", "init", str(hub), "--url", hub_url], check=True)
-    words = ("node", "init", str(node), "--id", "FI", "--name", "FI", "--country", "FI")
-    subprocess.run([sys.executable, "-m", "cohelix.cli.main", *words], check=True)
-    with serving("hub", "serve", hub, "--port", ports[0]) as hub_server, serving("node", "serve", node, "--port", ports[1]):
-        token = subprocess.run(
-            [sys.executable, "-m", "cohelix.cli.main", "hub", "invite", str(hub), "--member", "FI"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        joining = ("node", "join", str(node), token, "--url", node_url)
-        subprocess.run([sys.executable, "-m", "cohelix.cli.main", *joining], check=True, capture_output=True)
+    cohelix("hub", "init", hub, "--url", hub_url)
+    cohelix("node", "init", node, "--id", "FI", "--name", "FI", "--country", "FI")
+    with Served("hub", hub, ports[0]) as hub_server, Served("node", node, ports[1]):
+        cohelix("node", "join", node, cohelix("hub", "invite", hub, "--member", "FI")["token"], "--url", node_url)
         made = cohelix("dac", "init", node, "--authority", "FI-DAC", "--name", "A committee")
         yield SimpleNamespace(node=node, hub_url=hub_url, hub_server=hub_server, authority=made, other=tmp_path / "gb")
 
@@ -125,8 +96,7 @@ def test_a_revocation_reaches_another_node_within_a_minute(federation: SimpleNam
     assert kids == {done["old"], done["new"]}
     payload = read_payload(listed()["payload"])
     assert payload.hub == url and granted["visa"] in payload.revoked
-    federation.hub_server.terminate()
-    federation.hub_server.wait(20)
+    federation.hub_server.stop()
     assert asyncio.run(watch.fetch()) is False
     assert watch.known().known(issuer, SystemClock().now())  # for what is left of the minute
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,17 @@ import httpx
 import pytest
 
 from cohelix.node.app import create_app
+from cohelix.testing.commands import Command, run_command
 
 SHARED = Path(os.environ.get("COHELIX_SHARED", Path(__file__).parents[2].parent / "shared"))
 KG3 = SHARED / "data" / "kg3-chr22-cen" / "kg3.chr22.16.05-16.64Mb.GRCh37.bcf"
-COHELIX = [sys.executable, "-m", "cohelix.cli.main"]
 
 HEADER = "##fileformat=VCFv4.3\n##contig=<ID=22,length=51304566>\n"
 FORMAT = '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">\n'
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COHELIX, *map(str, words)], capture_output=True, text=True, timeout=120, check=False)
+    return run_command(*map(str, words), timeout=120)
 
 
 def write_vcf(path: Path, genotype: str) -> Path:
@@ -45,17 +44,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    with subprocess.Popen(
-        [*COHELIX, "node", "serve", str(folder), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("ready http://127.0.0.1:"), process.stderr.read() if process.stderr else ""
-        yield process, line.split()[1]
-        if process.poll() is None:
-            process.terminate()
-            process.communicate(timeout=15)
+def served(folder: Path) -> Iterator[tuple[Command, str]]:
+    process = Command(["node", "serve", str(folder), "--port", "0"])
+    line = process.stdout.readline()
+    assert line.startswith("ready http://127.0.0.1:"), process.stderr.read() if process.stderr else ""
+    yield process, line.split()[1]
+    if process.poll() is None:
+        process.terminate()
+        process.communicate(timeout=15)
 
 
 def test_init_makes_a_folder_of_its_own_and_no_second_one(folder: Path) -> None:
@@ -92,7 +88,7 @@ def test_serve_refuses_a_folder_that_is_none_and_settings_that_are_wrong(tmp_pat
     assert (wrong.returncode, "floor" in wrong.stderr) == (2, True)
 
 
-def test_its_own_addresses(served: tuple[subprocess.Popen[str], str]) -> None:
+def test_its_own_addresses(served: tuple[Command, str]) -> None:
     process, url = served
     with httpx.Client(base_url=url) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
@@ -133,7 +129,7 @@ def test_the_map_names_the_public_address(folder: Path) -> None:
 
 
 def test_a_new_version_is_answered_at_once_and_a_killed_or_refused_load_changes_nothing(
-    folder: Path, served: tuple[subprocess.Popen[str], str], tmp_path: Path
+    folder: Path, served: tuple[Command, str], tmp_path: Path
 ) -> None:
     _, url = served
     identifier = "/beacon/v2/g_variants/GRCh37-22-50313359-G-A"
@@ -154,7 +150,7 @@ def test_a_new_version_is_answered_at_once_and_a_killed_or_refused_load_changes_
 
 
 @pytest.mark.skipif(not KG3.is_file(), reason=f"the 1000 Genomes slice is not at {KG3}")
-def test_real_multiallelic_and_structural_variants(folder: Path, served: tuple[subprocess.Popen[str], str]) -> None:
+def test_real_multiallelic_and_structural_variants(folder: Path, served: tuple[Command, str]) -> None:
     """Every allele that bcftools counts in a stretch is answered with the same AN and AC."""
     _, url = served
     loaded = run(

@@ -6,9 +6,6 @@ import json
 import random
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from importlib import resources
@@ -19,6 +16,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from cohelix.testing.commands import run_command
+from validation.processes import Served
+
 pytestmark = pytest.mark.browser
 
 NAMES = [f"PERSON{number:03d}" for number in range(30)]
@@ -27,9 +27,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 def cohelix(*words: object) -> str:
     """What a command prints; it has to succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cohelix.cli.main", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    done = run_command(*map(str, words))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,25 +43,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     lines.append("\t".join(["22", "20000001", ".", "A", "G", ".", ".", ".", "GT", *calls]))
     (place / "c.vcf").write_text("\n".join(lines) + "\n")
     (place / "p.tsv").write_text("individual_id\tsex\n" + "".join(f"{name}\tfemale\n" for name in NAMES))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     folder = place / "node"
     cohelix("node", "init", folder, "--id", "FI", "--name", "Finnish Genome Bank", "--country", "FI")
     given = ("--genotypes", place / "c.vcf", "--individuals", place / "p.tsv", "--assembly", "GRCh37")
     cohelix("node", "load", folder, "--dataset", "one", *given, "--disclosure", "open", "--quality", "off")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "cohelix.cli.main", "node", "serve", str(folder), "--port", str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline().startswith("ready")
-        yield folder, f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with Served("node", folder) as served:
+        yield folder, served.url
 
 
 @pytest.fixture(scope="module")

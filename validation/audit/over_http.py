@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -33,8 +32,7 @@ class _Unwritten(Served):
     """A node whose log takes no entries."""
 
     def __init__(self, kind: str, folder: Path) -> None:
-        super().__init__(kind, folder)
-        self._words[:3] = [sys.executable, "-m", "validation.audit.unwritten"]
+        super().__init__(kind, folder, program="validation.audit.unwritten")
 
 
 class Answers(NamedTuple):

@@ -6,14 +6,19 @@ from typing import Any
 
 from cohelix.access.gate import Gate
 from cohelix.audit.log import AuditLog
-from cohelix.cli.main import app
+from cohelix.cli import main as command_line
 
 
 def _nothing(*_words: Any, **_named: Any) -> None:
     """No entry."""
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command line without its log."""
     AuditLog.record = _nothing  # type: ignore[method-assign]
     Gate.told_everybody = _nothing  # type: ignore[method-assign]
-    app()
+    command_line.main()
+
+
+if __name__ == "__main__":
+    main()

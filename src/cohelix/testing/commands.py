@@ -23,6 +23,7 @@ from typing import IO, Any, Final
 PROGRAM: Final = "cohelix.cli.main"
 _NAME_CHARACTERS: Final = 15  # as many as Linux keeps
 _PREPARED: Final = "cohelix.testing.prepared"
+_Started = tuple[int, Callable[[float | None], None], Callable[[], int | None]]  # id; wait for its end; exit status
 
 
 class Command:
@@ -38,8 +39,10 @@ class Command:
         An open file for what it says on standard error; None keeps that for `communicate`.
     environment
         All of its environment; that of this process where None.
-    folder
-        Where it runs; here where None.
+    fresh
+        Start an interpreter for it instead: for what is to be measured, memory above all.
+    program
+        A module whose `main` it runs, as the command line's does.
     """
 
     def __init__(
@@ -48,41 +51,36 @@ class Command:
         *,
         stderr: IO[Any] | None = None,
         environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
+        fresh: bool = False,
+        program: str = PROGRAM,
     ) -> None:
         self.args = ["cohelix", *words]
         out, out_end = os.pipe()
         err, err_end = os.pipe() if stderr is None else (None, stderr.fileno())
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", _PREPARED])
         given = dict(os.environ if environment is None else environment)
-        self._process = context.Process(
-            target=_run, args=(list(words), given, str(folder or Path.cwd()), _Passed(out_end), _Passed(err_end))
-        )
+        start = _started if fresh else _forked
         try:
-            self._process.start()
+            self.pid, self._join, self._status = start(list(words), given, program, out_end, err_end)
         finally:
             os.close(out_end)
             if err is not None:
                 os.close(err_end)
-        assert self._process.pid is not None
-        self.pid: int = self._process.pid
         self.stdout: IO[str] = os.fdopen(out, encoding="utf-8")
         self.stderr: IO[str] | None = None if err is None else os.fdopen(err, encoding="utf-8")
 
     @property
     def returncode(self) -> int | None:
         """Exit status once it has ended and was waited for; minus a signal's number where one ended it."""
-        return self._process.exitcode
+        return self._status()
 
     def poll(self) -> int | None:
         """Exit status if it has ended, None while it runs."""
-        return self._process.exitcode
+        return self._status()
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; `subprocess.TimeoutExpired` where it does not end in time (seconds)."""
-        self._process.join(timeout)
-        status = self._process.exitcode
+        self._join(timeout)
+        status = self._status()
         if status is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
         return status
@@ -119,7 +117,7 @@ class Command:
 
 
 def run_command(
-    words: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, timeout: float | None = None
+    *words: str | Path, environment: Mapping[str, str] | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `cohelix WORDS` to its end, as `subprocess.run` does with its output captured."""
     command = Command([str(word) for word in words], environment=environment)
@@ -130,6 +128,32 @@ def run_command(
         raise
     assert command.returncode is not None
     return subprocess.CompletedProcess(command.args, command.returncode, out, err)
+
+
+def _forked(words: list[str], environment: dict[str, str], program: str, out: int, err: int) -> _Started:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", _PREPARED])
+    process = context.Process(target=_run, args=(words, environment, str(Path.cwd()), program, (_Passed(out), _Passed(err))))
+    process.start()
+    assert process.pid is not None
+    return process.pid, process.join, lambda: process.exitcode
+
+
+def _started(words: list[str], environment: dict[str, str], program: str, out: int, err: int) -> _Started:
+    process = subprocess.Popen(
+        [sys.executable, "-m", program, *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+    )
+
+    def join(timeout: float | None) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout)
+
+    return process.pid, join, process.poll
 
 
 class _Passed:
@@ -146,10 +170,10 @@ def _taken(passed: Any) -> int:
     return int(passed.detach())
 
 
-def _run(words: list[str], environment: dict[str, str], folder: str, out: int, err: int) -> None:
+def _run(words: list[str], environment: dict[str, str], folder: str, program: str, ends: tuple[int, int]) -> None:
     """The forked process: become what `cohelix WORDS` would have been, and run it."""
     os.setsid()
-    for number, wanted in ((out, 1), (err, 2)):
+    for wanted, number in enumerate(ends, 1):
         os.dup2(number, wanted)
         os.close(number)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -164,7 +188,7 @@ def _run(words: list[str], environment: dict[str, str], folder: str, out: int, e
     _name_process(f"cohelix {words[0] if words else ''}")
     sys.argv = ["cohelix", *words]
     try:
-        importlib.import_module(PROGRAM).main()
+        importlib.import_module(program).main()
     finally:
         atexit._run_exitfuncs()
 

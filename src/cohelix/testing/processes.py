@@ -36,10 +36,17 @@ class Processes:
 
     Each command leads a process group of its own, so that Ctrl-C in the terminal reaches only the demo, which then
     stops the others in order.
+
+    Parameters
+    ----------
+    logs
+        The folder.
+    fresh
+        Start an interpreter for each, instead of forks of one prepared process: their memory is to be measured.
     """
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, *, fresh: bool = False) -> None:
+        self._logs, self._fresh = logs, fresh
         self._running: list[Command] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -98,7 +105,7 @@ class Processes:
             if self._closed:
                 raise CohelixError("the demo is ending")
             # Several members share this machine's cores.
-            process = Command(arguments, stderr=log, environment={WORKERS_VARIABLE: "1", **os.environ})
+            process = Command(arguments, stderr=log, environment={WORKERS_VARIABLE: "1", **os.environ}, fresh=self._fresh)
             self._running.append(process)
             return process
 
