@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from joserfc.jwk import ECKey
 from tests.access.test_applications import Desk
 from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
-from tests.journeys.test_applications_on_both_databases import DUTIES, FORM
+from tests.journeys.test_applications_on_both_databases import DUTIES
 from typer.testing import CliRunner
 
 from cohelix import node
@@ -28,25 +28,25 @@ from cohelix.access.roles import Roles
 from cohelix.audit.events import Event as AuditEvent
 from cohelix.audit.events import VisaGranted
 from cohelix.bank.description import Description, describe
+from cohelix.bank.load import LoadRequest, load
 from cohelix.cli.main import app
 from cohelix.core.errors import AuditUnavailable, BadUsage, Conflict, NotFound
+from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
 from cohelix.db import open_database
 from cohelix.federation.granting import Granting
-from cohelix.federation.joining import join, write_pinned
-from cohelix.federation.registry import Registry
-from cohelix.federation.signing import load_identity
-from cohelix.hub.identity import open_broker
-from cohelix.hub.settings import open_hub_database, read_settings
+from cohelix.hub.settings import open_hub_database
 from cohelix.node.app import create_app as create_node
 from cohelix.sdk.applications import ApplicationsClient, AsyncApplicationsClient
+from cohelix.sdk.identity import CONFIG_VARIABLE
 from cohelix.sdk.own_key import sign_event
+from cohelix.testing.cohorts import simulate_cohort, write_vcf
 from cohelix.testing.federation import running_app
 from cohelix.wire.applications import EVENTS
-from cohelix.wire.federation import JoinRequest
 from cohelix.wire.grants import ApplicationShown
 from cohelix.wire.history import DECISIONS, links
 from validation.applications.walks import person
+from validation.processes import done, inside
 
 HUB = "https://hub.example"
 SET = "FI:a"
@@ -76,6 +76,9 @@ class Loop:
     hub: HubWithPeople
     folder: Path
     people: dict[str, Browser]
+    subjects: dict[str, str]
+    variant: str
+    expected: tuple[int, int]
     path: str = ""
 
     def send(self, who: str, body: dict[str, Any], place: str = "/events") -> dict[str, Any]:
@@ -87,6 +90,14 @@ class Loop:
     def line(self) -> dict[str, Any]:
         return dict(self.people["researcher"].get(self.path).json()["lines"][0])
 
+    def answer(self, who: str) -> Any:
+        """What the dataset says to somebody: the allele's count and number, or that it does not."""
+        found = self.people[who].get(f"/api/v1/frequency/{self.variant}", params={"assembly": "GRCh37"}).json()
+        line = found["nodes"][0]["datasets"][0]
+        if line["status"] != "answered":
+            return line["status"]
+        return tuple(line["populations"][0][name] for name in ("alleleCount", "alleleNumber"))
+
     def visas(self) -> list[dict[str, Any]]:
         return list(self.people["researcher"].get("/api/v1/visas").json()["visas"])
 
@@ -94,28 +105,38 @@ class Loop:
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     folder, place = tmp_path_factory.mktemp("grants") / "hub", tmp_path_factory.mktemp("grants") / "fi"
-    names = ("researcher", *DUTIES)
-    with hub_with_people(folder, names=names) as hub:
-        make_node(place, hub.url)
-        describe_directly(place)
+    names = ("researcher", "stranger", *DUTIES)
+    with inside(), hub_with_people(folder, names=names) as hub:
+        variant, expected = _load(place, hub)
         with running_app(create_node(place)) as server:
-            token = Registry(folder).invite("FI", hub_url=hub.url, hub_key=load_identity(folder).public)
-            own = load_identity(place)
-            request = JoinRequest(
-                token=token.secret, node="FI", name="Bank of FI", country="FI", url=server.url, key=own.public
-            )
-            write_pinned(place, join(own, token, request))
-            database = open_hub_database(folder)
-            for account in open_broker(folder, read_settings(folder), database).accounts.all():
-                role, what = DUTIES.get(account.name, (None, None))
-                if role is not None and what is not None:
-                    Roles(database).grant_for(role, what, account.subject, hub.issuer)
+            done("node", "join", place, done("hub", "invite", folder, "--member", "FI").out.strip(), "--url", server.url)
+            done("dac", "init", place, "--authority", "FI-dac", "--name", "A committee", "--by-hand")
             browsers = {name: Browser(hub.url) for name in names}
             for name, browser in browsers.items():
                 browser.log_in(name)
-            yield Loop(hub, place, browsers)
+                browser.headers["origin"] = hub.url
+            people = {name: browser.get("/api/v1/me").json()["subject"] for name, browser in browsers.items()}
+            roles = Roles(open_hub_database(folder))
+            for name, (role, what) in DUTIES.items():
+                if what is not None:
+                    roles.grant_for(role, what, people[name], hub.issuer)
+            yield Loop(hub, place, browsers, people, variant, expected)
             for browser in browsers.values():
                 browser.close()
+
+
+def _load(place: Path, hub: HubWithPeople) -> tuple[str, tuple[int, int]]:
+    """A node with a closed dataset, which believes the hub's issuer; gives a variant, and its allele count and number."""
+    node.init_node(place, node="FI", name="Bank of FI", country="FI")
+    trust = f'\n[[trust]]\nissuer = "{hub.issuer}"\nrole = "broker"\njwks = "{hub.issuer}/jwks.json"\n'
+    (place / "node.toml").write_text((place / "node.toml").read_text() + trust)
+    region = region_1based("22", 20_000_001, 20_030_000)
+    cohort = simulate_cohort({"FIN": 60}, 12, seed=5, region=region, assembly=Assembly.GRCH37)
+    write_vcf(cohort, place.parent / "a.vcf.gz")
+    files = (place.parent / "a.vcf.gz",)
+    load(place, LoadRequest(DatasetId("a"), files, Assembly.GRCH37, disclosure="closed", simulated=True))
+    words = done("node", "counts", place, "--dataset", "a").out.splitlines()[1].split("\t")
+    return "-".join(words[:4]), (int(words[5]), 120)
 
 
 def describe_directly(folder: Path) -> None:
@@ -130,29 +151,58 @@ def _describe(folder: Path, **said: Any) -> None:
     describe(folder, DatasetId("a"), Description.model_validate({"authority": "FI-dac", **said}))
 
 
-def test_a_visa_follows_the_agreement_and_goes_with_the_grant(loop: Loop) -> None:
-    loop.path = "/api/v1/applications"
-    loop.path += "/" + loop.send("researcher", {"form": FORM}, "")["id"]
-    loop.send("researcher", {"event": "signing-asked"})
-    loop.send("official", {"event": "signed"})
+def test_from_a_described_dataset_to_an_answer_for_one_person_and_to_its_end(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def does(who: str, event: str, **fields: Any) -> Any:
+        """As a person's own program does it, with the key of this person."""
+        monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / who))
+        return ApplicationsClient(loop.people[who], loop.hub.url).act(loop.path.rpartition("/")[2], event, **fields)
+
+    described = ("--duo", "GRU", "--duo", "NCU", "--authority", "FI-dac", "--title", "Blood pressure")
+    done("node", "describe", loop.folder, "--dataset", "a", *described)
+    for who, office in (("dac-1", "committee"), ("dac-2", "committee"), ("national", "country")):
+        monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / who))
+        key = done("keys", "own", "--make").out.strip()
+        done("dac", "signers", loop.folder, "--add", loop.subjects[who], "--key", key, "--office", office)
+    mine = ApplicationsClient(loop.people["researcher"], loop.hub.url)
+    purpose = {"investigations": ["genetic"], "commercial": False}
+    [advised] = wait_for(lambda: mine.advise(datasets=[], **purpose).datasets)
+    assert (advised.record.id, advised.record.authority, advised.advice) == (SET, "FI-dac", "approve")
+    form = {"title": "Rare variants", "summary": "We ask why.", "organisation": "institute", "months": 6}
+    begun = mine.create([SET], **form, **purpose)
+    loop.path = f"/api/v1/applications/{begun.id}"
+    does("researcher", "signing-asked")
+    does("official", "signed")
     for who in ("dac-1", "dac-2"):
-        loop.send(who, {"event": "voted", "dataset": SET, "vote": "approve"})
-    loop.send("dac-1", {"event": "checked", "dataset": SET, "points": {"ethics": True}})
-    loop.send("dac-1", {"event": "proposed", "dataset": SET, "decision": "approve", "reason": "Sound."})
-    loop.send("dac-2", {"event": "decided", "dataset": SET, "decision": "approve"})
-    loop.send("national", {"event": "confirmed", "dataset": SET})
+        does(who, "voted", dataset=SET, vote="approve")
+    does("dac-1", "checked", dataset=SET, points={"ethics": True})
+    does("dac-1", "proposed", dataset=SET, decision="approve", reason="Sound.")
+    does("dac-2", "decided", dataset=SET, decision="approve")
+    does("national", "confirmed", dataset=SET)
     [drawn] = loop.send("holder", {"datasets": [SET]}, "/agreements")["agreements"]
-    loop.send("official", {"event": "agreement-signed", "side": "user", "sha256": drawn["sha256"]})
-    assert loop.visas() == []
-    loop.send("holder", {"event": "agreement-signed", "side": "holder", "sha256": drawn["sha256"]})
+    does("official", "agreement-signed", side="user", sha256=drawn["sha256"])
+    assert loop.visas() == [] and loop.answer("researcher") == "refused"
+    does("holder", "agreement-signed", side="holder", sha256=drawn["sha256"])
+    wait_for(lambda: "waits" in done("dac", "pending", loop.folder).out)
+    assert loop.visas() == [], "this committee issues by hand"
+    assert "granted" in done("dac", "issue", loop.folder).out
     wait_for(lambda: loop.line()["stage"] == "granted")
     [visa] = wait_for(loop.visas)
     assert (visa["dataset"], loop.line()["visas"]) == (SET, [visa["visa"]])
-    loop.send("national", {"event": "suspended", "dataset": SET, "reason": "A complaint."})
+    assert wait_for(lambda: loop.answer("researcher") != "refused") and loop.answer("researcher") == loop.expected
+    assert {loop.answer(who) for who in ("stranger", "dac-1", "holder", "auditor")} == {"refused"}
+
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()  # a visa's end is its end, whoever granted it
+    done("dac", "grant", loop.folder, "--dataset", SET, "--to", loop.subjects["stranger"], "--until", soon)
+    assert loop.answer("stranger") == loop.expected
+    does("national", "suspended", dataset=SET, reason="A complaint.")
     grants = Grants(open_database(loop.folder / "node.sqlite"))
-    wait_for(lambda: grants.all()[0].revoked_at is not None)
+    wait_for(lambda: next(one for one in grants.all() if one.identifier == visa["visa"]).revoked_at is not None)
+    wait_for(lambda: loop.answer("researcher") == "refused")
     assert str(loop.line()["stage"]) == "suspended"
     wait_for(lambda: visa["visa"] in revoked(loop.hub.url))
+    wait_for(lambda: loop.answer("stranger") == "refused")
 
 
 def revoked(hub_url: str) -> str:
@@ -309,7 +359,6 @@ def test_the_async_client_applies_as_the_other_does(loop: Loop) -> None:
 
     assert public(ApplicationsClient) == public(AsyncApplicationsClient)
     browser, url = loop.people["researcher"], loop.hub.url
-    browser.headers["origin"] = url
 
     async def ask() -> list[Any]:
         async with httpx.AsyncClient(base_url=url, cookies=dict(browser.cookies), headers={"origin": url}) as http:

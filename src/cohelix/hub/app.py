@@ -135,6 +135,11 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         patient=(f"{PATH}/tasks",),
         members_only=(PATH,) if settings.tls_mutual else (),
     )
+
+    def visas_changed() -> None:
+        persons.visas_changed()
+        grants.wake()  # whoever handed one in has granted: the application is to say so
+
     visas = VisaStore(engine)
     persons = install_identity(app, folder, settings, engine, log, visas_in_store=visas.visas_of, outbox=outbox)
     app.include_router(
@@ -151,7 +156,7 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
             hub_url=settings.url,
             caller_of=persons.people.caller_of,
             learn=revocations.learn,
-            changed=persons.visas_changed,
+            changed=visas_changed,
         )
     )
     desk = Desk(log)
