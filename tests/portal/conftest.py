@@ -157,6 +157,21 @@ def frequency_document(node: str, datasets: list[dict[str, Any]]) -> dict[str, A
     return {"node": node, "datasets": datasets, "pooled": pooled}
 
 
+def terms_of(node: str) -> list[dict[str, Any]]:
+    """What a member's people can be asked about, as its Beacon lists it."""
+    people, ontology = ["individual"], "Human Phenotype Ontology"
+    population = COUNTS[node][0] if node in COUNTS else node
+    return [
+        {"type": ontology, "id": "HP:0001250", "label": "Seizure", "scopes": people, "count": 20},
+        {"type": "OMIM", "id": "OMIM:143890", "label": "Familial hypercholesterolemia 1", "scopes": people, "count": 30},
+        {"type": "alphanumeric", "id": "population", "label": "population", "scopes": people, "values": [population]},
+        {"type": "alphanumeric", "id": "LDL cholesterol", "label": "LDL cholesterol [mmol/L]", "scopes": people},
+        {"type": "alphanumeric", "id": "age", "label": "age [a]", "scopes": people},
+        {"type": "NCIt", "id": "NCIT:C16576", "label": "female", "scopes": people},
+        {"type": "alphanumeric", "id": "alleleFrequency", "label": "frequency", "scopes": ["genomicVariant"]},
+    ]
+
+
 class Stage:
     """A `Transport` over which each member says what the test wrote down for it.
 
@@ -193,12 +208,15 @@ class Stage:
             "frequency": frequency_document(node, datasets),
             "datasets": {"node": node, "datasets": records},
             "cohort-count": {"node": node, "datasets": counts, "count": people},
+            "beacon": {"status": 200, "document": {"response": {"filteringTerms": terms_of(node)}}},
             "region": region or {"node": node, "datasets": states, "more": False},
         }
 
     def lose(self, node: str, status: str, reason: str) -> None:
         """Let a member be absent on every question."""
-        self.script[node] = dict.fromkeys(("frequency", "datasets", "region", "cohort-count"), Arrival(status, reason))
+        self.script[node] = dict.fromkeys(
+            ("frequency", "datasets", "region", "cohort-count", "beacon"), Arrival(status, reason)
+        )
 
 
 def four_nodes(stage: Stage) -> None:

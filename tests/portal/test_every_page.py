@@ -26,12 +26,13 @@ PAGES = {  # address by route; a new route gets its line here, and is then walke
     "/term/{code}": "/term/HP:0001250",
     "/datasets": "/datasets",
     "/datasets/{dataset}": "/datasets/FI:geuvadis",
+    "/cohorts": "/cohorts?cohort=sex=female+and+(disease=OMIM:1+or+age%3E=40)&dataset=FI:geuvadis",
     "/analyses": "/analyses",
     "/analyses/{run}": "/analyses/abc12345",
     "/about": "/about",
     "/{path:path}": "/nowhere",
 }
-NO_PAGES = {"/variant/{variant}/counts.{kind}", "/static/{digest}/{name}"}
+NO_PAGES = {"/cohorts/counts", "/cohorts/terms", "/variant/{variant}/counts.{kind}", "/static/{digest}/{name}"}
 # Names, codes and notations that are the same in every language.
 OWN_WORDS = (
     "Cohelix GRCh37 GRCh38 API JSON CSV TSV Parquet curl Python AF AC AN UTC log₁₀ ms English Deutsch Français Español "

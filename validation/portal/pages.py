@@ -21,6 +21,7 @@ from cohelix.node.settings import PeerSettings, set_aggregator, set_peer
 from cohelix.testing.browser import Browser
 from cohelix.testing.federation import RunningFederation, simulated_federation
 
+_DRAFT = "/cohorts?1.f=disease&1.v=siezure&2.j=any&2.1.f=age&2.1.c=%3E%3D&2.1.v=x&3.f=measurement"  # not filled in, and wrong
 PASSWORD = "a quiet river of maple leaves"
 MEMBERS = {"EE": "open", "FI": "open", "SE": "open", "GB": "floored", "IT": "closed"}
 DUTIES = {
@@ -49,6 +50,8 @@ PLAN = {
 # Pages that are no HTML: files, and what other pages lead through.
 OTHER = (
     "/static/{digest}/{name}",
+    "/cohorts/counts",  # a part of the page that is walked
+    "/cohorts/terms",
     "/variant/{variant}/counts.{kind}",
     "/login/begin",
     "/login/callback",
@@ -88,6 +91,7 @@ class Town:
             "/term/{code}": ("/term/HP:0001250",),
             "/datasets": ("/datasets",),
             "/datasets/{dataset}": ("/datasets/GB:sim",),
+            "/cohorts": ("/cohorts", "/cohorts?cohort=sex=female+and+(disease=OMIM:1+or+age%3E=40)&dataset=FI:sim", _DRAFT),
             "/analyses": ("/analyses",),
             "/analyses/{run}": (f"/analyses/{self.run}",) if self.run else (),
             "/about": ("/about",),

@@ -17,6 +17,8 @@ _MEDIA_TYPES = {
     "plots.js": "text/javascript; charset=utf-8",
     "applications.css": "text/css; charset=utf-8",
     "applications.js": "text/javascript; charset=utf-8",
+    "cohorts.css": "text/css; charset=utf-8",
+    "cohorts.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }
 

@@ -21,6 +21,14 @@ _JOINT_OR_BRACKET = re.compile(r"\s(?:and|or)\s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with an expression, as a sentence, and the character of a text at which it is (0 where none is told)."""
+
+    sentence: str
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CohortQuery:
     """What an address says of a cohort.
 
@@ -50,11 +58,14 @@ def cohort_from_query(params: QueryParams) -> CohortQuery:
     if not text.strip():
         found = CohortQuery(None, datasets, text)
     else:
-        expression, mistake, at = _read(text)
-        found = CohortQuery(expression if expression else _beginning(text, at), datasets, text, mistake)
-    wrong = next((name for name in given if not _names_dataset(name)), None)
-    if wrong is not None and not found.mistake:
-        found = replace(found, mistake=f"{wrong[:60]!r} is no dataset; expected NODE:DATASET")
+        expression, wrong = expression_or_mistake(text)
+        if wrong is None:
+            found = CohortQuery(expression, datasets, text)
+        else:
+            found = CohortQuery(_beginning(text, wrong.at), datasets, text, wrong.sentence)
+    unnamed = next((name for name in given if not _names_dataset(name)), None)
+    if unnamed is not None and not found.mistake:
+        found = replace(found, mistake=f"{unnamed[:60]!r} is no dataset; expected NODE:DATASET")
     return found
 
 
@@ -74,20 +85,22 @@ def plan_cohort_yaml(expression: Expression, datasets: Sequence[str] = ()) -> st
     return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100).rstrip()
 
 
+def expression_or_mistake(given: Any) -> tuple[Expression | None, Mistake | None]:
+    """The expression of a text or a document, or what is wrong with it."""
+    try:
+        return CohortQuestion.model_validate({"expression": given}).expression, None
+    except ValidationError as error:
+        told = error.errors()[0]
+        context = told.get("ctx", {})
+        at = re.fullmatch(r"character (\d+)", str(next(iter(context.get("place", ())), "")))
+        if at or "problem" not in context:
+            return None, Mistake(told["msg"], int(at[1]) - 1 if at else 0)
+        return None, Mistake(f"{context['problem']}; expected {context['expected']}")
+
+
 def _names_dataset(name: str) -> bool:
     node, _, dataset = name.partition(":")
     return bool(node and dataset) and len(name) <= 200 and name.isprintable()
-
-
-def _read(text: str) -> tuple[Expression | None, str, int]:
-    """The expression, or a sentence on what is wrong and the place of the character where it is (0 where none is told)."""
-    try:
-        return CohortQuestion.model_validate({"expression": text}).expression, "", 0
-    except ValidationError as error:
-        told = error.errors()[0]
-        place = next(iter(told.get("ctx", {}).get("place", ())), "")
-        at = re.fullmatch(r"character (\d+)", str(place))
-        return None, told["msg"], int(at[1]) - 1 if at else 0
 
 
 def _beginning(text: str, at: int) -> Expression | None:
@@ -96,7 +109,7 @@ def _beginning(text: str, at: int) -> Expression | None:
         left = text[:end].rstrip()
         opened = left.count("(") - left.count(")")
         if opened >= 0:
-            expression, _, _ = _read(left + ")" * opened)
+            expression, _ = expression_or_mistake(left + ")" * opened)
             if expression is not None:
                 return expression
     return None

@@ -31,6 +31,7 @@ from cohelix.federation.behalf import Behalf
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.assets import asset, asset_path
+from cohelix.portal.cohort_pages import CohortPages
 from cohelix.portal.downloads import KINDS, counts_file
 from cohelix.portal.figures import decimal, formatted, grouped, milliseconds, place, sentence, signed
 from cohelix.portal.languages import (
@@ -99,7 +100,10 @@ def routes(
     The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
     """
     Thread(target=_read_genes, name="read genes", daemon=True).start()  # the first reader should not wait for it
-    pages = _Pages(federation, Roll(federation, clock or SystemClock()))
+    clock = clock or SystemClock()
+    roll, terms = Roll(federation, clock), Terms()
+    pages = _Pages(federation, roll, terms)
+    cohorts = CohortPages(federation, roll, terms, clock, render, redirect)
     analyses = AnalysisPages(runs, summary, render)
 
     def route(template: str, handler: Handler) -> Route:
@@ -115,6 +119,9 @@ def routes(
         route("/term/{code}", pages.term),
         route("/datasets", pages.datasets),
         route("/datasets/{dataset}", pages.dataset),
+        route("/cohorts", cohorts.page),
+        route("/cohorts/counts", cohorts.counts),
+        route("/cohorts/terms", cohorts.suggestions),
         route("/analyses", analyses.board),
         route("/analyses/{run}", analyses.one),
         route("/about", pages.about),
@@ -132,10 +139,10 @@ def _read_genes() -> None:
 class _Pages:
     """One method a page: asks the federation, arranges the answer, renders a template."""
 
-    def __init__(self, federation: Federation, roll: Roll) -> None:
+    def __init__(self, federation: Federation, roll: Roll, terms: Terms) -> None:
         self._federation = federation
         self._roll = roll
-        self._terms = Terms()
+        self._terms = terms
 
     async def home(self, request: Request) -> Response:
         called = await self._roll.call()

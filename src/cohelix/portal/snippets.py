@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -46,6 +47,23 @@ def term_snippets(hub_url: str, code: str) -> Snippets:
         python=_python(hub_url, f"cohort_count({_python_text(code)})"),
         cli=f"cohelix cohort count {shlex.quote(code)} --hub {shlex.quote(hub_url)}",
     )
+
+
+def cohort_snippets(hub_url: str, text: str, datasets: Sequence[str] = ()) -> Snippets:
+    """Asks how many people an expression means, of some datasets or of all."""
+    chosen = f", datasets=[{', '.join(_python_text(name) for name in datasets)}]" if datasets else ""
+    only = "".join(f" --dataset {shlex.quote(name)}" for name in datasets)
+    return Snippets(
+        curl=f"curl {shlex.quote(hub_url + cohort_json_path(text, datasets))}",
+        python=_python(hub_url, f"cohort_count({_python_text(text)}{chosen})"),
+        cli=f"cohelix cohort count {shlex.quote(text)}{only} --hub {shlex.quote(hub_url)}",
+    )
+
+
+def cohort_json_path(text: str, datasets: Sequence[str] = ()) -> str:
+    """The hub's address of a count of the people that an expression means as JSON."""
+    only = "".join(f"&datasets={quote(name, safe=':')}" for name in datasets)
+    return f"/api/v1/cohorts/count?expression={quote(text, safe=':')}{only}"
 
 
 def term_json_path(code: str) -> str:

@@ -1,6 +1,10 @@
 // What the pages gain with JavaScript: a button that copies a snippet, and a word while members are asked. All works without it.
 
-for (const code of document.querySelectorAll("[data-copy]")) {
+function offerCopies(part) {
+  for (const code of part.querySelectorAll("[data-copy]")) offerCopy(code);
+}
+
+function offerCopy(code) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = code.dataset.copy;
@@ -14,6 +18,9 @@ for (const code of document.querySelectorAll("[data-copy]")) {
   });
   code.after(button, status);
 }
+
+offerCopies(document);
+document.addEventListener("drawn", (event) => offerCopies(event.detail));  // a part that a page's own script has put in
 
 for (const button of document.querySelectorAll("button[data-busy]")) {
   const idle = button.textContent;
