@@ -70,6 +70,7 @@ SUMMING: Mapping[str, str] = {
 }
 _MANIFEST = "cohelix-manifest-1"
 _END_SECONDS = 20.0
+_END_SECONDS_LOST = 1.0  # a member that was away at the last question: nobody waits for it
 _GRACE_SECONDS = 3.0
 _REPORT_SECONDS = 1.0
 
@@ -158,8 +159,9 @@ class RunDriver:
         message = AskEnd(run=self._run.id, outcome=outcome, reason=reason)
 
         async def tell(member: Member) -> None:
+            within = _END_SECONDS_LOST if member.id in self._lost else _END_SECONDS
             try:
-                answered = await self._conversation.ask(member, "analysis-end", message, within=_END_SECONDS)
+                answered = await self._conversation.ask(member, "analysis-end", message, within=within)
                 answered.read(EndAnswer, member)
             except RunStopped as stopped:
                 await self._note("not told of the end", node=member.id, reason=stopped.reason)
