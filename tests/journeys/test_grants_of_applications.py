@@ -17,10 +17,11 @@ import pytest
 from joserfc.jwk import ECKey
 from tests.access.test_applications import Desk
 from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
-from tests.journeys.test_applications_on_both_databases import DUTIES
+from tests.journeys.test_applications_on_both_databases import DUTIES, FORM
 from typer.testing import CliRunner
 
 from cohelix import node
+from cohelix.access.actor import Role
 from cohelix.access.authority import Signer, find_authority, init_authority, set_signers
 from cohelix.access.grants import Grants
 from cohelix.access.jose import read_token
@@ -34,7 +35,7 @@ from cohelix.core.errors import AuditUnavailable, BadUsage, Conflict, NotFound
 from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
 from cohelix.db import open_database
-from cohelix.federation.granting import Granting
+from cohelix.federation.granting import Granting, NodeData
 from cohelix.hub.settings import open_hub_database
 from cohelix.node.app import create_app as create_node
 from cohelix.sdk.applications import ApplicationsClient, AsyncApplicationsClient
@@ -98,6 +99,11 @@ class Loop:
             return line["status"]
         return tuple(line["populations"][0][name] for name in ("alleleCount", "alleleNumber"))
 
+    def records(self) -> dict[str, Any]:
+        """The catalogue's records."""
+        told = self.people["researcher"].get("/api/v1/catalogue").json()["datasets"]
+        return {one["record"]["id"]: one["record"] for one in told}
+
     def visas(self) -> list[dict[str, Any]]:
         return list(self.people["researcher"].get("/api/v1/visas").json()["visas"])
 
@@ -108,6 +114,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     names = ("researcher", "stranger", *DUTIES)
     with inside(), hub_with_people(folder, names=names) as hub:
         variant, expected = _load(place, hub)
+        done("dac", "init", folder, "--authority", "EU-dac", "--name", "A central committee", "--dataset", "FI:*")
         with running_app(create_node(place)) as server:
             done("node", "join", place, done("hub", "invite", folder, "--member", "FI").out.strip(), "--url", server.url)
             done("dac", "init", place, "--authority", "FI-dac", "--name", "A committee", "--by-hand")
@@ -129,6 +136,8 @@ def _load(place: Path, hub: HubWithPeople) -> tuple[str, tuple[int, int]]:
     """A node with a closed dataset, which believes the hub's issuer; gives a variant, and its allele count and number."""
     node.init_node(place, node="FI", name="Bank of FI", country="FI")
     trust = f'\n[[trust]]\nissuer = "{hub.issuer}"\nrole = "broker"\njwks = "{hub.issuer}/jwks.json"\n'
+    central = f"{hub.url}/authorities/EU-dac"
+    trust += f'\n[[trust]]\nissuer = "{central}"\nrole = "authority"\njwks = "{central}/jwks.json"\ndatasets = ["FI:*"]\n'
     (place / "node.toml").write_text((place / "node.toml").read_text() + trust)
     region = region_1based("22", 20_000_001, 20_030_000)
     cohort = simulate_cohort({"FIN": 60}, 12, seed=5, region=region, assembly=Assembly.GRCH37)
@@ -205,6 +214,35 @@ def test_from_a_described_dataset_to_an_answer_for_one_person_and_to_its_end(
     wait_for(lambda: loop.answer("stranger") == "refused")
 
 
+def test_a_central_committee_issues_by_itself_and_ends_what_it_issued(loop: Loop) -> None:
+    done("node", "describe", loop.folder, "--dataset", "a", "--duo", "GRU", "--authority", "EU-dac")
+    for who in ("dac-1", "dac-2"):
+        Roles(open_hub_database(loop.hub.folder)).grant_for(Role.DAC_MEMBER, "EU-dac", loop.subjects[who], loop.hub.issuer)
+    lines = [{"dataset": SET, "authority": "EU-dac", "country": "FI"}]
+    loop.path = "/api/v1/applications"
+    loop.path += "/" + loop.send("researcher", {"form": {**FORM, "lines": lines}}, "")["id"]
+    wait_for(lambda: loop.records()[SET]["authority"] == "EU-dac")
+    loop.send("researcher", {"event": "signing-asked"})
+    loop.send("official", {"event": "signed"})
+    for who in ("dac-1", "dac-2"):
+        loop.send(who, {"event": "voted", "dataset": SET, "vote": "approve"})
+    loop.send("dac-1", {"event": "checked", "dataset": SET, "points": {"ethics": True}})
+    loop.send("dac-1", {"event": "proposed", "dataset": SET, "decision": "approve", "reason": "Sound."})
+    loop.send("dac-2", {"event": "decided", "dataset": SET, "decision": "approve"})
+    loop.send("national", {"event": "confirmed", "dataset": SET})
+    [drawn] = loop.send("dac-1", {"datasets": [SET]}, "/agreements")["agreements"]
+    loop.send("official", {"event": "agreement-signed", "side": "user", "sha256": drawn["sha256"]})
+    loop.send("holder", {"event": "agreement-signed", "side": "holder", "sha256": drawn["sha256"]})
+    wait_for(lambda: loop.line()["stage"] == "granted")
+    [visa] = [one for one in loop.visas() if one["visa"].startswith("EU-dac:")]
+    assert loop.line()["visas"] == [visa["visa"]]
+    wait_for(lambda: loop.answer("researcher") == loop.expected)
+    assert loop.answer("stranger") == "refused"
+    assert "nothing waits here" in done("dac", "pending", loop.folder).out, "the node was asked for nothing"
+    loop.send("holder", {"event": "revoked", "dataset": SET, "reason": "Misused."})
+    wait_for(lambda: visa["visa"] in revoked(loop.hub.url))
+
+
 def revoked(hub_url: str) -> str:
     """The payload of the list of revoked visas, decoded."""
     import base64
@@ -249,7 +287,7 @@ def _alone(folder: Path, *, by_hand: bool = False) -> Alone:
 def _granting(folder: Path, noted: list[AuditEvent], note: Callable[[AuditEvent], None] | None = None) -> Granting:
     """What grants at the node, as its server or a command makes it: each has its own."""
     grants = Grants(open_database(folder / "node.sqlite"))
-    return Granting(folder, node="FI", country="FI", grants=lambda: grants, hub_url=lambda: HUB, note=note or noted.append)
+    return Granting(folder, NodeData(folder, "FI", "FI"), grants=lambda: grants, hub_url=lambda: HUB, note=note or noted.append)
 
 
 def _agreed() -> Desk:

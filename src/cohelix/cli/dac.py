@@ -243,22 +243,23 @@ def signers(
 
 
 def _granting(folder: Path) -> Granting:
-    from cohelix.core.errors import NotFound
-    from cohelix.federation.granting import Granting
-    from cohelix.node.settings import read_settings
+    from cohelix.federation.granting import Data, Granting, NodeData
+    from cohelix.hub.central import CentralData
+    from cohelix.hub.settings import read_settings as read_hub
+    from cohelix.node.settings import read_settings as read_node
 
     hub_url, member = _federation(folder)
-    if not member:
-        raise NotFound(f"{folder} is a hub's: applications are granted at the members whose data they are for")
-    settings = read_settings(folder)
+    data: Data = CentralData(folder)
+    if member:
+        settings = read_node(folder)
+        data = NodeData(folder, settings.id, settings.country)
     return Granting(
         folder,
-        node=settings.id,
-        country=settings.country,
+        data,
         grants=lambda: _grants(folder),
         hub_url=lambda: hub_url,
         note=lambda event: _note(folder, event),
-        rules=lambda: settings.applications,
+        rules=lambda: (read_node(folder) if member else read_hub(folder)).applications,
     )
 
 

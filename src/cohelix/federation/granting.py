@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio.to_thread
 import structlog
@@ -63,11 +63,44 @@ class _Read:
     chain: Sequence[str]
 
 
+class Data(Protocol):
+    """Datasets that a server's authorities may grant."""
+
+    def ours(self, dataset: str, authority: str) -> bool:
+        """Whether a line of an application is for this server to answer."""
+
+    def said(self, dataset: str) -> tuple[str | None, str | None] | None:
+        """The committee and the country that the dataset's holder has named; None: nobody was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeData:
+    """A node's own datasets, about which `cohelix node describe` says who decides."""
+
+    folder: Path
+    node: str
+    country: str
+
+    def ours(self, dataset: str, _authority: str) -> bool:
+        """Whether it is one of this node's."""
+        return dataset.partition(":")[0] == self.node
+
+    def said(self, dataset: str) -> tuple[str | None, str | None] | None:
+        """As described; a dataset that names no country is of the node's."""
+        try:
+            found = description_of(self.folder, dataset_id(dataset.partition(":")[2]))
+        except BadUsage as error:
+            raise NotFound(f"there is no dataset {dataset}") from error
+        return found.authority, found.country or self.country
+
+
 class Granting:
-    """The grants of a node's authorities for applications. Safe for several threads, and for commands beside a server.
+    """The grants of a server's authorities for applications. Safe for several threads, and for commands beside a server.
 
     Parameters
     ----------
+    data
+        About which it may grant.
     hub_url
         The federation's address, which visas name; empty while the node has joined none.
     note
@@ -79,16 +112,15 @@ class Granting:
     def __init__(
         self,
         folder: Path,
+        data: Data,
         *,
-        node: str,
-        country: str,
         grants: Callable[[], Grants],
         hub_url: Callable[[], str],
         note: Note,
         rules: Callable[[], Rules] = Rules,
         clock: Clock | None = None,
     ) -> None:
-        self._folder, self._node, self._country = folder, node, country
+        self._folder, self._data = folder, data
         self._grants, self._hub_url, self._note = grants, hub_url, note
         self._rules, self._clock = rules, clock or SystemClock()
 
@@ -128,14 +160,13 @@ class Granting:
         except (ValidationError, CohelixError) as error:
             why = error.detail if isinstance(error, CohelixError) else "an event is none"
             _log.warning("an application is not what it says", application=shown.id, why=why[:300])
-            for dataset in _named(shown, self._node):
+            for dataset in _named(shown, self._data):
                 yield GrantTold(application=shown.id, dataset=dataset, state="refused", why=why[:500])
             return
         if act:
             self._grants().keep_head(shown.id, len(events), chain[-1])
         read = _Read(shown, events, state, chain)
-        names = [name for name in state.lines or () if name.partition(":")[0] == self._node]
-        for dataset in names or [line.dataset for line in state.form.lines if line.dataset.partition(":")[0] == self._node]:
+        for dataset in [line.dataset for line in state.form.lines if self._data.ours(line.dataset, line.authority)]:
             yield self._line(read, dataset, by_hand=by_hand, act=act)
 
     def _goes_on(self, shown: ApplicationShown) -> list[str]:
@@ -213,15 +244,12 @@ class Granting:
     def _due(self, approval: Approval, now: datetime) -> _Due:
         """By whom an approval is granted, and until when; raises what speaks against it."""
         line = approval.line
-        try:
-            said = description_of(self._folder, dataset_id(line.dataset.partition(":")[2]))
-        except BadUsage as error:
-            raise NotFound(f"there is no dataset {line.dataset}") from error
-        if said.authority != line.authority:
-            named = said.authority or "nobody"
+        committee, country = self._data.said(line.dataset) or (line.authority, line.country)
+        if committee != line.authority:
+            named = committee or "nobody"
             raise Conflict(f"{named} decides about {line.dataset}, and not {line.authority}: see `cohelix node describe`")
-        if (said.country or self._country) != line.country:
-            raise Conflict(f"{said.country or self._country} may veto for {line.dataset}, and not {line.country}")
+        if country != line.country:
+            raise Conflict(f"{country} may veto for {line.dataset}, and not {line.country}")
         authority = next((one for one in all_authorities(self._folder) if one.id == line.authority), None)
         if authority is None or not authority.decides(line.dataset):
             raise Conflict(f"the keys of {line.authority} that decides about {line.dataset} are not here")
@@ -281,15 +309,15 @@ def _holds(grant: Grant, now: datetime) -> bool:
     return grant.revoked_at is None and grant.until > now.timestamp()
 
 
-def _named(shown: ApplicationShown, node: str) -> list[str]:
-    """The node's datasets in the last form of an application that could not be read otherwise."""
+def _named(shown: ApplicationShown, data: Data) -> list[str]:
+    """The server's datasets in the last form of an application that could not be read otherwise."""
     found: dict[str, None] = {}
     for event in shown.events:
         form = event.get("form")
         lines = form.get("lines") if isinstance(form, dict) else None
         for line in lines if isinstance(lines, list) else ():
-            name = line.get("dataset") if isinstance(line, dict) else None
-            if isinstance(name, str) and name.startswith(f"{node}:") and len(name) < 200:
+            name, authority = (line.get("dataset"), line.get("authority")) if isinstance(line, dict) else (None, None)
+            if isinstance(name, str) and isinstance(authority, str) and len(name) < 200 and data.ours(name, authority):
                 found[name] = None
     return list(found)
 

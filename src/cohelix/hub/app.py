@@ -11,10 +11,11 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from cohelix import __version__
+from cohelix.access.grants import Grants
 from cohelix.access.mail import Post
 from cohelix.access.outbox import Outbox
 from cohelix.access.visa_store import VisaStore
-from cohelix.core.clock import Clock
+from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Assembly
 from cohelix.db import open_database
@@ -36,6 +37,7 @@ from cohelix.hub.application_pages import FederationCatalogue, application_pages
 from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
 from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
+from cohelix.hub.central import CentralGrants
 from cohelix.hub.diseases import Diseases
 from cohelix.hub.grants import HubGrants
 from cohelix.hub.identity import install_identity
@@ -44,7 +46,7 @@ from cohelix.hub.notices import Notices, notice_pages, notices_router
 from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
-from cohelix.hub.visas import visas_router
+from cohelix.hub.visas import read_grant, visas_router
 from cohelix.portal import pages
 from cohelix.web import install, member_roads
 
@@ -103,9 +105,24 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         decided_by=catalogue.decided_by,
         outbox=outbox,
     )
-    grants = HubGrants(applications.store, transport, federation.active)
-    applications.watched_by(grants.wake)
     revocations = HubRevocations(folder, engine, transport, federation.active, hub_url=settings.url)
+    visas = VisaStore(engine)
+
+    def hand_in(token: str) -> None:
+        now = SystemClock().now()
+        visas.put(read_grant(token, authorities=revocations.authorities(), hub_url=settings.url, now=now))
+        persons.visas_changed()
+
+    central = CentralGrants(
+        folder,
+        Grants(engine),
+        hub_url=settings.url,
+        rules=settings.applications,
+        note=lambda event: log.record(event, by="hub", wait=True),
+        hand_in=hand_in,
+    )
+    grants = HubGrants(applications.store, transport, federation.active, central=(central, catalogue.decided_by))
+    applications.watched_by(grants.wake)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -140,8 +157,7 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         persons.visas_changed()
         grants.wake()  # whoever handed one in has granted: the application is to say so
 
-    visas = VisaStore(engine)
-    persons = install_identity(app, folder, settings, engine, log, visas_in_store=visas.visas_of, outbox=outbox)
+    persons = install_identity(app, folder, settings, engine, log, federation, visas_in_store=visas.visas_of, outbox=outbox)
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )

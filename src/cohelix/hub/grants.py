@@ -17,18 +17,21 @@ import structlog
 
 from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationStore
-from cohelix.access.applications import Acting, Application, LineStage, Stage
+from cohelix.access.applications import Acting, Application, LineStage, LineState, Stage
 from cohelix.access.approval import agreed
 from cohelix.core.errors import CohelixError
 from cohelix.federation.fan_out import Asked, ask_all
 from cohelix.federation.transport import Transport
-from cohelix.wire.applications import Identity
+from cohelix.hub.applications import DecidedBy
+from cohelix.hub.central import CentralGrants
+from cohelix.wire.applications import Identity, Line
 from cohelix.wire.federation import Member
 from cohelix.wire.grants import APPLICATIONS_MAX, QUESTION, ApplicationShown, AskGrants, GrantsTold, GrantTold
 
 ROUND_SECONDS: Final = 15.0
 _WHOLE_ROUNDS: Final = 40  # every so many rounds everything is shown once more: an authority may have revoked by itself
 _DEADLINE_SECONDS: Final = 10.0
+_HERE: Final = ""  # the hub itself, which is no member
 _SHOWN_BYTES_MAX: Final = 1 << 20  # of events in one question
 _log = structlog.get_logger("cohelix.hub")
 
@@ -42,11 +45,21 @@ class HubGrants:
         The applications.
     members
         The active members.
+    central
+        The hub's own authorities, and who tells which committee and country are a dataset's.
     """
 
-    def __init__(self, store: ApplicationStore, transport: Transport, members: Callable[[], tuple[Member, ...]]) -> None:
-        self._store, self._transport, self._members = store, transport, members
+    def __init__(
+        self,
+        store: ApplicationStore,
+        transport: Transport,
+        members: Callable[[], tuple[Member, ...]],
+        *,
+        central: tuple[CentralGrants, DecidedBy] | None = None,
+    ) -> None:
+        self._store, self._transport, self._members, self._central = store, transport, members, central
         self._done: dict[tuple[str, str], int] = {}  # by member and application, the version after which nothing was left
+        self._own: frozenset[str] = frozenset()  # the hub's own authorities
         self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -69,6 +82,8 @@ class HubGrants:
 
     async def round(self) -> None:
         """Show every member once what it has not dealt with."""
+        if self._central is not None:
+            await self._centrally(*self._central)
         bodies: list[tuple[Member, bytes]] = []
         for member in self._members():
             shown = await anyio.to_thread.run_sync(self._to_show, member.id)
@@ -77,6 +92,22 @@ class HubGrants:
         async for asked in ask_all(self._transport, QUESTION, bodies, _read, deadline_seconds=_DEADLINE_SECONDS):
             if asked.answer is not None:
                 await anyio.to_thread.run_sync(self._take, asked.member.id, asked.answer.lines)
+
+    async def _centrally(self, central: CentralGrants, decided_by: DecidedBy) -> None:
+        """Let the hub's own authorities do what the applications say that are before them."""
+        self._own = frozenset(await anyio.to_thread.run_sync(central.data.authorities))
+        if not self._own:
+            return
+        shown = await anyio.to_thread.run_sync(self._to_show, _HERE)
+        names = {line["dataset"] for one in shown for event in one.events for line in event.get("form", {}).get("lines", ())}
+        central.data.known = await decided_by(sorted(names))
+        for one in shown:
+            try:
+                told = await anyio.to_thread.run_sync(central.take, one)
+            except CohelixError as error:
+                _log.warning("the hub's own authority does not grant", application=one.id, reason=error.detail[:300])
+                continue
+            await anyio.to_thread.run_sync(self._take, _HERE, told)
 
     async def _run(self) -> None:
         number = 0
@@ -99,7 +130,7 @@ class HubGrants:
             if self._done.get((member, line.id)) == line.version:
                 continue
             state = self._store.get(line.id)
-            if _concerns(state, member):
+            if any(self._answers(member, one.line) and _waits(state, one) for one in state.lines.values()):
                 kept = self._store.history(line.id)
                 found.append(ApplicationShown(id=line.id, events=kept.documents, statements=kept.statements))
             else:
@@ -110,7 +141,7 @@ class HubGrants:
         """Write down what a member says of its own datasets; what it says of others counts for nothing."""
         by_application: dict[str, list[GrantTold]] = {}
         for told in lines:
-            if told.dataset.partition(":")[0] == member:
+            if member == _HERE or told.dataset.partition(":")[0] == member:
                 by_application.setdefault(told.application, []).append(told)
         for name, mine in by_application.items():
             try:
@@ -126,14 +157,24 @@ class HubGrants:
                 if told.state == "refused":
                     _log.warning("a member does not grant", member=member, dataset=told.dataset, reason=told.why[:300])
 
+    def _answers(self, member: str, line: Line) -> bool:
+        """Whether a member, or the hub itself, has the keys of a dataset's committee."""
+        if line.authority in self._own:
+            return member == _HERE
+        return line.dataset.partition(":")[0] == member
+
     def _write(self, member: str, state: Application, told: GrantTold) -> Application:
         line = state.lines.get(told.dataset)
-        if line is None or state.begun is not Stage.REVIEW:
+        if line is None or state.begun is not Stage.REVIEW or not self._answers(member, line.line):
             return state
-        by = Acting(
-            Identity(subject=member, issuer=f"urn:cohelix:node:{member}"),
-            frozenset({Role.DATA_HOLDER}),
-            nodes=frozenset({member}),
+        by = (
+            self._central[0].acting(line.line.authority)
+            if self._central and member == _HERE
+            else Acting(
+                Identity(subject=member, issuer=f"urn:cohelix:node:{member}"),
+                frozenset({Role.DATA_HOLDER}),
+                nodes=frozenset({member}),
+            )
         )
         if told.state == "granted" and line.stage is LineStage.CONFIRMED and agreed(state, line) and told.until:
             until = datetime.fromtimestamp(told.until, UTC).isoformat()
@@ -145,14 +186,9 @@ class HubGrants:
         return self._store.add(told.application, by, event)
 
 
-def _concerns(state: Application, member: str) -> bool:
-    """Whether a member has, or had, to grant something of an application."""
-    for name, line in state.lines.items():
-        if name.partition(":")[0] != member:
-            continue
-        if line.visas or (line.stage is LineStage.CONFIRMED and agreed(state, line)):
-            return True
-    return False
+def _waits(state: Application, line: LineState) -> bool:
+    """Whether somebody has, or had, to grant a dataset of an application."""
+    return bool(line.visas) or (line.stage is LineStage.CONFIRMED and agreed(state, line))
 
 
 def _parts(shown: Sequence[ApplicationShown]) -> Iterator[tuple[ApplicationShown, ...]]:

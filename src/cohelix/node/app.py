@@ -31,7 +31,7 @@ from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
-from cohelix.federation.granting import Granting, granting_door
+from cohelix.federation.granting import Granting, NodeData, granting_door
 from cohelix.federation.heralds import noting
 from cohelix.federation.node_runs import NodeRuns
 from cohelix.federation.revocations import RevocationWatch, open_signing
@@ -124,8 +124,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     open_signing(door, folder, grants, watch)
     granting = Granting(
         folder,
-        node=settings.id,
-        country=settings.country,
+        NodeData(folder, settings.id, settings.country),
         grants=grants,
         hub_url=lambda: hub.hub_url.rstrip("/") if (hub := door.pinned()) else "",
         note=lambda event: log.record(event, by=f"node:{settings.id}", wait=True),
