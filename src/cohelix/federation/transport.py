@@ -40,7 +40,7 @@ RUN_BYTES_MAX = 128 * 1024 * 1024
 RUN_PREFIX = "analysis-"
 PATH = "/federation/v1"
 # A body in crumbs costs the reader more than its bytes: on average a piece must hold this much.
-_PORTION_BYTES = 16 * 1024
+_PORTION_BYTES = 64 * 1024
 _STATUS_BEFORE = b"HTTP/1.1 "
 _PIECES_FREE, _PIECE_BYTES_MIN = 1024, 64
 # Servers of the house close idle connections after 65 s; we leave them first.
