@@ -61,16 +61,28 @@ def test_every_variant_is_pooled_exactly(federation: RunningFederation, client: 
 def test_a_stream_tells_node_by_node_and_then_the_pool(federation: RunningFederation, client: httpx.Client) -> None:
     path = f"/api/v1/frequency/{name_of(federation, 8)}"
     whole = client.get(path, params=A).json()
-    events = []
-    with client.stream("GET", path, params=A, headers={"accept": "text/event-stream"}) as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        for block in stream.read().decode().strip().split("\n\n"):
-            event, data = (line.partition(": ")[2] for line in block.split("\n"))
-            events.append((event, json.loads(data)))
-    assert [event for event, _ in events] == ["node", "node", "node", "pooled"]
-    assert events[-1][1] == whole["pooled"]
-    by_name = {data["node"]: data["datasets"] for _, data in events[:-1]}
-    assert by_name == {node["node"]: node["datasets"] for node in whole["nodes"]}
+    stream = client.get(path, params=A, headers={"accept": "text/event-stream"})
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.headers["cache-control"] == "no-store"
+    blocks = [dict(line.split(": ", 1) for line in block.split("\n")) for block in stream.text.strip().split("\n\n")]
+    events = [block for block in blocks if "event" in block]
+    assert [event["event"] for event in events] == ["node", "node", "node", "pooled"]
+    assert [event["id"] for event in events] == ["1", "2", "3", "pooled"]
+    assert json.loads(events[-1]["data"]) == whole["pooled"]
+    by_name = {line["node"]: line for line in (json.loads(event["data"]) for event in events[:-1])}
+    told = {**whole, "pooled": json.loads(events[-1]["data"]), "nodes": [by_name[name] for name in sorted(by_name)]}
+    for answer in (told, whole):
+        for line in answer["nodes"]:
+            assert line.pop("elapsedMs") >= 0
+    assert told == whole, "the stream's parts put together are the whole answer"
+
+
+def test_a_stream_that_was_told_to_its_end_is_not_told_again(federation: RunningFederation, client: httpx.Client) -> None:
+    path = f"/api/v1/frequency/{name_of(federation, 8)}"
+    again = {"accept": "text/event-stream", "last-event-id": "pooled"}
+    assert client.get(path, params=A, headers=again).status_code == 204
+    broken_off = client.get(path, params=A, headers={**again, "last-event-id": "1"})
+    assert broken_off.status_code == 200 and broken_off.text.count("event: node") == 3
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from cohelix.access.caller import CallerOf, nobody_calls
 from cohelix.core.errors import BadQuestion, NotFound
@@ -19,6 +19,7 @@ from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
+from cohelix.web.events import STREAM, event, event_stream
 from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
 from cohelix.wire.expression import TEXT_MAX, read_expression
 from cohelix.wire.federation import DatasetsAnswer, GeneAnswer, GeneRecord, MembersAnswer, RegionAnswer
@@ -30,7 +31,7 @@ _Limit = Annotated[int, Query(ge=1, le=REGION_LIMIT_MAX, description="Most varia
 _After = Annotated[str | None, Query(max_length=10_000, description="`next` of the page before")]
 _Expression = Annotated[str, Query(max_length=TEXT_MAX, description="For example: sex=female and not disease=OMIM:1")]
 _Datasets = Annotated[tuple[str, ...], Query(max_length=1_000, description="Only these NODE:DATASET; all where there is none")]
-_STREAM = "text/event-stream"
+_STREAM_ENDED = "pooled"  # the id of a stream's last event; no member's is its: those are numbers
 _ACCESSION = re.compile(r"NC_\d+\.\d+", re.IGNORECASE)
 
 
@@ -54,18 +55,26 @@ def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = no
     @router.get(
         "/frequency/{variant}",
         response_model=FrequencyAnswer,
-        responses={200: {"content": {_STREAM: {}}}},
+        responses={
+            200: {"content": {STREAM: {}}},
+            204: {"description": "The stream was told to its end, by its `Last-Event-ID`: there is nothing to go on with"},
+        },
         summary="Counts of one variant, pooled and at every member",
     )
     async def frequency(
-        request: Request, variant: str, assembly: _AssemblyText, accept: Annotated[str, Header()] = ""
+        request: Request,
+        variant: str,
+        assembly: _AssemblyText,
+        accept: Annotated[str, Header()] = "",
+        last_event_id: Annotated[str, Header()] = "",
     ) -> Response:
         who = await behalf(request)
         build = parse_assembly(assembly)
         key = read_variant(variant, build)
-        if _STREAM in accept.lower():
-            headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-            return StreamingResponse(_events(federation, key, build, who), media_type=_STREAM, headers=headers)
+        if STREAM in accept.lower():
+            if last_event_id == _STREAM_ENDED:  # a browser that connects again, as browsers do when a stream ends
+                return Response(status_code=204, headers={"cache-control": "no-store"})
+            return event_stream(_events(federation, key, build, who))
         return _json(await federation.frequency(key, build, who), who)
 
     @router.get("/region/{region}", response_model=RegionAnswer, summary="Variants that overlap a region, page by page")
@@ -158,12 +167,20 @@ def _cursor(after: str | None, region: Region) -> VariantKey | None:
     return key
 
 
-async def _events(federation: Federation, key: VariantKey, assembly: Assembly, behalf: Behalf) -> AsyncIterator[bytes]:
-    """One `node` event for each member as it answers, then one `pooled` event."""
+async def _events(federation: Federation, key: VariantKey, assembly: Assembly, behalf: Behalf) -> AsyncGenerator[bytes, None]:
+    """One `node` event for each member as it answers, then one `pooled` event.
+
+    A member's event holds what its line of the whole answer holds, and only the last one a sum: no sum over some of the
+    members is told that the whole answer would not tell.
+    """
+    number = 0
     async with aclosing(federation.frequency_stream(key, assembly, behalf)) as answers:
         async for answer in answers:
-            name = "pooled" if isinstance(answer, PooledCounts) else "node"
-            yield f"event: {name}\ndata: {answer.model_dump_json()}\n\n".encode()
+            number += 1
+            if isinstance(answer, PooledCounts):
+                yield event("pooled", answer.model_dump_json(), _STREAM_ENDED)
+            else:
+                yield event("node", answer.model_dump_json(), str(number))
 
 
 def _json(document: Wire, behalf: Behalf = EVERYBODY) -> Response:
