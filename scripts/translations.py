@@ -33,6 +33,7 @@ TABLES = (
     "cohelix.portal.cohort_pages:BREADTH_WORDS",
     "cohelix.portal.consent:SWITCH_WORDS",
     "cohelix.portal.consent:USE_WORDS",
+    "cohelix.access.mail:MAIL_WORDS",
     "cohelix.portal.notices:WHAT_WORDS",
     "cohelix.portal.notices:TODO_WORDS",
     "cohelix.portal.application_words:ADVICE_WORDS",

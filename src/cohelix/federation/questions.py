@@ -18,7 +18,7 @@ from cohelix.federation.cohorts import check_dataset_names, checked_count, poole
 from cohelix.federation.fan_out import DEADLINE_SECONDS, Asked, ask_all
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Transport
-from cohelix.wire.cohorts import AskCohortCount, CohortCountAnswer, NodeCohortCount, NodeCohortLine
+from cohelix.wire.cohorts import AskCohortCount, CohortCountAnswer, NodeCohortCount, NodeCohortLine, PooledPeople
 from cohelix.wire.expression import Expression, document_of, text_of
 from cohelix.wire.federation import (
     AskBeacon,
@@ -123,6 +123,21 @@ class Federation:
         self, expression: Expression, datasets: Sequence[str] = (), *, project: str = "", behalf: Behalf = EVERYBODY
     ) -> CohortCountAnswer:
         """How many people an expression means at every member, by id, and in all; of some datasets, or of all."""
+        lines: list[NodeCohortLine] = []
+        pooled = PooledPeople(count=None)
+        async with aclosing(self.cohort_count_stream(expression, datasets, project=project, behalf=behalf)) as answers:
+            async for one in answers:
+                if isinstance(one, PooledPeople):
+                    pooled = one
+                else:
+                    lines.append(one)
+        nodes = tuple(sorted(lines, key=lambda line: line.node))
+        return CohortCountAnswer(expression=document_of(expression), text=text_of(expression), pooled=pooled, nodes=nodes)
+
+    async def cohort_count_stream(
+        self, expression: Expression, datasets: Sequence[str] = (), *, project: str = "", behalf: Behalf = EVERYBODY
+    ) -> AsyncGenerator[NodeCohortLine | PooledPeople, None]:
+        """The same, member by member in the order of arrival; the sum comes last."""
         check_dataset_names(datasets)
         message = AskCohortCount(expression=document_of(expression), datasets=tuple(datasets), project=project)
         asked_of = {name.partition(":")[0] for name in datasets}
@@ -134,14 +149,13 @@ class Federation:
         def read(member: Member, body: bytes) -> NodeCohortCount:
             return checked_count(member, NodeCohortCount.model_validate_json(body))
 
+        told: list[tuple[Member, NodeCohortCount]] = []
         async with aclosing(self._ask("cohort-count", await addressed(message, members, behalf), read)) as results:
-            asked = sorted([one async for one in results], key=lambda one: one.member.id)
-        return CohortCountAnswer(
-            expression=document_of(expression),
-            text=text_of(expression),
-            pooled=pooled_people((one.member, one.answer) for one in asked if one.answer),
-            nodes=tuple(_cohort_line(one.road, one.answer) for one in asked),
-        )
+            async for one in results:
+                if one.answer:
+                    told.append((one.member, one.answer))
+                yield _cohort_line(one.road, one.answer)
+        yield pooled_people(told)
 
     async def beacon(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cohelix.access.caller import known_caller
 from cohelix.core.clock import Clock
@@ -35,13 +36,20 @@ from cohelix.portal.cohort_draft import (
     replaced,
     rows,
 )
-from cohelix.portal.cohort_query import cohort_from_query, expression_or_mistake, plan_cohort_yaml, query_from_cohort
+from cohelix.portal.cohort_query import (
+    cohort_from_query,
+    expression_or_mistake,
+    plan_cohort_yaml,
+    query_from_cohort,
+    readable_query,
+)
 from cohelix.portal.cohort_terms import TEXT_MAX, CohortTerms, Known, fits
+from cohelix.portal.languages import language_of, speaking
 from cohelix.portal.roll import Called, Roll
 from cohelix.portal.snippets import cohort_json_path, cohort_snippets
 from cohelix.portal.terms import Term, Terms
-from cohelix.wire.cohorts import CohortCountAnswer
-from cohelix.wire.expression import CODES, NUMBERS, Expression, literals, text_of
+from cohelix.wire.cohorts import CohortCountAnswer, NodeCohortLine, PooledPeople
+from cohelix.wire.expression import CODES, NUMBERS, Expression, document_of, literals, text_of
 
 FIELD_WORDS: Final[Mapping[str, str]] = {
     "disease": "Disease",
@@ -127,6 +135,11 @@ class _State:
         return None if self.mistake or self.reading.mistakes or self.doubts else self.reading.expression
 
     @property
+    def countable(self) -> Expression | None:
+        """The same, where a dataset that was named is known here."""
+        return None if self.strangers and not self.datasets else self.expression
+
+    @property
     def is_whole(self) -> bool:
         """Whether the canonical address says all of it."""
         blank = not self.draft.parts
@@ -138,7 +151,7 @@ class _State:
         if self.is_whole:
             query = query_from_cohort(self.expression, self.datasets)
         else:
-            query = urlencode([*pairs_of(self.draft), *(("dataset", name) for name in self.datasets)])
+            query = readable_query([*pairs_of(self.draft), *(("dataset", name) for name in self.datasets)])
         return f"/cohorts?{query}" if query else "/cohorts"
 
 
@@ -179,23 +192,56 @@ class CohortPages:
             focus=path_of(focus) if focus is not None else None,
             answer=answer,
             refusal=refusal,
-            alone=alone,
+            waiting=(),
         )
 
     async def counts(self, request: Request) -> Response:
-        """The counts of a canonical address by themselves, as the page's script puts them into the page."""
+        """The counts of a canonical address, member by member: each event has the page's part as it is from then on."""
         called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
         state, _ = await self._state(request, called)
-        answer, refusal = await self._counted(request, state)
-        return self._render(
-            request,
-            "cohort_counts.html",
-            state=state,
-            called=called,
-            answer=answer,
-            refusal=refusal,
-            **_answer_view(answer, called, state),
-        )
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._events(request, state, called), media_type="text/event-stream", headers=headers)
+
+    async def _events(self, request: Request, state: _State, called: Called) -> AsyncIterator[bytes]:
+        expression = state.countable
+        with speaking(language_of(request)):
+            if expression is None:
+                yield self._event(request, state, called, None)
+                return
+            members = {name.partition(":")[0] for name in state.datasets}
+            waiting = {one.id for one in self._federation.active() if not members or one.id in members}
+            lines: list[NodeCohortLine] = []
+            behalf = Behalf(known_caller(request))
+            try:
+                asked = self._federation.cohort_count_stream(expression, state.datasets, behalf=behalf)
+                async with aclosing(asked) as answers:
+                    async for one in answers:
+                        if isinstance(one, PooledPeople):
+                            yield self._event(request, state, called, _answer(expression, lines, one))
+                            return
+                        lines.append(one)
+                        waiting.discard(one.node)
+                        if waiting:
+                            answer = _answer(expression, lines, PooledPeople(count=None))
+                            yield self._event(request, state, called, answer, waiting=tuple(sorted(waiting)))
+            except CohelixError as error:
+                yield self._event(request, state, called, None, refusal=error)
+
+    def _event(
+        self,
+        request: Request,
+        state: _State,
+        called: Called,
+        answer: CohortCountAnswer | None,
+        *,
+        waiting: tuple[str, ...] = (),
+        refusal: CohelixError | None = None,
+    ) -> bytes:
+        given = {"state": state, "called": called, "answer": answer, "refusal": refusal, "waiting": waiting}
+        page = self._render(request, "cohort_counts.html", **given, **_answer_view(answer, called, state))
+        html = bytes(page.body).decode()
+        name = "part" if waiting else "whole"
+        return f"event: {name}\ndata: {json.dumps(html)}\n\n".encode()
 
     async def suggestions(self, request: Request) -> Response:
         """`?field=disease&q=dia` as JSON: codes or words, and what they are called."""
@@ -233,11 +279,11 @@ class CohortPages:
         return _State(draft, read_draft(draft), datasets, doubts, strangers, mistake=mistake), focus
 
     async def _counted(self, request: Request, state: _State) -> tuple[CohortCountAnswer | None, CohelixError | None]:
-        if state.expression is None or (state.strangers and not state.datasets):
+        if state.countable is None:
             return None, None
         behalf = Behalf(known_caller(request))
         try:
-            return await self._federation.cohort_count(state.expression, state.datasets, behalf=behalf), None
+            return await self._federation.cohort_count(state.countable, state.datasets, behalf=behalf), None
         except CohelixError as error:
             return None, error
 
@@ -265,6 +311,11 @@ class CohortPages:
             "words": _WORDS,
             **_answer_view(None, called, state),
         }
+
+
+def _answer(expression: Expression, lines: list[NodeCohortLine], pooled: PooledPeople) -> CohortCountAnswer:
+    nodes = tuple(sorted(lines, key=lambda line: line.node))
+    return CohortCountAnswer(expression=document_of(expression), text=text_of(expression), pooled=pooled, nodes=nodes)
 
 
 def _answer_view(answer: CohortCountAnswer | None, called: Called, state: _State) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
@@ -17,7 +17,7 @@ from cohelix.wire.expression import Expression, document_of, text_of
 DATASETS_MAX = 1_000
 _SHORTENINGS_MAX = 20
 _READABLE = "=:(),"  # signs that need no escape behind the first `=` of a parameter
-_JOINT_OR_BRACKET = re.compile(r"\s(?:and|or)\s", re.IGNORECASE)
+_JOINT_OR_BRACKET = re.compile(r"\s(?:and|or)(?=[\s(]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,12 @@ def query_from_cohort(expression: Expression | None, datasets: Sequence[str] = (
     """The canonical query string, without `?`; empty where nobody is meant and all datasets are asked."""
     pairs = [] if expression is None else [("cohort", text_of(expression))]
     pairs += [("dataset", name) for name in sorted(set(datasets))]
-    return "&".join(f"{name}={quote_plus(value, safe=_READABLE)}" for name, value in pairs)
+    return readable_query(pairs)
+
+
+def readable_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """A query string in which only those signs are escaped that have to be."""
+    return "&".join(f"{quote_plus(name)}={quote_plus(value, safe=_READABLE)}" for name, value in pairs)
 
 
 def plan_cohort_yaml(expression: Expression, datasets: Sequence[str] = ()) -> str:

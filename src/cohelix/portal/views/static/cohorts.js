@@ -5,7 +5,8 @@ const form = document.querySelector("#builder");
 const counts = document.querySelector("#counts");
 const said = document.querySelector("#said");
 const PAUSE = 450;
-const live = { asking: null, counting: null, waiting: 0, counted: form.dataset.count };
+const told = (one, name) => one.getAttribute(`data-${name}`);  // a form's own `dataset` is its field of that name
+const live = { asking: null, counting: null, waiting: 0, counted: told(form, "count") };
 
 const fetched = async (address, signal) => {
   const answer = await fetch(address, { signal, headers: { "Cohelix-Part": "1", Accept: "text/html" } });
@@ -13,7 +14,7 @@ const fetched = async (address, signal) => {
 };
 
 // The page of a state that the form, or a button of it, describes.
-async function show(address, { redraw, push = true, tell = true }) {
+async function show(address, { redraw = false, keep = "push" } = {}) {
   clearTimeout(live.waiting);
   live.asking?.abort();
   live.asking = new AbortController();
@@ -31,7 +32,7 @@ async function show(address, { redraw, push = true, tell = true }) {
     form.replaceChildren(...now.childNodes);
     form.querySelector(".asked").open ||= open;
     enhance();
-    const place = now.dataset.focus && document.getElementById(now.dataset.focus);
+    const place = document.getElementById(told(now, "focus"));
     if (place) (place.querySelector("select[id^='v-'], input:not([type=hidden], [type=checkbox])") ?? place).focus();
   } else {
     for (const part of form.querySelectorAll("[data-said]")) {
@@ -47,31 +48,43 @@ async function show(address, { redraw, push = true, tell = true }) {
   document.querySelector("#take").replaceChildren(...page.querySelector("#take").childNodes);
   document.dispatchEvent(new CustomEvent("drawn", { detail: document.querySelector("#take") }));
   const here = location.pathname + location.search;
-  if (push && now.dataset.address !== here) history.pushState(null, "", now.dataset.address);
-  await count(now.dataset.count, page, tell);
+  if (keep && told(now, "address") !== here) history[`${keep}State`](null, "", told(now, "address"));
+  await count(told(now, "count"), page);
 }
 
-// The counts of a canonical address; a question that nobody waits for any more is broken off.
-async function count(query, page, tell) {
+// The counts of a canonical address, as members answer; a question that nobody waits for any more is broken off.
+async function count(query, page) {
+  if (query && query === live.counted) return;
   live.counting?.abort();
-  if (query && query === live.counted) { busy(false); return; }
+  live.counting = null;
   live.counted = query;
-  let inner = page.querySelector("#counts .inner");
-  if (query) {
-    live.counting = new AbortController();
-    const mine = live.counting;
-    busy(true);
-    try {
-      inner = (await fetched(`/cohorts/counts?${query}`, mine.signal)).querySelector(".inner");
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      live.counted = "";
+  if (!query) { put(page.querySelector("#counts .inner")); return; }
+  const mine = live.counting = new AbortController();
+  busy(true);
+  try {
+    const answer = await fetch(`/cohorts/counts?${query}`, { signal: mine.signal });
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let left = "";
+    for (let part; !(part = await reader.read()).done;) {
+      const events = (left + part.value).split("\n\n");
+      left = events.pop();
+      for (const event of events) {
+        const whole = event.startsWith("event: whole");
+        const html = JSON.parse(event.slice(event.indexOf("data: ") + 6));
+        put(new DOMParser().parseFromString(html, "text/html").querySelector(".inner"), whole);
+      }
     }
-    if (live.counting !== mine) return;
+  } catch (error) {
+    if (error.name !== "AbortError") live.counted = "";
   }
-  busy(false);
+  if (live.counting === mine) busy(false);
+}
+
+function put(inner, whole = true) {
   counts.querySelector(".inner").replaceWith(inner);
-  if (tell) said.textContent = inner.dataset.told;
+  if (!whole) { return; }
+  busy(false);
+  said.textContent = inner.dataset.told;
 }
 
 function busy(on) {
@@ -95,9 +108,9 @@ function stated(button) {
   return `/cohorts?${query}`;
 }
 
-const soon = (pause) => {
+const soon = (pause, keep) => {
   clearTimeout(live.waiting);
-  live.waiting = setTimeout(() => show(stated(), { redraw: false }), pause);
+  live.waiting = setTimeout(() => show(stated(), { keep }), pause);
 };
 
 form.addEventListener("submit", (event) => {
@@ -110,12 +123,12 @@ form.addEventListener("change", (event) => {
   const field = event.target;
   if (/(^|\.)new$/.test(field.name)) return;
   if (field.dataset.redraw !== undefined) show(stated(), { redraw: true }).then(() => document.getElementById(field.id)?.focus());
-  else soon(0);
+  else soon(0, "push");
 });
 form.addEventListener("input", (event) => {
-  if (event.target.classList.contains("figure")) soon(PAUSE);
+  if (event.target.classList.contains("figure")) soon(PAUSE, "replace");  // the way back leads past every digit
 });
-window.addEventListener("popstate", () => show(location.pathname + location.search, { redraw: true, push: false }));
+window.addEventListener("popstate", () => show(location.pathname + location.search, { redraw: true, keep: "" }));
 
 // Suggestions: a text field with a list, by the pattern "editable combobox with list autocomplete" of ARIA's authoring guide.
 class Suggestions {
@@ -217,7 +230,7 @@ class Suggestions {
       event.preventDefault();
       const option = this.list.children[this.at];
       if (option && !this.list.hidden) this.take(option);
-      else { this.close(); soon(0); }
+      else { this.close(); soon(0, "push"); }
     } else if (event.key === "Escape" && !this.list.hidden) {
       event.preventDefault();
       this.close();
