@@ -24,6 +24,8 @@ OPTIONS = {"views/**.html": {"trimmed": "true", "newstyle_gettext": "true", "sil
 TABLES = (
     "cohelix.portal.analyses:STATE_WORDS",
     "cohelix.portal.analyses:FILE_WORDS",
+    "cohelix.portal.analyses:NODE_WORDS",
+    "cohelix.portal.analyses:EVENT_WORDS",
     "cohelix.portal.account:KIND_WORDS",
     "cohelix.portal.catalogue:FACETS",
     "cohelix.portal.catalogue:UNSAID_WORDS",

@@ -20,11 +20,13 @@ from cohelix.access import outbox as outbox_room
 from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationStore
 from cohelix.access.mail import MailSettings, Post, plain
+from cohelix.access.notify import WORDS, Matter
 from cohelix.access.outbox import KEPT_SECONDS, TRIES_MAX, Outbox, is_address, pause
 from cohelix.access.roles import Roles
 from cohelix.core.errors import BadQuestion, BadUsage, Conflict, NotFound, Unreachable
 from cohelix.db import open_database
 from cohelix.db.tables import APPLICATION_EVENTS, APPLICATIONS, CONTACTS, METADATA, NOTICES
+from cohelix.portal.languages import written
 from cohelix.wire.applications import Identity
 from validation.applications.walks import APPLICANT, COLLEAGUE, LINES, PEOPLE, person
 
@@ -214,7 +216,7 @@ def test_hostile_titles_end_no_header_and_lead_nowhere(tmp_path: Path) -> None:
     assert server.recipients == ["official@people.example"] * len(HOSTILE)
     for mail in server.taken:
         assert set(map(str.lower, mail.keys())) <= {
-            *("subject", "from", "to", "date", "auto-submitted", "message-id", "references"),
+            *("subject", "from", "to", "date", "auto-submitted", "message-id", "references", "content-language"),
             *("mime-version", "content-type", "content-transfer-encoding", "x-peer", "x-mailfrom", "x-rcptto"),
         }
         assert mail["to"] == "official@people.example" and mail["bcc"] is None
@@ -417,3 +419,21 @@ def test_settings_that_would_send_in_the_clear_or_show_a_password_are_refused(tm
         Post(settings, tmp_path, hub_url=HUB, name="x")
     with pytest.raises(BadUsage, match="certificates"):
         Post(MailSettings.model_validate(good | {"tls_ca": "mail.secret"}), tmp_path, hub_url=HUB, name="x")
+
+
+def test_everybody_is_written_to_in_the_language_of_their_last_login(database: str, tmp_path: Path) -> None:
+    place = Place(database)
+    for tag in ("de", ""):  # a later login that says nothing changes nothing
+        place.outbox.set_contact(OFFICIAL, "official@people.example", by_operator=False, language=tag)
+    place.outbox.set_contact(MEMBER, "member@people.example", by_operator=True, language="xx")
+    name = place.begin(title="Blutdruck")
+    place.store.add(name, WHO["official"], {"event": "signed"})
+    letters = {one.address: one for one in place.outbox.claim()}
+    given = MailSettings.model_validate({"host": "127.0.0.1", "security": "none", "from": "noreply@hub.example"})
+    post = Post(given, tmp_path, hub_url=HUB, name="Test federation", speaking=written)
+    german, english = (post.message(letters[f"{who}@people.example"]) for who in ("official", "member"))
+    assert german["Content-Language"] == "de" and german["Subject"].endswith(": Blutdruck")
+    text = german.get_content()
+    assert "Antrag:" in text and "Bitte antworten Sie nicht darauf." in text and WORDS[Matter.SIGN][0] not in text
+    said = english.get_content()  # a language that is none
+    assert "  Application: " in said and "  By:          Monday, February 9, 2026, 22:00 UTC" in said

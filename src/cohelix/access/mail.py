@@ -6,15 +6,16 @@ import re
 import smtplib
 import ssl
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -33,6 +34,43 @@ _JOINERS: Final = "\u200c\u200d"  # some scripts are not written without them
 _GRANTS: Final = (Matter.GRANTED, Matter.GRANT_ENDS)
 _ANY_ADDRESS: Final = re.compile(r"[^\s<>]+@[^\s<>]+")
 _log = structlog.get_logger("cohelix.hub")
+# What mails say besides `notify.WORDS`; the portal's lists of words have both in other languages.
+MAIL_WORDS: Final = {
+    "application": "Application",
+    "title": "Title",
+    "dataset": "Dataset",
+    "until": "Until",
+    "by": "By",
+    "part": "You get this because of your part in this application. Please do not answer it.",
+    "all": "All your notices, and a switch for these mails:",
+}
+
+
+class Speaking(Protocol):
+    """A language in which people are written to."""
+
+    def gettext(self, message: str) -> str:
+        """A message in the language."""
+
+    def day(self, moment: datetime) -> str:
+        """A day in the language, with its name."""
+
+
+class InEnglish:
+    """As the words stand here."""
+
+    def gettext(self, message: str) -> str:
+        """As it is."""
+        return message
+
+    def day(self, moment: datetime) -> str:
+        """As `Monday 09 February 2026`."""
+        return f"{moment:%A %d %B %Y}"
+
+
+def in_english(_tag: str) -> Speaking:
+    """Every language is English."""
+    return InEnglish()
 
 
 class MailSettings(BaseModel):
@@ -96,6 +134,8 @@ class Post:
         The hub's, beneath which the password's file lies.
     name
         What the hub calls itself.
+    speaking
+        The language of a tag, as people have chosen it; empty: nobody knows.
 
     Raises
     ------
@@ -103,7 +143,17 @@ class Post:
         If a file that the settings name is not there, may be read by others, or is none such.
     """
 
-    def __init__(self, settings: MailSettings, folder: Path, *, hub_url: str, name: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: MailSettings,
+        folder: Path,
+        *,
+        hub_url: str,
+        name: str,
+        clock: Clock | None = None,
+        speaking: Callable[[str], Speaking] = in_english,
+    ) -> None:
+        self._speaking = speaking
         self._settings, self._hub_url, self._name = settings, hub_url, name
         self._password = read_secret(folder, settings.password_file)
         self._host = urlsplit(hub_url).hostname or "localhost"
@@ -141,19 +191,27 @@ class Post:
     def message(self, letter: Letter) -> EmailMessage:
         """What is sent: nothing but the application's id and title, a dataset, what there is to do, by when, and a link."""
         one = letter.notice
-        what, todo = WORDS[one.matter]
+        language = self._speaking(letter.language)
+        say = {name: language.gettext(words) for name, words in MAIL_WORDS.items()}
+        what, todo = map(language.gettext, WORDS[one.matter])
         title = plain(one.title).replace("://", ": //")  # a title is an applicant's: it leads nowhere
-        facts = [("Application", one.application), ("Title", f"“{title}”" if title else ""), ("Dataset", one.dataset)]
+        facts = [
+            (say["application"], one.application),
+            (say["title"], f"“{title}”" if title else ""),
+            (say["dataset"], one.dataset),
+        ]
         if one.due is not None:
-            facts.append(("Until" if one.matter in _GRANTS else "By", f"{one.due:%A %d %B %Y, %H:%M} UTC"))
-        told = "".join(f"  {name + ':':<13}{value}\n" for name, value in facts if value)
+            by = say["until" if one.matter in _GRANTS else "by"]
+            facts.append((by, f"{language.day(one.due)}, {one.due:%H:%M} UTC"))
+        width = 2 + max(len(name) for name, _ in facts)
+        told = "".join(f"  {name + ':':<{width}}{value}\n" for name, value in facts if value)
         link = self._hub_url + page_of(one.matter, one.application, one.dataset)
         text = (
             f"{what}.\n\n{told}\n{todo}\n{link}\n\n-- \n{plain(self._name)}\n"
-            f"You get this because of your part in this application. Please do not answer it.\n"
-            f"All your notices, and a switch for these mails: {self._hub_url}/notices\n"
+            f"{say['part']}\n{say['all']} {self._hub_url}/notices\n"
         )
         written = self._message(letter.address, f"{what}: {title or one.application}", text)
+        written["Content-Language"] = letter.language or "en"
         written["Message-ID"] = f"<{one.id}@{_label(self._host)}>"
         written["References"] = f"<{one.application}@{_label(self._host)}>"  # mail programs show one thread for each
         return written

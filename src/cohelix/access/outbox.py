@@ -70,11 +70,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A notice that is to be sent, and to which address; `tries` counts this one."""
+    """A notice that is to be sent, to which address and in which language; `tries` counts this one."""
 
     notice: Told
     address: str
     tries: int
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Contact:
         Whether the hub's operator has said so: a login does not change it.
     wanted
         Whether the person wants notices by e-mail.
+    language
+        In which the person is written to, as BCP 47; empty for English.
     """
 
     issuer: str
@@ -94,6 +97,7 @@ class Contact:
     address: str
     by_operator: bool
     wanted: bool
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +172,13 @@ class Outbox:
         waiting = sa.select(NOTICES).where(NOTICES.c.mail_at <= now).order_by(NOTICES.c.mail_at, NOTICES.c.id).limit(most)
         with self._engine.begin() as connection:
             for row in connection.execute(waiting).mappings().all():
-                address, fault = _address_of(connection, row, now)
+                address, language, fault = _address_of(connection, row, now)
                 tries = row["mail_tries"] + 1
                 again = None if fault else now + pause(tries)
                 mine = sa.and_(NOTICES.c.id == row["id"], NOTICES.c.mail_at == row["mail_at"])
                 changed = NOTICES.update().where(mine).values(mail_at=again, mail_tries=tries, mail_fault=fault)
                 if connection.execute(changed).rowcount and not fault:
-                    letters.append(Letter(_told(row), address, tries))
+                    letters.append(Letter(_told(row), address, tries, language))
         return letters
 
     def sent(self, letter: Letter) -> None:
@@ -203,17 +207,18 @@ class Outbox:
         """Where a person's mail goes; None where that is not known."""
         with reading(self._engine).connect() as connection:
             row = connection.execute(sa.select(CONTACTS).where(*_of(CONTACTS, person))).one_or_none()
-        return None if row is None else Contact(row.issuer, row.subject, row.address, row.by_operator, row.wanted)
+        return None if row is None else _contact(row)
 
     def contacts(self) -> list[Contact]:
         """Everybody's, by person."""
         wanted = sa.select(CONTACTS).order_by(CONTACTS.c.issuer, CONTACTS.c.subject)
         with reading(self._engine).connect() as connection:
             rows = connection.execute(wanted).all()
-        return [Contact(row.issuer, row.subject, row.address, row.by_operator, row.wanted) for row in rows]
+        return [_contact(row) for row in rows]
 
-    def set_contact(self, person: Identity, address: str, *, by_operator: bool) -> bool:
-        """Keep a person's address; False where a login brings another one than the operator has said.
+    def set_contact(self, person: Identity, address: str, *, by_operator: bool, language: str = "") -> bool:
+        """Keep a person's address, and the language if one is given; False where a login brings another address than the
+        operator has said.
 
         Raises
         ------
@@ -225,12 +230,14 @@ class Outbox:
         mine = sa.and_(*_of(CONTACTS, person))
         with self._engine.begin() as connection:
             known = connection.execute(sa.select(CONTACTS).where(mine)).one_or_none()
+            if known is not None and language and known.language != language:
+                connection.execute(CONTACTS.update().where(mine).values(language=language[:20]))
             if known is not None and known.by_operator and not by_operator:
                 return bool(known.address == address)
             values = {"address": address, "by_operator": by_operator, "changed_at": self._now()}
             if known is None:
                 person_row = {"issuer": person.issuer, "subject": person.subject}
-                connection.execute(CONTACTS.insert().values(**person_row, wanted=True, **values))
+                connection.execute(CONTACTS.insert().values(**person_row, wanted=True, language=language[:20], **values))
             elif (known.address, known.by_operator) != (address, by_operator):
                 connection.execute(CONTACTS.update().where(mine).values(**values))
         return True
@@ -307,20 +314,24 @@ def _with_duty(connection: Connection, duty: Duty) -> list[Identity]:
     return [Identity(subject=row.subject, issuer=row.issuer) for row in connection.execute(people)]
 
 
-def _address_of(connection: Connection, row: Any, now: int) -> tuple[str, str]:
-    """Where a notice is sent, or why it is not."""
+def _contact(row: Any) -> Contact:
+    return Contact(row.issuer, row.subject, row.address, row.by_operator, row.wanted, row.language)
+
+
+def _address_of(connection: Connection, row: Any, now: int) -> tuple[str, str, str]:
+    """Where and in which language a notice is sent, or why it is not."""
     person = Identity(subject=row["subject"], issuer=row["issuer"])
     contact = connection.execute(sa.select(CONTACTS).where(*_of(CONTACTS, person))).one_or_none()
     if contact is None:
-        return "", _UNKNOWN
+        return "", "", _UNKNOWN
     if not contact.wanted:
-        return "", _UNWANTED
+        return "", "", _UNWANTED
     waiting = sa.and_(NOTICES.c.mail_tries > 0, NOTICES.c.mail_at.is_not(None), NOTICES.c.id != row["id"])
     counted = sa.or_(NOTICES.c.mailed_at > now - _DAY, waiting)
     today = sa.select(sa.func.count()).where(*_of(NOTICES, person), counted)
     if (connection.scalar(today) or 0) >= MAILS_A_DAY:
-        return "", "too many in a day"
-    return contact.address, ""
+        return "", "", "too many in a day"
+    return contact.address, contact.language, ""
 
 
 def _of(table: sa.Table, person: Identity) -> tuple[sa.ColumnElement[bool], ...]:

@@ -450,4 +450,5 @@ CONTACTS = sa.Table(
     sa.Column("by_operator", sa.Boolean, nullable=False),
     sa.Column("wanted", sa.Boolean, nullable=False),
     sa.Column("changed_at", sa.BigInteger, nullable=False),
+    sa.Column("language", sa.String(20), nullable=False, server_default=""),  # as the last login asked for; empty: English
 )

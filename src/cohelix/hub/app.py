@@ -48,6 +48,7 @@ from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
 from cohelix.hub.visas import read_grant, visas_router
 from cohelix.portal import pages
+from cohelix.portal.languages import written
 from cohelix.web import install, member_roads
 
 
@@ -94,7 +95,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     diseases = Diseases(folder)
     catalogue = FederationCatalogue(federation, descends=diseases.descends, called=diseases.called)
     outbox = Outbox(engine, mailing=settings.mail.on)
-    post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name) if settings.mail.on else None
+    post = None
+    if settings.mail.on:
+        post = Post(settings.mail, folder, hub_url=settings.url, name=settings.name, speaking=written)
     notices = Notices(outbox, post)
     applications = Applications(
         folder,
@@ -157,7 +160,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         persons.visas_changed()
         grants.wake()  # whoever handed one in has granted: the application is to say so
 
-    persons = install_identity(app, folder, settings, engine, log, federation, visas_in_store=visas.visas_of, outbox=outbox)
+    persons = install_identity(
+        app, folder, settings, engine, log, federation=federation, visas_in_store=visas.visas_of, outbox=outbox
+    )
     app.include_router(
         hub_router(registry, identity, folder, hub_url=settings.url, private_addresses=settings.private_addresses)
     )

@@ -22,6 +22,7 @@ from cohelix.audit.events import LoginDone, LoginRefused, LogoutDone, Person
 from cohelix.audit.log import AuditLog
 from cohelix.core.errors import BadQuestion, IssuerRefused, NotAuthentic, NotFound, Unreachable
 from cohelix.hub.people import People
+from cohelix.portal.languages import language_of
 from cohelix.portal.pages import page_route, redirect, render
 from cohelix.web.forms import Cookie
 from cohelix.wire.applications import Identity
@@ -94,7 +95,8 @@ class Login:
         def begin() -> str:
             self._people.sessions.end(self._people.cookie.read(request))
             if self._people.outbox is not None and address:
-                self._people.outbox.set_contact(Identity(subject=claims["sub"], issuer=name), address, by_operator=False)
+                person, language = Identity(subject=claims["sub"], issuer=name), language_of(request).tag
+                self._people.outbox.set_contact(person, address, by_operator=False, language=language)
             return self._people.sessions.begin(content, subject=claims["sub"], issuer=name).key
 
         session = await anyio.to_thread.run_sync(begin)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib import resources
@@ -18,6 +19,7 @@ from typing import Final
 
 from babel import Locale
 from babel.core import negotiate_locale
+from babel.dates import format_date
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from starlette.requests import HTTPConnection
@@ -108,6 +110,26 @@ def speaking(language: Language) -> Iterator[None]:
 def current() -> Language:
     """The language in which the page at hand is made."""
     return _CURRENT.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A language in which somebody is written to, where no page is at hand (`access.mail.Speaking`)."""
+
+    language: Language
+
+    def gettext(self, message: str) -> str:
+        """A message in the language."""
+        return _words(self.language.tag).gettext(message) if message else ""
+
+    def day(self, moment: datetime) -> str:
+        """A day in the language, with its name."""
+        return format_date(moment, "full", locale=self.language.locale)
+
+
+def written(tag: str) -> Written:
+    """The language of a tag, for letters; English for one that is not known."""
+    return Written(_BY_TAG.get(tag.lower(), ENGLISH))
 
 
 def gettext(message: str) -> str:
