@@ -169,4 +169,4 @@ class Served:
                 self.process.wait()
                 return -9
         self.process.stdout.close()
-        return self.process.returncode
+        return self.process.wait()

@@ -126,6 +126,9 @@ def test_from_login_to_audit(place: _Place) -> None:
         me = researcher.get("/api/v1/me").json()
         floored = place.line(researcher)
         assert floored["status"] == "answered" and place.people(researcher) == 0
+        [told] = researcher.get("/api/v1/datasets").json()["nodes"][0]["datasets"]
+        page = researcher.get("/account").text
+        assert 0 <= told["budgetLeft"] < 1 and f'<td class="number">{told["budgetLeft"]:.0%}'.replace("%", " %") in page, page
 
         until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
         words = ("dac", "grant", place.folder, "--dataset", "FI:sim", "--to", me["subject"], "--issuer", me["issuer"])
@@ -136,9 +139,9 @@ def test_from_login_to_audit(place: _Place) -> None:
         assert place.people(anybody) == 0
 
         person = place.cohort.samples[0]
-        words = ("node", "consent", place.folder, "--individual", person, "--scope", "individual-queries", "--json")
-        done(*words, "--withdraw")
-        done(*words, "--give")
+        choice = ("node", "consent", place.folder, "--individual", person, "--scope", "individual-queries", "--json")
+        done(*choice, "--withdraw")
+        done(*choice, "--give")
 
         done("dac", "revoke", place.folder, "--visa", granted["visa"], "--reason", "The project has ended.", "--json")
         _until(lambda: place.people(researcher), 0)

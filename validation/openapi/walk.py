@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Err
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -77,6 +78,9 @@ def walk(
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=30)
     schema.config.generation.update(allow_x00=True)
     for result in schema.get_all_operations():
+        if isinstance(result, Err):
+            found.faults.append(f"an operation cannot be read: {result.err()}")
+            continue
         operation = result.ok()
         if any(operation.path.endswith(end) for end in ENDLESS) or not only(operation.path):
             continue
@@ -112,7 +116,8 @@ def _ask(
 
     try:
         strategy = operation.as_strategy(generation_mode=mode)
-        run = given(strategy)(one)
+        asking: Any = given(strategy)
+        run = asking(one)
         run = settings(
             max_examples=examples,
             deadline=None,

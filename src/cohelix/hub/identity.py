@@ -31,12 +31,15 @@ from cohelix.access.sessions import Once, Session, Sessions
 from cohelix.access.visas import sign_visa
 from cohelix.audit.log import AuditLog
 from cohelix.core.errors import CohelixError, NotAuthentic, NotFound
+from cohelix.federation.behalf import behalf_of
+from cohelix.federation.questions import Federation
 from cohelix.hub.broker import VISIT_SECONDS, Brakes, BrokerPages
 from cohelix.hub.login import ATTEMPT_SECONDS, Login
 from cohelix.hub.people import People
 from cohelix.hub.settings import HubSettings
 from cohelix.portal.account import AccountPages
 from cohelix.portal.pages import page_route
+from cohelix.wire.federation import DatasetsAnswer
 from cohelix.wire.identity import HeldVisa, LoginPoint, Me
 
 BROKER_FOLDER: Final = "broker"
@@ -113,6 +116,7 @@ def install_identity(
     engine: Engine,
     log: AuditLog,
     *,
+    federation: Federation,
     visas_in_store: VisasInStore | None = None,
     outbox: Outbox | None = None,
 ) -> Identity:
@@ -137,7 +141,7 @@ def install_identity(
     people = People(sessions, Roles(engine), issuers, door, hub_url=settings.url, outbox=outbox)
     attempts = Sessions(engine, "login", idle_seconds=ATTEMPT_SECONDS, absolute_seconds=ATTEMPT_SECONDS)
     app.router.routes.extend(Login(people, attempts, log).routes())
-    desk = _Desk(people)
+    desk = _Desk(people, federation)
     account = AccountPages(desk, people.form_of, settings.url)
     app.router.routes.append(page_route("/account", account.account, people.caller_of))
     app.router.routes.append(page_route("/account/end-session", account.end_session, people.caller_of, methods=("POST",)))
@@ -180,8 +184,8 @@ def _router(people: People, desk: _Desk) -> APIRouter:
 class _Desk:
     """What the account's page asks of the hub."""
 
-    def __init__(self, people: People) -> None:
-        self._people = people
+    def __init__(self, people: People, federation: Federation) -> None:
+        self._people, self._federation = people, federation
 
     async def visas(self, request: Request) -> tuple[tuple[HeldVisa, ...], str]:
         try:
@@ -189,6 +193,9 @@ class _Desk:
         except CohelixError as error:
             return (), f"the visas cannot be told now: {error.detail}"
         return tuple(held for token in found if (held := _held(token))), ""
+
+    async def datasets(self, request: Request) -> DatasetsAnswer:
+        return await self._federation.datasets(behalf_of(await self._people.caller_of(request), request.headers))
 
     async def sessions(self, caller: Caller) -> Sequence[Session]:
         return await anyio.to_thread.run_sync(self._people.sessions.of, caller.actor.subject, caller.actor.issuer)

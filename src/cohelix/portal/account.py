@@ -1,4 +1,4 @@
-"""The page "My access": who I am, my roles, visas and sessions."""
+"""The page "My access": who I am, my roles, visas, what is left of my budgets, and sessions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cohelix.access.actor import REGISTERED_ACCESS, VisaKind
 from cohelix.access.caller import Caller, known_caller
 from cohelix.access.sessions import Session
 from cohelix.portal.pages import redirect, render
+from cohelix.wire.federation import DatasetsAnswer
 from cohelix.wire.identity import HeldVisa
 
 KIND_WORDS = {
@@ -30,6 +31,9 @@ class AccountDesk(Protocol):
 
     async def visas(self, request: Request) -> tuple[Sequence[HeldVisa], str]:
         """The visas of whoever is logged in, and why they cannot be told where that is so."""
+
+    async def datasets(self, request: Request) -> DatasetsAnswer:
+        """Every member's datasets, with what is left of the person's budget at each."""
 
     async def sessions(self, caller: Caller) -> Sequence[Session]:
         """The person's sessions that last."""
@@ -52,6 +56,7 @@ class AccountPages:
         if caller.way != "session":
             return redirect("/login?next=/account")
         visas, trouble = await self.desk.visas(request)
+        told = await self.desk.datasets(request)
         now = datetime.now(UTC).timestamp()
         registered = {visa.kind for visa in visas if visa.value == REGISTERED_ACCESS and visa.expires > now}
         shown = [
@@ -75,6 +80,8 @@ class AccountPages:
             roles=sorted(caller.actor.roles),
             registered={VisaKind.ACCEPTED_TERMS_AND_POLICIES, VisaKind.RESEARCHER_STATUS} <= registered,
             visas=shown,
+            budgets=_budgets(told),
+            away=[one.node for one in told.nodes if one.status != "answered"],
             sessions=sessions,
             trouble=trouble,
         )
@@ -84,6 +91,16 @@ class AccountPages:
         fields = await self.form_of(request)
         await self.desk.end_session(known_caller(request), fields.get("session", ""))
         return redirect("/account")
+
+
+def _budgets(told: DatasetsAnswer) -> list[dict[str, str]]:
+    """What is left, in whole percents rounded down: a hundredth that is not there is not promised."""
+    return [
+        {"dataset": record.id, "title": record.title, "left": f"{int(record.budget_left * 100)} %"}
+        for node in told.nodes
+        for record in node.datasets
+        if record.budget_left is not None
+    ]
 
 
 def _moment(seconds: int) -> str:
