@@ -22,6 +22,7 @@ from numba import njit, types
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.core.genome import plain_contig
 from cohelix.genotypes.source import Source, open_source
+from cohelix.stats.compiled import kernel
 
 BYTES_MAX = 512 << 20
 _NOT_VARIANT_TEXT = (".bed", ".pgen", ".pvar", ".bim", ".fam", ".psam", ".zst", ".parquet", ".maf")
@@ -172,7 +173,7 @@ def _is_autosome(buf, start, end):
     return at == end and 1 <= value <= 22
 
 
-@njit(types.int64(_bytes, _scratch, _sums), nogil=True, cache=True)
+@kernel(types.int64(_bytes, _scratch, _sums))
 def _scan_vcf(buf, scratch, sums):
     """Add whole lines; returns how many had DP or AD on an autosome."""
     n, at, used = scratch.shape[1], 0, 0
@@ -262,7 +263,7 @@ def _typed(buf, at, end):
     return width, count, at
 
 
-@njit(types.int64(_bytes, types.uint8[::1], types.int64[::1], _scratch, _sums), nogil=True, cache=True)
+@kernel(types.int64(_bytes, types.uint8[::1], types.int64[::1], _scratch, _sums))
 def _scan_bcf(buf, autosomes, keys, scratch, sums):
     """Add whole records; `keys` are those of GT, DP and AD. Returns how many had DP or AD on an autosome."""
     n, at, used = scratch.shape[1], 0, 0

@@ -1,7 +1,7 @@
 """The compiled loops of the genotype store: masked counts, carriers, decoding, and packing of batches into shards.
 
-Every kernel has one explicit signature, so that it is compiled once, when this module is first imported (`warm`), and
-read from Numba's cache afterwards; no later call can meet a shape that is not compiled yet. All release the GIL.
+Every kernel has one explicit signature, so that it is compiled once, when it is first called or by `warm`, and read from
+Numba's cache afterwards; no later call can meet a shape that is not compiled yet. All release the GIL.
 
 A shard reaches a kernel as `buf`, the mapped file, and `toc`, which says where its sections lie:
 `toc[0]` is (samples, bytes of a listed sample: 2 or 4), `toc[1 + SECTIONS.index(name)]` is (byte offset, elements).
@@ -17,6 +17,8 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
+
+from cohelix.stats.compiled import compile_all, kernel
 
 # The sections that kernels read; `hybrid_store` explains them.
 SECTIONS = (
@@ -259,7 +261,7 @@ def _count(buf, toc, carriers, missing, rows, flags, bits, size, out):
         out[k, 5] = full + half
 
 
-@njit(types.void(_bytes_in, _toc_in, _ints_in, _bytes_in, _words_in, types.int64, types.int64[:, ::1]), nogil=True, cache=True)
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, _bytes_in, _words_in, types.int64, types.int64[:, ::1]))
 def count_rows(buf, toc, rows, flags, bits, size, out):
     """Fill `out` (rows, 6) with an, ac, het, hom, hemi, missing of a shard's rows among a cohort's members."""
     if toc[0, 1] == 2:
@@ -304,7 +306,7 @@ def _carriers(buf, toc, listed, row, flags, words, samples, copies):
     return n
 
 
-@njit(types.int64(_bytes_in, _toc_in, types.int64), nogil=True, cache=True)
+@kernel(types.int64(_bytes_in, _toc_in, types.int64))
 def carriers_most(buf, toc, row):
     """Most carriers that a row can have, to make room for them."""
     starts = _u32(buf, toc, _CARRIER_STARTS)
@@ -320,11 +322,7 @@ def carriers_most(buf, toc, row):
     return most
 
 
-@njit(
-    types.int64(_bytes_in, _toc_in, types.int64, _bytes_in, types.int64[::1], types.uint8[::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(types.int64(_bytes_in, _toc_in, types.int64, _bytes_in, types.int64[::1], types.uint8[::1]))
 def list_carriers(buf, toc, row, flags, samples, copies):
     """Write a row's carriers who are members, ascending; returns how many. The room needed is `carriers_most` + 1."""
     words = -(-toc[0, 0] // 64)
@@ -347,7 +345,7 @@ def _number(buf, place, width, index):
     return value
 
 
-@njit(types.void(_bytes_in, _toc_in, types.int64, types.int64[:, :, ::1]), nogil=True, cache=True)
+@kernel(types.void(_bytes_in, _toc_in, types.int64, types.int64[:, :, ::1]))
 def expand_counts(buf, toc, first, out):
     """Fill `out` (rows, groups, 6) with the rows from `first` on of a file of `counts`."""
     n_groups = toc[0, 0]
@@ -374,12 +372,10 @@ def expand_counts(buf, toc, first, out):
             out[k, g, 5] = _number(buf, toc[8, 0], toc[8, 1], cell)
 
 
-@njit(
+@kernel(
     types.int64(
         types.Array(types.int64, 3, "C", readonly=True), _toc_in, types.uint8[::1], types.int64[::1], types.int64[:, ::1]
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def fold_counts(counts, usual, which, lengths, cells):
     """Compare counts (rows, groups, 6) with the usual vectors of AN (k, groups), and list the cells that differ.
@@ -468,27 +464,19 @@ def _dosages(buf, toc, rows, samples, everybody, of_code, out):
                 out[k, i] = of_code[codes[samples[i]]]
 
 
-@njit(
-    types.void(_bytes_in, _toc_in, _ints_in, _ints_in, types.boolean, types.float32[::1], types.float32[:, ::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, types.boolean, types.float32[::1], types.float32[:, ::1]))
 def dosages_float32(buf, toc, rows, samples, everybody, of_code, out):
     """Fill `out` (rows, samples) with `of_code[code]`; `samples` is not read where `everybody` is asked for."""
     _dosages(buf, toc, rows, samples, everybody, of_code, out)
 
 
-@njit(
-    types.void(_bytes_in, _toc_in, _ints_in, _ints_in, types.boolean, types.float64[::1], types.float64[:, ::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, types.boolean, types.float64[::1], types.float64[:, ::1]))
 def dosages_float64(buf, toc, rows, samples, everybody, of_code, out):
     """As `dosages_float32`."""
     _dosages(buf, toc, rows, samples, everybody, of_code, out)
 
 
-@njit(types.void(_bytes_in, _toc_in, _ints_in, types.int8[:, :, ::1], types.boolean[:, ::1]), nogil=True, cache=True)
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, types.int8[:, :, ::1], types.boolean[:, ::1]))
 def decode_calls(buf, toc, rows, alleles, phased):
     """Fill every sample's two alleles and phase (see `Calls`)."""
     n_samples = toc[0, 0]
@@ -544,11 +532,7 @@ def decode_calls(buf, toc, rows, alleles, phased):
 # ---- packing: from an `EncodedBatch` to a shard's columns, and back
 
 
-@njit(
-    types.void(_bytes_in, _u32_in, _ints_in, _table_in, _u32_in, _ints_in, types.int64[:, ::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(types.void(_bytes_in, _u32_in, _ints_in, _table_in, _u32_in, _ints_in, types.int64[:, ::1]))
 def measure_batch(flags, carriers, carrier_offsets, rows, missing, missing_offsets, out):
     """Fill `out` (n, 4): samples with one copy, two copies, nothing called, half a call, of each variant of a batch."""
     dense = 0
@@ -586,13 +570,11 @@ def _even_bits(word):
     return (word | (word >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF)
 
 
-@njit(
+@kernel(
     types.void(
         _bytes_in, _u32_in, _ints_in, _table_in, _u32_in, _ints_in,
         _bytes_in, types.uint32[::1], types.uint64[:, ::1], types.uint32[::1], types.uint32[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )  # fmt: skip
 def pack_batch(
     flags, carriers, carrier_offsets, rows, missing, missing_offsets, kinds, out_carriers, planes, out_missing, out_half
@@ -667,8 +649,8 @@ def pack_batch(
         plane += 2 if high_plane else 1 if low_plane else 0
 
 
-@njit(types.int64(_bytes_in, _toc_in, types.int64, types.int64, types.uint32[::1], types.uint64[::1], types.uint32[::1],
-                  types.int64[:, ::1]), nogil=True, cache=True)  # fmt: skip
+@kernel(types.int64(_bytes_in, _toc_in, types.int64, types.int64, types.uint32[::1], types.uint64[::1], types.uint32[::1],
+                  types.int64[:, ::1]))  # fmt: skip
 def unpack_row(buf, toc, row, limit, carriers, dense_row, missing, sizes):
     """One row back in the form of an `EncodedBatch`; `sizes[0]` gets entries of `carriers` and `missing`.
 
@@ -753,11 +735,7 @@ def _digits(number):
     return n
 
 
-@njit(
-    types.void(_bytes_in, _ints_in, _bytes_in, _u32_in, _bytes_in, _ints_in, _bytes_in, _bytes_in, types.uint32[::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(types.void(_bytes_in, _ints_in, _bytes_in, _u32_in, _bytes_in, _ints_in, _bytes_in, _bytes_in, types.uint32[::1]))
 def classify_ids(heap, offsets, contig, position, alleles, allele_offsets, prefix, separators, out):
     """One number for each identifier: none, an rs number, the variant's own name in one of the usual forms, or text."""
     for v in range(position.size):
@@ -781,4 +759,5 @@ def classify_ids(heap, offsets, contig, position, alleles, allele_offsets, prefi
 
 
 def warm() -> None:
-    """Make sure that every kernel is compiled and in Numba's cache: importing this module has done it."""
+    """Have every kernel compiled, or read from Numba's cache, before the first question comes."""
+    compile_all(globals())

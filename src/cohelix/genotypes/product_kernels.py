@@ -18,6 +18,7 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 from cohelix.genotypes import kernels as k
+from cohelix.stats.compiled import kernel
 
 _LANES = COLUMNS = 8  # float64 numbers of a vector of AVX-512; other processors work on it in parts
 # Rows and vectors of a tile of sums, as many as the registers hold: 32 of 8 numbers with AVX-512, else 16 of 4.
@@ -106,9 +107,8 @@ def _listed(buf, toc, listed, rows, places, index, two_copies, table, squares, n
             _add_people(people[:size], copies[:size], squares, square_sums[place])
 
 
-@njit(
-    types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _ints_in, types.boolean, _table_in, _table_in, _counts, _sums, _sums),
-    nogil=True, cache=True,
+@kernel(
+    types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _ints_in, types.boolean, _table_in, _table_in, _counts, _sums, _sums)
 )  # fmt: skip
 def add_listed(buf, toc, rows, places, index, two_copies, table, squares, n, sums, square_sums):
     """Add rows that list their carriers, at `places` of the sums: columns 0, 1 of `n` count those with one copy, two."""
@@ -165,8 +165,7 @@ def _missing(buf, toc, listed, rows, places, index, table, squares, n, missing, 
             _add_people(found[:here], ones[:here], squares, missing_squares[place])
 
 
-@njit(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _ints_in, _table_in, _table_in, _counts, _sums, _sums),
-      nogil=True, cache=True)  # fmt: skip
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _ints_in, _table_in, _table_in, _counts, _sums, _sums))  # fmt: skip
 def add_missing(buf, toc, rows, places, index, table, squares, n, missing, missing_squares):
     """Add the people without a call in rows of any form, at `places` of the sums; column 2 of `n` counts them."""
     if toc[0, 1] == 2:
@@ -221,8 +220,7 @@ def _bitmaps(buf, toc, listed, rows, places, members, two_copies, n, one, two):
         n[places[number], 1] += np.int64(n_two)
 
 
-@njit(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _words_in, types.boolean, _counts, _bits, _bits),
-      nogil=True, cache=True)  # fmt: skip
+@kernel(types.void(_bytes_in, _toc_in, _ints_in, _ints_in, _words_in, types.boolean, _counts, _bits, _bits))  # fmt: skip
 def bitmaps(buf, toc, rows, places, members, two_copies, n, one, two):
     """Fill bitmaps (rows, words) of the members with one copy and with two, of rows with planes; columns 0, 1 of `n` count."""
     if toc[0, 1] == 2:
@@ -329,7 +327,7 @@ def _tile_product(vectors):
 _multiply_wide, _multiply_narrow = _tile_product(_VECTORS), _tile_product(1)
 
 
-@njit(types.void(_bits, _bits, types.float64, _ints_in, _table_in, _sums), nogil=True, cache=True)
+@kernel(types.void(_bits, _bits, types.float64, _ints_in, _table_in, _sums))
 def multiply_bitmaps(one, two, of_two, index, table, sums):
     """Add bitmaps times a table to `sums`: a person counts 1 in `one` and `of_two` in `two`.
 

@@ -12,9 +12,9 @@ import numpy as np
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import ShapeMismatch
 from cohelix.core.genome import HAPLOID_CONTIGS
-from cohelix.genotypes import product_kernels
+from cohelix.genotypes import kernels, product_kernels
 from cohelix.genotypes.hybrid_store import HybridStore, Shard
-from cohelix.genotypes.kernels import ROW_LOW, dosages_float64
+from cohelix.genotypes.kernels import ROW_LOW
 from cohelix.genotypes.model import Cohort
 from cohelix.genotypes.store import GenotypeStore
 
@@ -111,7 +111,7 @@ class GenotypePart:
         of_code = np.array([0, 1, 2, np.nan])
         for shard, local, places in self._known(rows):
             found = np.empty((len(local), len(self.people)))
-            dosages_float64(shard.buffer, shard.toc, local, self._samples, False, of_code, found)
+            kernels.dosages_float64(shard.buffer, shard.toc, local, self._samples, False, of_code, found)
             if self._haploid_two and shard.record.contig in HAPLOID_CONTIGS:
                 for row, of_row in zip(local.tolist(), found, strict=True):
                     of_row[shard.haploid(row)[self._samples] & (of_row == 1)] = 2

@@ -19,6 +19,7 @@ from numba import njit, types
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.genotypes import kernels as k
 from cohelix.genotypes.hybrid_store import HybridStore
+from cohelix.stats.compiled import kernel
 
 # Stretches of the genome that behave alike; PAR belongs to `OTHER`, with MT and what is not placed.
 AUTOSOME, X, Y, OTHER = range(4)
@@ -146,10 +147,9 @@ def _tally_rows(buf, toc, listed, listed_missing, stretch, kind, weight, sums, s
             singletons[last] += 1
 
 
-@njit(
+@kernel(
     types.void(_bytes_in, _toc_in, _bytes_in, _bytes_in, _floats_in, types.int64[:, :, :, ::1], types.int64[::1],
-               types.float64[:, ::1]),
-    nogil=True, cache=True,
+               types.float64[:, ::1])
 )  # fmt: skip
 def _tally(buf, toc, stretch, kind, weight, sums, singletons, weight_missing):
     """Add a shard's rows to the sums."""

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import ShapeMismatch
+from cohelix.stats.compiled import kernel
 
 
 def hwe_p_values(n_het: IntArray, n_hom_ref: IntArray, n_hom_alt: IntArray, *, mid_p: bool = False) -> FloatArray:
@@ -50,7 +51,7 @@ _SAME = 1 + 1e-12
 _NEGLIGIBLE = 1e-17
 
 
-@njit(types.void(_ints, _ints, _ints, types.boolean, types.float64[::1]), nogil=True, cache=True)
+@kernel(types.void(_ints, _ints, _ints, types.boolean, types.float64[::1]))
 def _hwe(n_het, n_hom_ref, n_hom_alt, mid_p, out):
     """Sums, relative to the observed table, the probabilities of all tables with its allele counts."""
     for k in range(out.size):

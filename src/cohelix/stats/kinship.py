@@ -15,6 +15,7 @@ from numba import njit, types
 from cohelix.core.arrays import FloatArray, IntArray, WordArray
 from cohelix.core.errors import ShapeMismatch
 from cohelix.stats.bits import popcount
+from cohelix.stats.compiled import kernel
 
 # Kinship above which two samples are the same person (or identical twins), parent and child or full siblings, and
 # relatives of the second degree: powers of 1/2 half-way between the expected values (Manichaikul 2010, table 1).
@@ -126,7 +127,7 @@ def _even_bounds(n: int, parts: int) -> list[int]:
 _plane = types.uint64[:, ::1]
 
 
-@njit(types.void(types.float32[:, ::1], types.int64, types.uint64[:, :, ::1]), nogil=True, cache=True)
+@kernel(types.void(types.float32[:, ::1], types.int64, types.uint64[:, :, ::1]))
 def _set_bits(dosages, at, planes):
     for k in range(dosages.shape[0]):
         word, bit = (at + k) >> 6, np.uint64(1) << np.uint64((at + k) & 63)
@@ -164,10 +165,9 @@ def _kinship(sums):
     return 0.5 - (4.0 * sums[1] + sums[2] + sums[3]) / (4.0 * fewer) if fewer else np.nan
 
 
-@njit(
+@kernel(
     types.int64(_plane, _plane, _plane, types.int64, types.int64, types.int64, types.float64, types.float64,
                 types.int64[:, ::1], types.float64[::1]),
-    nogil=True, cache=True,
 )  # fmt: skip
 def _pairs(het, ref, alt, first, last, screen, screened, least, found, kinship):
     """List the pairs of people first…last - 1 with those after them; returns how many there are, listed or not."""

@@ -19,6 +19,7 @@ from numba import njit, types
 from scipy.special import log_ndtr
 
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
+from cohelix.stats.compiled import kernel
 from cohelix.stats.thresholds import limit
 
 CUMULANTS = 5  # K, K', K'', K''', K''''
@@ -37,7 +38,7 @@ def _tilted(x, m, at):
     return total, grown / total
 
 
-@njit(types.void(_matrix, _vector, _matrix, types.float64[:, :, ::1]), nogil=True, cache=True)
+@kernel(types.void(_matrix, _vector, _matrix, types.float64[:, :, ::1]))
 def _cumulants(a, mu, t, out):
     for row in range(a.shape[0]):
         for point in range(t.shape[1]):
@@ -69,7 +70,7 @@ def _cumulants(a, mu, t, out):
             out[row, point, 4] = k4
 
 
-@njit(types.void(_ints, _ints, _vector, _matrix, _matrix, _vector, _matrix, types.float64[:, :, ::1]), nogil=True, cache=True)
+@kernel(types.void(_ints, _ints, _vector, _matrix, _matrix, _vector, _matrix, types.float64[:, :, ::1]))
 def _carriers(starts, people, copies, slope, z, mu, t, out):  # noqa: PLR0917 - a compiled loop takes its arrays one by one
     for row in range(t.shape[0]):
         for entry in range(starts[row], starts[row + 1]):
@@ -127,7 +128,7 @@ class Carriers(NamedTuple):
     copies: FloatArray
 
 
-@njit(types.int64(_matrix, types.int64[::1], types.int64[::1], types.float64[::1]), nogil=True, cache=True)
+@kernel(types.int64(_matrix, types.int64[::1], types.int64[::1], types.float64[::1]))
 def _list(dosages, starts, people, copies):
     at = 0
     for row in range(dosages.shape[0]):

@@ -1,0 +1,48 @@
+"""Kernels with one explicit signature each, compiled, or read from Numba's cache, when they are first called.
+
+A command calls few of them, and reading one from the cache takes ten milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+_LOCK = threading.Lock()
+
+
+class Kernel:
+    """A function that is compiled by its first call; its module's name for it is then the compiled function itself.
+
+    Kernels that are called by other kernels are no `Kernel`: Numba compiles them into these.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        self._function, self._signature = function, signature
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compiled()(*arguments)
+
+    def compiled(self) -> Callable[..., Any]:
+        """The compiled function."""
+        with _LOCK:
+            if self._compiled is None:
+                self._compiled = njit(self._signature, nogil=True, cache=True)(self._function)
+                self._function.__globals__[self._function.__name__] = self._compiled
+        return self._compiled
+
+
+def kernel(signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
+    """Make a function a `Kernel` of this Numba signature; it releases the GIL."""
+    return lambda function: Kernel(function, signature)
+
+
+def compile_all(module: dict[str, Any]) -> None:
+    """Compile all kernels of a module, given its globals, so that no later call waits."""
+    for one in list(module.values()):
+        if isinstance(one, Kernel):
+            one.compiled()
