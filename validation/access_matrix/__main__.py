@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -35,7 +36,8 @@ def main() -> int:
         "",
         f"- cells tried: {tried:,}",
         f"- mismatches: {len(found)}",
-        f"- {time.perf_counter() - start:.0f} s",
+        f"- {time.perf_counter() - start:.0f} s ({time.process_time():.0f} s of CPU), {os.cpu_count()} cores, "
+        f"load average {os.getloadavg()[0]:.1f}",
         *(["", *(f"- {line}" for line in found[:50])] if found else []),
     ]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
