@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,8 @@ from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Arrival
 from cohelix.portal.pages import routes
-from cohelix.wire.analysis import Run
+from cohelix.portal.terms import Term, TermBook, Terms
+from cohelix.wire.analysis import Run, RunEvent
 from cohelix.wire.federation import JoinRequest, Member
 
 COUNTS = {  # of 22-50313359-G-A on GRCh37: copies, called alleles, homozygotes of men and women
@@ -45,6 +47,7 @@ class Board:
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.summaries: dict[str, dict[str, Any]] = {}
+        self.happened: list[RunEvent] = []
 
     async def get(self, run: str) -> Run:
         if run not in self.runs:
@@ -53,6 +56,9 @@ class Board:
 
     async def newest(self, limit: int) -> tuple[Run, ...]:
         return tuple(self.runs.values())[:limit]
+
+    async def events(self, run: str, after: int) -> list[RunEvent]:
+        return [one for one in self.happened if one.number > after]
 
     async def summary(self, run: str, _actor: object) -> bytes:
         return json.dumps(self.summaries[run]).encode()
@@ -172,6 +178,19 @@ def terms_of(node: str) -> list[dict[str, Any]]:
     ]
 
 
+RS_ID = "rs9616208"  # of 22-50313359-G-A
+
+
+def beacon_document(node: str, datasets: list[str], message: dict[str, Any]) -> dict[str, Any]:
+    """What a member's Beacon says: its terms, and the one variant of which its datasets know the rsID."""
+    response: dict[str, Any] = {"filteringTerms": terms_of(node)}
+    found = RS_ID in json.dumps(message)
+    results = [{"variantInternalId": "GRCh37-22-50313359-G-A"}] if found else []
+    response["resultSets"] = [{"id": name, "results": results} for name in datasets]
+    lines = [{"id": name, "exists": found, "status": "answered"} for name in datasets]
+    return {"status": 200, "document": {"response": response, "info": {"datasets": lines}}}
+
+
 class Stage:
     """A `Transport` over which each member says what the test wrote down for it.
 
@@ -208,7 +227,7 @@ class Stage:
             "frequency": frequency_document(node, datasets),
             "datasets": {"node": node, "datasets": records},
             "cohort-count": {"node": node, "datasets": counts, "count": people},
-            "beacon": {"status": 200, "document": {"response": {"filteringTerms": terms_of(node)}}},
+            "beacon": partial(beacon_document, node, [dataset["id"] for dataset in datasets]),
             "region": region or {"node": node, "datasets": states, "more": False},
         }
 
@@ -280,6 +299,14 @@ def _genes_are_read() -> None:
     """A hub reads its gene tables when it starts; no test is about the first second."""
     for assembly in Assembly:
         find_gene("", assembly)
+
+
+@pytest.fixture
+def few_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handful of ontologies' names as if they had been read; `test_terms.py` and `test_search.py` read them all."""
+    names = ("Seizure", "Motor seizure", "Tonic seizure", "Atonic seizure", "Hypercholesterolemia")
+    terms = [Term(f"HP:{1250 + number:07}", name) for number, name in enumerate(names)]
+    monkeypatch.setattr(Terms, "_book", TermBook([*terms, Term("OMIM:219700", "Cystic fibrosis")]))
 
 
 @pytest.fixture

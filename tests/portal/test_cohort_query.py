@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 from starlette.datastructures import QueryParams
-from validation.portal import hostile as corpus
 
 from cohelix.portal.cohort_draft import (
     FIELDS,
@@ -24,8 +23,9 @@ from cohelix.portal.cohort_draft import (
 )
 from cohelix.portal.cohort_pages import FIELD_WORDS
 from cohelix.portal.cohort_query import cohort_from_query, expression_or_mistake, plan_cohort_yaml, query_from_cohort
-from cohelix.wire.expression import Expression, read_expression, text_of
+from cohelix.wire.expression import read_expression, text_of
 from cohelix.wire.plan import parse_plan
+from validation.portal import hostile as corpus
 
 TEXTS = [
     "sex=female",

@@ -57,7 +57,7 @@ _MARKUP = (
 # Each once alone, some behind what the box understands, and a sample of the proof's (`validation/portal/hostile.py`).
 CORPUS = [*_MARKUP, *(f"22-50313359-G-A {m}" for m in _MARKUP[::4]), *corpus.CORPUS[::11]]
 ALLOWED_TAGS = re.compile(
-    "html|head|meta|title|link|script|body|a|header|div|svg|path|nav|ul|li|form|label|input|select|option|button|main|h[123]|p|"
+    "html|head|meta|title|link|script|body|a|header|div|svg|path|nav|ul|li|form|label|input|select|optgroup|option|button|main|h[123]|p|"
     "footer|b|span|section|strong|code|fieldset|legend|table|caption|thead|tbody|tr|th|td|abbr|dl|dt|dd|figure|figcaption|rect|"
     "line|g|text|circle|details|summary|pre"
 )

@@ -15,9 +15,11 @@ import httpx
 import orjson
 import polars as pl
 import pytest
+import yaml
 
 from cohelix.sdk import Frequency
 from cohelix.testing.federation import RunningFederation, simulated_federation
+from cohelix.wire.expression import read_expression
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,21 @@ def test_each_disclosure_is_said(hub: httpx.Client, read: Callable[..., Any]) ->
     assert [cells[3] for cells in rows[1:]] == ["60", "60+", "withheld"]
 
 
+def test_an_rs_id_leads_to_its_variant(hub: httpx.Client, variants: list[dict[str, Any]], read: Callable[..., Any]) -> None:
+    name = variants[0]["variant"]
+    position = name.split("-")[1]
+    found = hub.get(f"/search?q=rs{position}&assembly=GRCh37")
+    assert (found.status_code, found.headers["location"]) == (303, f"/variant/{name}?assembly=GRCh37")
+    other = hub.get(f"/search?q=rs{position}&assembly=GRCh38")
+    assert other.status_code == 200 and f"{name} on GRCh37" in read(other).text
+    nowhere = hub.get("/search?q=rs99&assembly=GRCh37")
+    assert nowhere.status_code == 404
+    assert "No dataset that answered tells of a variant with the id rs99" in read(nowhere).text
+    assert "IT:sim: refused" in read(nowhere).text
+    hgvs = read(hub.get("/search?q=BRAF:p.Val600Glu&assembly=GRCh37")).text
+    assert "FI:sim: not assessed (the dataset's variants are not annotated" in hgvs and "BRAF" in hgvs
+
+
 def test_programs_get_problems_and_browsers_pages(hub: httpx.Client) -> None:
     assert hub.get("/nowhere").headers["content-type"].startswith("text/html")
     program = hub.get("/nowhere", headers={"accept": "application/json"})
@@ -147,9 +164,58 @@ def test_the_files_of_a_page_say_what_the_api_says(
     assert any(row[4] == "refused" and row[8] is None for row in told), "what was not told has its row"
 
 
+@pytest.mark.parametrize("text", ["sex=female", "sex=male and population=FI", "sex=male or sex=female", "disease=OMIM:1"])
+def test_a_cohorts_page_counts_as_api_and_command_line_do(hub: httpx.Client, read: Callable[..., Any], text: str) -> None:
+    answer = hub.get("/api/v1/cohorts/count", params={"expression": text}).json()
+    page = read(hub.get("/cohorts", params={"cohort": text}))
+    for one in (one for node in answer["nodes"] for one in node["datasets"]):
+        floor = one["id"] == "GB:sim"
+        words = {"below_floor": "fewer than 10, perhaps nobody", "not_assessed": "not assessed", "refused": "refused"}
+        shown = words.get(one["status"], f"{one['count']}{'+' if floor else ''} of 60{'+' if floor else ''}")
+        assert f"{one['id']} {shown}" in page.text, one
+        assert (one["reason"] or "")[1:] in page.text
+    pooled = answer["pooled"]["count"]
+    rounded = "GB" in answer["pooled"]["nodes"]
+    total = "No figure" if pooled is None else f"All members together {pooled}{'+' if rounded else ''} "
+    assert total in page.text
+    events = hub.get("/cohorts/counts", params={"cohort": text}).text.strip().split("\n\n")
+    assert [event.partition("\n")[0] for event in events] == ["event: part", "event: part", "event: whole"]
+    assert total in read(httpx.Response(200, text=orjson.loads(events[-1].partition("data: ")[2]))).text
+
+
+def main_of(source: str) -> str:
+    return source.partition("<main")[2].partition("</main>")[0]
+
+
+def test_a_cohort_taken_along_is_the_same(hub: httpx.Client, tmp_path: Path) -> None:
+    source = hub.get(
+        "/cohorts", params={"cohort": "sex=female and population!='x y'".replace("'", '"'), "dataset": "FI:sim"}
+    ).text
+    pieces = [unescape(code) for code in re.findall(r"<pre[^>]*><code>(.*?)</code></pre>", source, re.DOTALL)]
+    link, text, document, curl, python, cli = pieces
+    assert text == 'sex=female and population!="x y"' and 'href="/analyses/new?cohort=sex=female' in source
+    linked = hub.get(link)
+    assert linked.status_code == 200 and str(linked.url) == link and main_of(linked.text) == main_of(source)
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "NO_PROXY": "*", "HOME": str(tmp_path)}
+    fetched = subprocess.run(["sh", "-c", curl], env=environment, capture_output=True, check=True)
+    script = tmp_path / "snippet.py"
+    script.write_text(re.sub(r"\nhub\.(.*)$", r"\nprint(hub.\1.model_dump_json())", python), encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, check=True)
+    command = subprocess.run(["sh", "-c", f"{cli} --json"], env=environment, capture_output=True, check=True)
+    answers = [orjson.loads(one.stdout) for one in (fetched, ran, command)]
+    for answer in answers:
+        assert answer["text"] == text and [node["node"] for node in answer["nodes"]] == ["FI"]
+    counts = {(answer.get("pooled") or {})["count"] for answer in answers}
+    assert len(counts) == 1 and f'<p class="lead">{counts.pop()}</p>' in source
+    plan = yaml.safe_load(document)
+    assert plan["datasets"] == ["FI:sim"] and read_expression(plan["cohort"]) == read_expression(text)
+
+
 def test_a_node_that_stops_is_named(federation: RunningFederation, hub: httpx.Client, read: Callable[..., Any]) -> None:
     """Last: the federation stays without it."""
     federation.nodes["GB"].stop()
     text = read(hub.get("/variant/22-20000100-A-G?assembly=GRCh37")).text
     assert "2 of 3 members answered." in text
     assert "GB Bank of GB could not be reached" in text
+    counted = read(hub.get("/cohorts?cohort=sex=female")).text
+    assert "Bank of GB GB unreachable GB could not be reached" in counted and "IT:sim refused" in counted

@@ -17,8 +17,11 @@ _MEDIA_TYPES = {
     "plots.js": "text/javascript; charset=utf-8",
     "applications.css": "text/css; charset=utf-8",
     "applications.js": "text/javascript; charset=utf-8",
+    "runs.css": "text/css; charset=utf-8",
+    "runs.js": "text/javascript; charset=utf-8",
     "cohorts.css": "text/css; charset=utf-8",
     "cohorts.js": "text/javascript; charset=utf-8",
+    "variant.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }
 

@@ -105,6 +105,7 @@ BREADTH_WORDS: Final[Mapping[str, str]] = {
 }
 PART_HEADER: Final = "cohelix-part"  # the page's script asks for the builder again, and for counts by themselves
 _GLANCE_SECONDS = 0.2
+_SUGGESTION_SECONDS = 0.3  # somebody types on, and the next letter asks again
 Render = Callable[..., Response]
 Lead = Callable[[str], Response]
 
@@ -175,12 +176,16 @@ class CohortPages:
 
     async def page(self, request: Request) -> Response:
         """The builder, the counts of what it means, and the cohort to take along."""
-        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
+        called = await self._called()
         known = await self._terms.known()
         state, focus = await self._state(request, called)
         alone = PART_HEADER in request.headers
-        if is_form(request.query_params) and not alone and ("do" in request.query_params or state.is_whole):
-            anchor = f"#c-{path_of(focus)}" if focus else ""
+        typed = is_form(request.query_params)
+        other = (
+            not typed and not state.strangers and state.countable is not None and state.text != text_of(state.countable)
+        )  # one cohort has one address
+        if not alone and (other or (typed and ("do" in request.query_params or state.is_whole))):
+            anchor = f"#c-{path_of(focus)}" if focus and not state.is_whole else ""
             return self._lead(state.address + anchor)
         answer, refusal = (None, None) if alone else await self._counted(request, state)
         return self._render(
@@ -193,11 +198,12 @@ class CohortPages:
             answer=answer,
             refusal=refusal,
             waiting=(),
+            **_answer_view(answer, called, state),
         )
 
     async def counts(self, request: Request) -> Response:
         """The counts of a canonical address, member by member: each event has the page's part as it is from then on."""
-        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
+        called = await self._called()
         state, _ = await self._state(request, called)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._events(request, state, called), media_type="text/event-stream", headers=headers)
@@ -250,10 +256,15 @@ class CohortPages:
             problem = BadQuestion(f"`field` is one of {', '.join(sorted(NAMED))}, and `q` has up to {TEXT_MAX} signs")
             document = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
             return JSONResponse(document, problem.status, media_type="application/problem+json")
-        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
-        found = await self._terms.suggest(kind, text, _assembly(called))
+        called = await self._called()
+        found, whole = await self._terms.suggest(kind, text, _assembly(called), patience_seconds=_SUGGESTION_SECONDS)
         document = {"field": kind, "query": text, "terms": [{"code": term.code, "name": term.name} for term in found]}
-        return JSONResponse(document, HTTPStatus.OK, headers={"Cache-Control": "private, max-age=60"})
+        return JSONResponse(document, HTTPStatus.OK, headers={"Cache-Control": "private, max-age=60" if whole else "no-store"})
+
+    async def _called(self) -> Called:
+        """The roll as last heard; it is waited for where nothing was heard yet, for it tells which counts are rounded."""
+        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
+        return called if called.heard else await self._roll.call()
 
     async def _state(self, request: Request, called: Called) -> tuple[_State, Path | None]:
         params = request.query_params
@@ -309,7 +320,6 @@ class CohortPages:
             "snippets": cohort_snippets(hub_url, text, state.datasets) if expression is not None else None,
             "json_path": cohort_json_path(text, state.datasets),
             "words": _WORDS,
-            **_answer_view(None, called, state),
         }
 
 

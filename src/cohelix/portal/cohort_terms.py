@@ -77,9 +77,15 @@ class CohortTerms:
         """What a code is called by a member, or by an ontology."""
         return known.name(code) or await self._terms.name(code)
 
-    async def suggest(self, kind: str, text: str, assembly: Assembly, most: int = MOST) -> tuple[Term, ...]:
-        """Values of a field that begin like the text, hold it, or are spelt nearly so; the members' own come first."""
+    async def suggest(
+        self, kind: str, text: str, assembly: Assembly, most: int = MOST, *, patience_seconds: float | None = None
+    ) -> tuple[tuple[Term, ...], bool]:
+        """Values of a field that begin like the text, hold it, or are spelt nearly so; the members' own come first.
+
+        Also says whether these are all: the ontologies' names are left out where they are not read within the patience.
+        """
         known = await self.known()
+        book: TermBook | None = TermBook(())
         plain = " ".join(text.split())[:TEXT_MAX]
         if kind == "gene":
             found = [*_within(known.words.get(kind, ()), plain)]
@@ -91,14 +97,14 @@ class CohortTerms:
             found = [*_within(own, plain)]
             if plain:
                 found += [term for term in known.book.near(plain, most) if fits(kind, term.code)]
-                book = await self._terms.book()
-                whole = book.get(plain) if ":" in plain else None
+                book = await self._terms.book_within(patience_seconds)
+                whole = book.get(plain) if book and ":" in plain else None
                 found += [whole] if whole else []
-                found += [term for term in book.near(plain, 4 * most) if fits(kind, term.code)]
+                found += [term for term in book.near(plain, 4 * most) if fits(kind, term.code)] if book else []
         else:
             found = []
         first = {code_key(term.code): term for term in reversed(found)}
-        return tuple(dict.fromkeys(first[code_key(term.code)] for term in found))[:most]
+        return tuple(dict.fromkeys(first[code_key(term.code)] for term in found))[:most], book is not None
 
     async def meant(self, kind: str, text: str, assembly: Assembly) -> tuple[str, tuple[Term, ...]]:
         """The value that a text stands for, and what else may be meant where nothing is of that name.
@@ -109,7 +115,7 @@ class CohortTerms:
         known = await self.known()
         plain = " ".join(text.split())
         if kind in CODES or kind == "term":
-            if ":" in plain:
+            if kind != "gene" and ":" in canonical(plain):
                 return canonical(plain), ()
             if "%" in plain or known.lists(kind, plain):
                 return plain, ()
@@ -117,7 +123,7 @@ class CohortTerms:
             named = next((term for term in (book.named(plain) for book in books) if term and fits(kind, term.code)), None)
             if named:
                 return named.code, ()
-            near = await self.suggest(kind, plain, assembly, 6)
+            near, _ = await self.suggest(kind, plain, assembly, 6)
             return (plain, ()) if any(term.code == plain for term in near) else (plain, near)
         values = known.words.get(kind, ())
         same = next((term.code for term in values if term.code.casefold() == plain.casefold()), None)

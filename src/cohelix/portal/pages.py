@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import wraps
 from http import HTTPStatus
@@ -28,8 +29,10 @@ from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import Behalf
+from cohelix.federation.naming import is_name, variants_named
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
+from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
 from cohelix.portal.assets import asset, asset_path
 from cohelix.portal.cohort_pages import CohortPages
 from cohelix.portal.downloads import KINDS, counts_file
@@ -69,10 +72,14 @@ from cohelix.portal.snippets import (
 from cohelix.portal.tables import frequency_view, region_view
 from cohelix.portal.terms import Terms
 from cohelix.web import name_route
+from cohelix.web.events import event, event_stream
 from cohelix.wire.expression import read_expression
+from cohelix.wire.frequency import FrequencyAnswer
+from cohelix.wire.names import NamedAnswer
 
 PAGE_VARIANTS = 50
 NAME_MAX = 80  # a longer variant is shown in full below its heading
+_LOOKED_UP = ("rs_id", "hgvs")  # names that members may know
 _GLANCE_SECONDS = 0.2  # for pages whose own answer does not need the roll
 _HEADERS = {
     "Content-Security-Policy": (
@@ -102,7 +109,7 @@ def routes(
     Thread(target=_read_genes, name="read genes", daemon=True).start()  # the first reader should not wait for it
     clock = clock or SystemClock()
     roll, terms = Roll(federation, clock), Terms()
-    pages = _Pages(federation, roll, terms)
+    pages = _Pages(federation, roll, terms, Arrivals(federation, clock))
     cohorts = CohortPages(federation, roll, terms, clock, render, redirect)
     analyses = AnalysisPages(runs, summary, render)
 
@@ -114,6 +121,7 @@ def routes(
         route("/search", pages.search),
         route("/variant/{variant}", pages.variant),
         route("/variant/{variant}/counts.{kind}", pages.variant_file),
+        route("/variant/{variant}/arriving", pages.variant_arriving),
         route("/region/{region}", pages.region),
         route("/gene/{symbol}", pages.gene),
         route("/term/{code}", pages.term),
@@ -124,6 +132,7 @@ def routes(
         route("/cohorts/terms", cohorts.suggestions),
         route("/analyses", analyses.board),
         route("/analyses/{run}", analyses.one),
+        route("/analyses/{run}/live", analyses.live),
         route("/about", pages.about),
         route("/static/{digest}/{name}", asset),
         route("/{path:path}", _elsewhere_or_nothing),
@@ -139,8 +148,9 @@ def _read_genes() -> None:
 class _Pages:
     """One method a page: asks the federation, arranges the answer, renders a template."""
 
-    def __init__(self, federation: Federation, roll: Roll, terms: Terms) -> None:
+    def __init__(self, federation: Federation, roll: Roll, terms: Terms, arrivals: Arrivals) -> None:
         self._federation = federation
+        self._arrivals = arrivals
         self._roll = roll
         self._terms = terms
 
@@ -153,9 +163,25 @@ class _Pages:
         chosen = request.query_params.get("assembly")
         assembly = parse_assembly(chosen) if chosen else _usual_assembly(called)
         question = understand(request.query_params.get("q", ""), assembly, called.dataset_ids)
-        if isinstance(question, NotUnderstood):
-            question = await self._by_name(question)
-        return _elsewhere(request, question)
+        if not isinstance(question, NotUnderstood):
+            return _elsewhere(request, question)
+        if question.problem in _LOOKED_UP and is_name(question.subject):
+            return await self._of_name(request, question)
+        return _elsewhere(request, await self._by_name(question))
+
+    async def _of_name(self, request: Request, question: NotUnderstood) -> Response:
+        """The variant that an rsID or a name in HGVS stands for, as the members' datasets say; or which of several."""
+        answer = await variants_named(self._federation, question.subject, _behalf(request))
+        here = [one for one in answer.variants if one.assembly == question.assembly]
+        if len(here) == 1:
+            return redirect(variant_path(here[0].variant, here[0].assembly))
+        if answer.variants:
+            found = (
+                Suggestion(one.variant, parse_assembly(one.assembly), ", ".join(one.datasets))
+                for one in here or answer.variants
+            )
+            question = replace(question, problem="several_variants", suggestions=tuple(found))
+        return _not_understood(request, question, looked=answer)
 
     async def _by_name(self, question: NotUnderstood) -> Question:
         """What is no variant, place, gene or dataset may be the name of a feature or a disease."""
@@ -198,25 +224,63 @@ class _Pages:
         question = understand(text, assembly, ())
         if not (isinstance(question, VariantQuestion) and str(question.key) == text and question.assembly == assembly):
             return _elsewhere(request, question)
-        key = question.key
-        answer, called = await asyncio.gather(
-            self._federation.frequency(key, assembly, _behalf(request)), self._roll.call(patience_seconds=_GLANCE_SECONDS)
-        )
+        key, behalf = question.key, _behalf(request)
+        name = request.query_params.get("arriving")
+        asked = (name and self._arrivals.get(name, key, assembly, behalf)) or self._arrivals.ask(key, assembly, behalf)
+        # A browser that opens a page may go on with it; programs, and browsers without JavaScript, wait for the whole.
+        may_arrive = name is None and request.headers.get("sec-fetch-dest") == "document"
+        patience = PATIENCE_SECONDS if may_arrive else None
+        answer, called = await asyncio.gather(asked.wait(patience), self._roll.call(patience_seconds=_GLANCE_SECONDS))
+        kept = self._arrivals.keep(asked) if not asked.whole else None
+        if not asked.whole and kept is None:
+            answer = await asked.wait()
         return render(
             request,
             "variant.html",
-            assembly=assembly,
-            key=key,
-            name=str(key) if len(str(key)) <= NAME_MAX else f"{str(key)[:NAME_MAX]}…",
+            arriving=_arriving_paths(str(key), assembly, kept) if kept else None,
+            **self._drawn(key, assembly, answer, asked.waiting if kept else (), called),
             kind=_kind(key),
-            answer=answer,
-            view=frequency_view(answer, called.members, called.records),
             genes=genes_in(Region(key.contig, key.position, key.end), assembly),
             around=_around(key, assembly),
             snippets=frequency_snippets(_hub_url(request), str(key), assembly),
             files=(*_files_of(str(key), assembly), ("JSON", frequency_path(str(key), assembly))),
-            other_assembly=_other(assembly),
         )
+
+    async def variant_arriving(self, request: Request) -> Response:
+        """The parts of a variant's page, drawn anew whenever a member has answered, as events; the last one is whole."""
+        assembly, behalf = _assembly(request), _behalf(request)
+        key = variant_of_name(request.path_params["variant"])
+        asked = self._arrivals.get(request.query_params.get("arriving", ""), key, assembly, behalf) if assembly else None
+        if asked is None or assembly is None:
+            raise NotFound("nothing is arriving here: the question is answered and forgotten, or was somebody else's")
+        called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
+
+        async def parts() -> AsyncGenerator[bytes, None]:
+            number = 0
+            async with aclosing(asked.news()) as news:
+                async for answer in news:
+                    number += 1
+                    whole = asked.whole
+                    values = self._drawn(key, assembly, answer, () if whole else asked.waiting, called)
+                    html = text_of_page(request, "variant_answer.html", **values)
+                    yield event("whole" if whole else "part", json.dumps(html), str(number))
+                    if whole:
+                        return
+
+        return event_stream(parts())
+
+    def _drawn(
+        self, key: VariantKey, assembly: Assembly, answer: FrequencyAnswer, waiting: Collection[str], called: Called
+    ) -> dict[str, Any]:
+        """What the parts of a variant's page are drawn from that change while members answer."""
+        return {
+            "assembly": assembly,
+            "key": key,
+            "name": str(key) if len(str(key)) <= NAME_MAX else f"{str(key)[:NAME_MAX]}…",
+            "answer": answer,
+            "view": frequency_view(answer, called.members, called.records, waiting),
+            "other_assembly": _other(assembly),
+        }
 
     async def variant_file(self, request: Request) -> Response:
         assembly = _assembly(request)
@@ -310,6 +374,12 @@ def variant_path(variant: str, assembly: str) -> str:
     return f"/variant/{quote(variant, safe='')}?{urlencode({'assembly': assembly})}"
 
 
+def _arriving_paths(variant: str, assembly: str, name: str) -> dict[str, str]:
+    """Where the rest of a page arrives, and the page that waits for all of it."""
+    page, query = f"/variant/{quote(variant, safe='')}", urlencode({"assembly": assembly, "arriving": name})
+    return {"parts": f"{page}/arriving?{query}", "whole": f"{page}?{query}"}
+
+
 def _files_of(variant: str, assembly: str) -> tuple[tuple[str, str], ...]:
     """Names and addresses of the files with a variant's counts."""
     page = f"/variant/{quote(variant, safe='')}"
@@ -367,11 +437,14 @@ def _elsewhere(request: Request, question: Question) -> Response:
     return _not_understood(request, question) if isinstance(question, NotUnderstood) else redirect(_path_of(question))
 
 
-def _not_understood(request: Request, question: NotUnderstood) -> Response:
+def _not_understood(request: Request, question: NotUnderstood, *, looked: NamedAnswer | None = None) -> Response:
+    """Say what was wrong; `looked` is what came of looking for a name."""
     if question.problem == "empty":
         return redirect("/")
-    status = HTTPStatus.NOT_FOUND if question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
-    return render(request, "search.html", status, question=question, assembly=question.assembly)
+    status = HTTPStatus.NOT_FOUND if looked or question.problem == "nothing_of_that_name" else HTTPStatus.BAD_REQUEST
+    if question.problem == "several_variants":
+        status = HTTPStatus.OK
+    return render(request, "search.html", status, question=question, looked=looked, assembly=question.assembly)
 
 
 def _assembly(request: Request) -> Assembly | None:
@@ -452,8 +525,16 @@ def render(
     **values: Any,
 ) -> Response:
     """A page; `leads_to` is another origin to which its form's answer may redirect."""
+    html = text_of_page(request, template, status, **values)
+    policy = _HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {leads_to}".rstrip())
+    headers = {**_HEADERS, "Content-Security-Policy": policy, "Vary": "Accept-Language, Cookie"}
+    return HTMLResponse(html, status, headers=headers)
+
+
+def text_of_page(request: Request, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> str:
+    """A page, or a part of one, as HTML in the reader's language."""
     with speaking(language_of(request)):
-        html = _TEMPLATES.get_template(template).render(
+        return _TEMPLATES.get_template(template).render(
             path=request.url.path,
             # What was asked in vain may hold what is nobody else's business: a code, a token in a wrong place.
             here=_here(request) if status < HTTPStatus.BAD_REQUEST else "/",
@@ -464,9 +545,6 @@ def render(
             caller=known_caller(request),
             **values,
         )
-    policy = _HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {leads_to}".rstrip())
-    headers = {**_HEADERS, "Content-Security-Policy": policy, "Vary": "Accept-Language, Cookie"}
-    return HTMLResponse(html, status, headers=headers)
 
 
 _TEMPLATES = Environment(

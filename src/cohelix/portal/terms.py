@@ -93,11 +93,16 @@ class Terms:
 
     async def name(self, code: str) -> str:
         """What a code is called; empty where that is not known, or not known soon."""
-        try:
-            term = (await asyncio.wait_for(self.book(), _PATIENCE_SECONDS)).get(code)
-        except TimeoutError:
-            return ""
+        book = await self.book_within(_PATIENCE_SECONDS)
+        term = book.get(code) if book else None
         return term.name if term else ""
+
+    async def book_within(self, patience_seconds: float | None) -> TermBook | None:
+        """The book where it has been read by then; None otherwise. Without a patience it is waited for."""
+        try:
+            return await asyncio.wait_for(self.book(), patience_seconds)
+        except TimeoutError:
+            return None
 
 
 async def _read() -> TermBook:

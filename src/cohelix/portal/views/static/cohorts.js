@@ -33,7 +33,7 @@ async function show(address, { redraw = false, keep = "push" } = {}) {
     form.querySelector(".asked").open ||= open;
     enhance();
     const place = document.getElementById(told(now, "focus"));
-    if (place) (place.querySelector("select[id^='v-'], input:not([type=hidden], [type=checkbox])") ?? place).focus();
+    if (place) (place.querySelector("select[id^='v-'], input:not([type=hidden], [type=checkbox])") ?? place.querySelector("select") ?? place).focus();
   } else {
     for (const part of form.querySelectorAll("[data-said]")) {
       const same = now.querySelector(`[data-said="${CSS.escape(part.dataset.said)}"]`);
