@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage, admit, due, evolve, replay, timers
+from cohelix.access.applications import (
+    Acting,
+    Application,
+    LineStage,
+    Rules,
+    Stage,
+    admit,
+    alarms,
+    due,
+    evolve,
+    replay,
+    timers,
+)
 from cohelix.access.working_days import Calendar
 from cohelix.core.errors import Conflict, NotPermitted
 from cohelix.wire.applications import EVENTS, Event, Form, canonical
@@ -330,3 +342,25 @@ def test_who_applies_is_no_member_too() -> None:
         desk.ask("edited", "researcher", form=FORM.model_copy(update={"members": (APPLICANT, COLLEAGUE)}))
     with pytest.raises(Conflict, match="not a member too"):
         Desk(FORM.model_copy(update={"members": (APPLICANT,)}))
+
+
+def test_alarms_ring_two_days_before_the_end_of_a_clock_and_a_week_before_the_end_of_a_grant() -> None:
+    desk = Desk()
+    desk.submit()
+
+    def ringing(at: datetime) -> list[tuple[str, str, bool]]:
+        assert desk.state is not None
+        return [(one.dataset, one.office, one.passed) for one in alarms(desk.state, RULES, at)]
+
+    desk.decide("FI:a")
+    fi = Calendar("FI").end_of_working_days(desk.now, RULES.committee_days)
+    country = Calendar("FI").end_of_working_days(desk.now, RULES.national_days)
+    assert ringing(fi - timedelta(days=2) - SECOND) == []
+    assert ("FI:b", "committee", False) in ringing(fi - SECOND)
+    assert ("FI:b", "committee", True) in ringing(fi)
+    assert ("FI:a", "country", False) not in ringing(country - timedelta(days=2) - SECOND)
+    assert ("FI:a", "country", False) in ringing(country - SECOND)
+    desk.grant(["FI:b"])
+    end = desk.now + timedelta(days=90)
+    assert ("FI:b", "grant", False) in ringing(end - timedelta(days=7))
+    assert ("FI:b", "grant", False) not in ringing(end - timedelta(days=7) - SECOND)

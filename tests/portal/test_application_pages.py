@@ -159,9 +159,16 @@ def test_clocks_are_shown_in_the_country_s_days(loop: Loop) -> None:
     assert "The committee FI-dac to decide: FI:b until the end of 9 February 2026 7 days left" in page
     expected = "The national coordination point of FI to confirm or to veto; its silence confirms: FI:a"
     assert f"{expected} until the end of 16 February 2026" in page
-    loop.clock.moment += timedelta(days=8)
+    assert "due within two days" not in get(loop, "dac-FI-1", "/desk").text
+    loop.clock.moment += timedelta(days=6)
+    assert "1 due within two days" in Html(get(loop, "dac-FI-1", "/desk").text).text
+    loop.clock.moment += timedelta(days=2)
+    desk = Html(get(loop, "dac-FI-1", "/desk").text).text
+    assert "1 overdue" in desk and "9 February 2026 overdue" in desk
+    ringing = {(one.dataset, one.office, one.passed) for one in loop.desk.store.alarms()}
+    assert ringing == {("FI:b", "committee", True), ("IT:c", "committee", True)}
     page = Html(get(loop, "researcher", f"/applications/{name}").text).text
-    assert "The committee FI-dac to decide: FI:b overdue" in page
+    assert "The committee FI-dac to decide: FI:b until the end of 9 February 2026 overdue" in page
     loop.clock.moment += timedelta(days=10)
     page = Html(get(loop, "researcher", f"/applications/{name}").text).text
     assert "National coordination point confirmed the approval by its silence" in page

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection, Engine
 
-from cohelix.access.applications import Acting, Application, Rules, Stage, admit, due, evolve, replay, timers
+from cohelix.access.applications import Acting, Alarm, Application, Rules, Stage, admit, alarms, due, evolve, replay, timers
 from cohelix.access.notify import notices_of
 from cohelix.access.outbox import Outbox
 from cohelix.access.statements import check_statement, read_statement
@@ -161,6 +161,15 @@ class ApplicationStore:
             before = self._version(name)
             made += self.get(name).version - before
         return made
+
+    def alarms(self) -> list[Alarm]:
+        """Clocks of all applications that end soon or have passed (`applications.alarms`); by name and moment nobody's."""
+        now, found = self._clock.now(), list[Alarm]()
+        with self._engine.connect() as connection:
+            waiting = APPLICATIONS.c.stage.in_([Stage.REVIEW.value, Stage.DECIDED.value])
+            for name in connection.scalars(sa.select(APPLICATIONS.c.id).where(waiting).limit(_LISTED_MAX)).all():
+                found += alarms(replay(_events(connection, name)), self._rules, now)
+        return found
 
     def listed(
         self, *, applicant: Identity | None = None, stages: Sequence[Stage] = (), most: int = _LISTED_MAX

@@ -54,6 +54,7 @@ _LIVING: Final = frozenset({LineStage.CONFIRMED, LineStage.GRANTED, LineStage.SU
 _BESIDE: Final = frozenset(
     {LineStage.OPEN, LineStage.APPROVED, LineStage.DENIED, LineStage.VETOED, LineStage.APPEALED, LineStage.CONFIRMED}
 )
+_SOON: Final = {"committee": timedelta(days=2), "country": timedelta(days=2), "grant": timedelta(days=7)}
 _REMIND_DAYS: Final = {30: "grant-ends", 7: "grant-ends-soon"}  # before a grant ends
 
 
@@ -610,23 +611,65 @@ def due(state: Application, rules: Rules, now: datetime) -> Event | None:
     return running[0].event if running and running[0].at <= now else None
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A clock that ends soon, or that has passed without an answer.
+
+    Attributes
+    ----------
+    office
+        Who is waited for: the `committee`, the `country`; of a `grant`, its users.
+    """
+
+    dataset: str
+    office: Literal["committee", "country", "grant"]
+    ends: datetime
+    passed: bool
+
+
+def stage_end(line: LineState, track: str, rules: Rules) -> datetime | None:
+    """When the present stage of a dataset ends, or should have ended; None where no clock runs."""
+    calendar = Calendar(line.line.country)
+    if line.stage is LineStage.OPEN:
+        days = rules.healthcare_days if track == "healthcare" else rules.committee_days
+        end = calendar.end_of_working_days(line.since, days)
+        if line.delayed_until is not None:
+            end = max(end, calendar.end_of_days(line.delayed_until - timedelta(days=1), 1))
+        return end
+    if line.stage is LineStage.APPROVED:
+        return calendar.end_of_working_days(line.since, rules.national_days)
+    return line.until if line.stage is LineStage.GRANTED else None
+
+
+_OFFICES: Final[dict[LineStage, Literal["committee", "country", "grant"]]] = {
+    LineStage.OPEN: "committee",
+    LineStage.APPROVED: "country",
+    LineStage.GRANTED: "grant",
+}
+
+
+def alarms(state: Application, rules: Rules, now: datetime) -> list[Alarm]:
+    """Clocks that end within two days, of grants within seven, and those that have passed; the first to end first."""
+    found = []
+    for name, line in state.lines.items() if state.begun is Stage.REVIEW else ():
+        office, end = _OFFICES.get(line.stage), stage_end(line, state.form.track, rules)
+        if office is not None and end is not None and end - now <= _SOON[office]:
+            found.append(Alarm(name, office, end, end <= now))
+    return sorted(found, key=lambda one: (one.ends, one.dataset))
+
+
 def _timers(line: LineState, track: str, rules: Rules) -> list[Timer]:
-    calendar, dataset = Calendar(line.line.country), line.line.dataset
+    calendar, dataset, end = Calendar(line.line.country), line.line.dataset, stage_end(line, track, rules)
     found: list[Timer] = []
 
     def remind(at: datetime, what: str) -> None:
         if what not in line.reminded:
             found.append(Timer(at, wire.Reminded.model_validate({"at": at, "what": what, "dataset": dataset})))
 
-    if line.stage is LineStage.OPEN:
-        days = rules.healthcare_days if track == "healthcare" else rules.committee_days
-        end = calendar.end_of_working_days(line.since, days)
-        if line.delayed_until is not None:
-            end = max(end, calendar.end_of_days(line.delayed_until - timedelta(days=1), 1))
+    if line.stage is LineStage.OPEN and end is not None:
         remind(end, "committee-overdue")
-    elif line.stage is LineStage.APPROVED:
+    elif line.stage is LineStage.APPROVED and end is not None:
         remind(calendar.end_of_days(line.since, rules.reminder_days), "national-answer-due")
-        end = calendar.end_of_working_days(line.since, rules.national_days)
         if rules.silence == "confirms":
             found.append(Timer(end, wire.Confirmed(at=end, dataset=dataset)))
         else:

@@ -147,6 +147,7 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     install(
         app,
         service="hub",
+        figures=applications.figures,
         large_bodies={
             f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
             "/api/v1/applications/": ATTACHMENT_BYTES_MAX,

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 
 from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationLine, ApplicationStore
-from cohelix.access.applications import Acting, Application, LineStage, Rules, Stage
+from cohelix.access.applications import Acting, Alarm, Application, LineStage, Rules, Stage
 from cohelix.access.caller import Caller
 from cohelix.access.outbox import Outbox
 from cohelix.access.roles import SCOPE_OF, Roles
@@ -84,10 +84,17 @@ class Applications:
         outbox: Outbox | None = None,
     ) -> None:
         self._engine, self._log, self._clock = engine, log, clock or SystemClock()
-        self._decided_by = decided_by
+        self._decided_by, self._figures = decided_by, _counted(())
         self._changed: list[Callable[[], None]] = []
         self.store = ApplicationStore(engine, rules=rules, clock=self._clock, told=self._told, outbox=outbox)
         self._roles, self._files = Roles(engine, self._clock), _Files(folder)
+
+    def figures(self) -> dict[str, float]:
+        """For Prometheus: clocks of committees and countries that end within two days or have passed, and grants that end.
+
+        As they were when clocks last ran, at most half a minute ago.
+        """
+        return dict(self._figures)
 
     def watched_by(self, changed: Callable[[], None]) -> None:
         """Call this whenever something has happened to an application; it may be called from any thread."""
@@ -240,10 +247,7 @@ class Applications:
         async def tick() -> None:
             while True:
                 await asyncio.sleep(CLOCK_SECONDS)
-                try:
-                    await anyio.to_thread.run_sync(self.store.run_clocks)
-                except Exception:
-                    _log.exception("clocks of applications")
+                await self.run_clocks()
 
         task = asyncio.create_task(tick())
         try:
@@ -252,6 +256,14 @@ class Applications:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def run_clocks(self) -> None:
+        """Apply clocks that have ended, and count those that ring."""
+        try:
+            await anyio.to_thread.run_sync(self.store.run_clocks)
+            self._figures = _counted(await anyio.to_thread.run_sync(self.store.alarms))
+        except Exception:
+            _log.exception("clocks of applications")
 
     async def _check_deciders(self, acting: Acting, identifier: str) -> None:
         """Refuse lines that name another committee or country than their dataset's; `Conflict` says which."""
@@ -302,6 +314,14 @@ class Applications:
             by = Person(event.by.subject, event.by.issuer) if event.by else "hub"
             changed = ApplicationChanged(application=identifier, what=event.event, dataset=getattr(event, "dataset", ""))
             self._log.record(changed, by=by)
+
+
+def _counted(ringing: Sequence[Alarm]) -> dict[str, float]:
+    return {
+        "cohelix_application_clocks_passed": sum(one.passed for one in ringing),
+        "cohelix_application_clocks_soon": sum(not one.passed and one.office != "grant" for one in ringing),
+        "cohelix_application_grants_ending": sum(not one.passed and one.office == "grant" for one in ringing),
+    }
 
 
 def may_read(acting: Acting, state: Application) -> bool:  # noqa: PLR0911 - one reason after another

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from cohelix.access.actor import Role
-from cohelix.access.applications import Acting, Application, LineStage, LineState, Rules, Stage, admit, timers
+from cohelix.access.applications import Acting, Application, LineStage, LineState, Rules, Stage, admit, alarms, stage_end
 from cohelix.access.working_days import TIME_ZONES
 from cohelix.core.errors import Conflict, NotPermitted
 from cohelix.portal.application_words import EVENT_WORDS, INSIDE_EVENTS, REMINDER_WORDS
@@ -48,7 +48,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something that the reader can do now, for a desk's list."""
+    """Something that the reader can do now, for a desk's list; `alarm` is `passed` or `soon` where its clock says so."""
 
     duty: str
     application: str
@@ -59,6 +59,7 @@ class Task:
     until: str = ""
     left: str = ""
     ends: datetime | None = None
+    alarm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +218,11 @@ def _line_waits(state: Application, acting: Acting, rules: Rules, now: datetime)
 
 
 def line_ends(state: Application, rules: Rules) -> dict[str, datetime]:
-    """When the present stage of each dataset is to end: the last of its clocks, reminders before it left out."""
-    found: dict[str, datetime] = {}
-    for timer in timers(state, rules):
-        name = getattr(timer.event, "dataset", "")
-        early = isinstance(timer.event, wire.Reminded) and timer.event.what != "committee-overdue"
-        if not early:
-            found[name] = timer.at
-    return found
+    """When the present stage of each dataset is to end, or should have ended."""
+    if state.begun is not Stage.REVIEW:
+        return {}
+    found = {name: stage_end(line, state.form.track, rules) for name, line in state.lines.items()}
+    return {name: end for name, end in found.items() if end is not None}
 
 
 def _until(end: datetime | None, country: str, now: datetime) -> tuple[str, str]:
@@ -234,13 +232,16 @@ def _until(end: datetime | None, country: str, now: datetime) -> tuple[str, str]
 def tasks(identifier: str, state: Application, acting: Acting, rules: Rules, now: datetime) -> list[Task]:
     """What the reader can do about an application now, by duty."""
     ends, found = line_ends(state, rules), list[Task]()
+    rings = {one.dataset: "passed" if one.passed else "soon" for one in alarms(state, rules, now)}
 
     def task(duty: str, what: str, dataset: str = "") -> None:
         end = ends.get(dataset)
         country = state.lines[dataset].line.country if dataset else ""
         until, remaining = _until(end, country, now)
         form = state.form
-        found.append(Task(duty, identifier, form.title, form.organisation, what, dataset, until, remaining, end))
+        found.append(
+            Task(duty, identifier, form.title, form.organisation, what, dataset, until, remaining, end, rings.get(dataset, ""))
+        )
 
     def can(kind: str, **fields: Any) -> bool:
         return may(state, kind, acting, rules, now, **fields)

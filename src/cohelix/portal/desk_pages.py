@@ -59,6 +59,8 @@ class DeskPages(LoopPages):
             counts=counts,
             tasks=shown[:TASKS],
             total=len(shown),
+            passed=sum(task.alarm == "passed" for task in shown),
+            soon=sum(task.alarm == "soon" for task in shown),
             acting=acting,
             more=max(0, len(listed) - READ_MOST),
         )
