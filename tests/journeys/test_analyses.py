@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from playwright.sync_api import sync_playwright
 
 from cohelix.core.errors import BadQuestion, Conflict, NotPermitted
 from cohelix.sdk import AsyncClient, connect
@@ -142,8 +145,12 @@ def test_a_run_is_cancelled(federation: AnalysisFederation) -> None:
 
 def test_a_member_that_is_away_before_freezing_is_left_out(federation: AnalysisFederation) -> None:
     federation.kill("CEU")
-    with connect(federation.url) as client:
-        run = client.analyses.run(federation.plan())
+    with connect(federation.url) as client, ThreadPoolExecutor(1) as pool:
+        begun = threading.Event()
+        running = pool.submit(client.analyses.run, federation.plan(), say=lambda _event: begun.set())
+        assert begun.wait(30)
+        _watched(federation)
+        run = running.result()
         assert isinstance(run, Analysis) and run.state == "held", run
         assert run.people == 190
         assert {one.node for one in run.nodes if one.contributor} == {"FI", "GB", "IT"}
@@ -151,6 +158,25 @@ def test_a_member_that_is_away_before_freezing_is_left_out(federation: AnalysisF
         assert absent.node == "CEU" and absent.reason
         whole = client.analyses.run(federation.plan(options={"all_nodes": True}))
         assert isinstance(whole, Analysis) and whole.state == "refused" and "CEU" in str(whole.reason)
+
+
+def _watched(federation: AnalysisFederation) -> None:
+    """The page of the newest run in a browser: it follows without being loaded again, until the run is held."""
+    newest = httpx.get(f"{federation.url}/api/v1/analyses").json()["runs"][0]["id"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        page = browser.new_page()
+        loads: list[str] = []
+        page.on("load", lambda loaded: loads.append(loaded.url))
+        page.goto(f"{federation.url}/analyses/{newest}")
+        status = page.locator("#live [role=status]")
+        first = status.inner_text()
+        page.wait_for_function("told => document.querySelector('#live [role=status]').textContent.trim() !== told", arg=first)
+        assert len(loads) == 1
+        page.get_by_text("The results wait for their reviewers.").wait_for()
+        assert len(loads) == 2 and page.locator("[data-going]").count() == 0
+        assert page.get_by_text("is away and left out").count() == 1
+        browser.close()
 
 
 def _agrees(federation: AnalysisFederation, table: pl.DataFrame) -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tests.portal.conftest import run
 
 from cohelix.portal.analyses import STATE_WORDS
-from cohelix.wire.analysis import RunState
+from cohelix.wire.analysis import RunEvent, RunState
 
 TOP = {
     "chromosome": "22", "position": 50313359, "effect_allele": "A", "other_allele": "G", "trait": "ENSG00000184164.10",
@@ -52,6 +52,24 @@ def test_every_state_is_said_in_words(site: tuple[FastAPI, TestClient], state: R
     if state in ("refused", "aborted"):
         assert "own words" in page.text
     assert STATE_WORDS[state] in client.get("/analyses").text
+
+
+def test_what_has_happened_is_told_and_the_part_that_changes_comes_by_itself(site: tuple[FastAPI, TestClient]) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"] = run("running", fraction=0.25, seconds_left=12.4)
+    told = [("state", None, {"state": "proposed"}), ("accepted", "FI", {}), ("lost", "GB", {"reason": "<b>no</b> road"})]
+    app.state.board.happened = [
+        RunEvent(number=number, at="2026-11-23T09:12:32.038Z", event=event, node=node, document=document)
+        for number, (event, node, document) in enumerate([*told, ("progress", None, {"fraction": 0.25})], 1)
+    ]
+    page = client.get("/analyses/abc12345").text
+    part = client.get("/analyses/abc12345/live").text
+    assert 'data-last="3"' in page and part.strip() in page and "data-going" in part
+    assert "25 % of the table" in part and "About 12 s" in part and 'aria-current="step">Computes.' in part
+    assert "<b>FI</b> takes part" in part and "&lt;b&gt;no&lt;/b&gt; road" in part and part.count("<time") == 3
+    app.state.board.runs["abc12345"] = run("held")
+    assert "data-going" not in client.get("/analyses/abc12345/live").text  # so that the page's script loads the whole page
+    assert client.get("/analyses/nothing/live").status_code == 404
 
 
 def test_names_from_a_plan_are_text_and_no_markup(site: tuple[FastAPI, TestClient]) -> None:

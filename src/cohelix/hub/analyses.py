@@ -49,6 +49,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in (*_KINDS.values(), "application/octet-stream")}}
 }
 _Trait = Annotated[str | None, Query(max_length=200, description="One of several traits")]
+_After = Annotated[int, Query(ge=0, lt=10**9, description="Only events after this number; `Last-Event-ID` goes first")]
 _Plan = Annotated[dict[str, Any], Body(description="A plan, as docs/reference/plan.md describes it")]
 
 
@@ -95,9 +96,10 @@ def analyses_router(
         return _json(await runs.get(run))
 
     @router.get("/{run}/events", responses={200: {"content": {_STREAM: {}}}}, summary="What happens in a run, as it happens")
-    async def events(run: str, last_event_id: Annotated[str, Header()] = "") -> Response:
+    async def events(run: str, last_event_id: Annotated[str, Header()] = "", after: _After = 0) -> Response:
         await runs.get(run)
-        after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 10 else 0
+        if last_event_id.isdecimal() and len(last_event_id) < 10:  # whoever comes back knows more than the address says
+            after = int(last_event_id)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_events(runs, run, after), media_type=_STREAM, headers=headers)
 

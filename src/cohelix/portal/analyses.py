@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -13,7 +13,7 @@ from cohelix.access.actor import Actor
 from cohelix.access.caller import known_caller
 from cohelix.core.errors import NotFound
 from cohelix.core.genome import Assembly
-from cohelix.wire.analysis import ENDED, Run
+from cohelix.wire.analysis import ENDED, Run, RunEvent
 
 RUNS_SHOWN = 100
 STATE_WORDS = {
@@ -28,6 +28,22 @@ STATE_WORDS = {
     "refused": "was refused",
     "aborted": "was broken off",
     "cancelled": "was cancelled",
+}
+NODE_WORDS = {
+    "asked": "is asked",
+    "accepted": "takes part",
+    "refused": "does not take part",
+    "absent": "is away",
+    "computing": "computes",
+    "done": "is done",
+}
+EVENT_WORDS = {
+    "accepted": "takes part",
+    "refused": "does not take part",
+    "absent": "is away and left out",
+    "lost": "gives no answer and is asked again",
+    "not told of the end": "could not be told of the end",
+    "review": "was reviewed",
 }
 FILE_WORDS = {
     "results.parquet": "all lines, as Parquet",
@@ -48,13 +64,16 @@ class RunBoard(Protocol):
     async def newest(self, limit: int) -> tuple[Run, ...]:
         """Runs, the newest first."""
 
+    async def events(self, run: str, after: int) -> Sequence[RunEvent]:
+        """What has happened in a run after an event's number, in order."""
+
 
 Render = Callable[..., Response]
 Summarise = Callable[[str, Actor], Awaitable[bytes]]
 
 
 class AnalysisPages:
-    """`/analyses` and `/analyses/{run}`.
+    """`/analyses`, `/analyses/{run}`, and the part of it that changes.
 
     Parameters
     ----------
@@ -71,22 +90,38 @@ class AnalysisPages:
         return self._render(request, "analyses.html", runs=runs, words=STATE_WORDS, assembly=Assembly.GRCH38)
 
     async def one(self, request: Request) -> Response:
-        """One run: its progress, or its results once released."""
-        name = request.path_params["run"]
-        if not name.isalnum() or len(name) > 40:
-            raise NotFound(f"there is no analysis {name[:60]!r}")
-        run = await self._runs.get(name)
+        """One run: how far it is and what has happened, or its results once released."""
+        run = await self._named(request)
         summary: Mapping[str, Any] | None = None
         if run.state == "released":
-            summary = orjson.loads(await self._summary(name, known_caller(request).actor))
+            summary = orjson.loads(await self._summary(run.id, known_caller(request).actor))
         return self._render(
             request,
             "analysis.html",
-            run=run,
-            words=STATE_WORDS,
+            **await self._told(run),
             file_words=FILE_WORDS,
-            under_way=run.state not in ENDED and run.state != "held",
             summary=summary,
             lines=(summary["loci"] or summary["top"])[:20] if summary else (),
             assembly=Assembly(run.plan.get("assembly") or Assembly.GRCH38),
         )
+
+    async def live(self, request: Request) -> Response:
+        """The part of a run's page that changes while it goes on: the page's script asks for it with each event."""
+        return self._render(request, "analysis_live.html", **await self._told(await self._named(request)))
+
+    async def _named(self, request: Request) -> Run:
+        name = request.path_params["run"]
+        if not name.isalnum() or len(name) > 40:
+            raise NotFound(f"there is no analysis {name[:60]!r}")
+        return await self._runs.get(name)
+
+    async def _told(self, run: Run) -> dict[str, Any]:
+        happened = await self._runs.events(run.id, 0)
+        return {
+            "run": run,
+            "words": STATE_WORDS,
+            "node_words": NODE_WORDS,
+            "event_words": EVENT_WORDS,
+            "under_way": run.state not in ENDED and run.state != "held",
+            "happened": [one for one in happened if one.event == "state" or one.event in EVENT_WORDS],
+        }
