@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from cohelix.access.caller import known_caller
 from cohelix.core.clock import Clock
@@ -44,10 +44,10 @@ from cohelix.portal.cohort_query import (
     readable_query,
 )
 from cohelix.portal.cohort_terms import TEXT_MAX, CohortTerms, Known, fits
-from cohelix.portal.languages import language_of, speaking
 from cohelix.portal.roll import Called, Roll
 from cohelix.portal.snippets import cohort_json_path, cohort_snippets
 from cohelix.portal.terms import Term, Terms
+from cohelix.web.events import event, event_stream
 from cohelix.wire.cohorts import CohortCountAnswer, NodeCohortLine, PooledPeople
 from cohelix.wire.expression import CODES, NUMBERS, Expression, document_of, literals, text_of
 
@@ -205,33 +205,30 @@ class CohortPages:
         """The counts of a canonical address, member by member: each event has the page's part as it is from then on."""
         called = await self._called()
         state, _ = await self._state(request, called)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._events(request, state, called), media_type="text/event-stream", headers=headers)
+        return event_stream(self._events(request, state, called))
 
-    async def _events(self, request: Request, state: _State, called: Called) -> AsyncIterator[bytes]:
+    async def _events(self, request: Request, state: _State, called: Called) -> AsyncGenerator[bytes, None]:
         expression = state.countable
-        with speaking(language_of(request)):
-            if expression is None:
-                yield self._event(request, state, called, None)
-                return
-            members = {name.partition(":")[0] for name in state.datasets}
-            waiting = {one.id for one in self._federation.active() if not members or one.id in members}
-            lines: list[NodeCohortLine] = []
-            behalf = Behalf(known_caller(request))
-            try:
-                asked = self._federation.cohort_count_stream(expression, state.datasets, behalf=behalf)
-                async with aclosing(asked) as answers:
-                    async for one in answers:
-                        if isinstance(one, PooledPeople):
-                            yield self._event(request, state, called, _answer(expression, lines, one))
-                            return
-                        lines.append(one)
-                        waiting.discard(one.node)
-                        if waiting:
-                            answer = _answer(expression, lines, PooledPeople(count=None))
-                            yield self._event(request, state, called, answer, waiting=tuple(sorted(waiting)))
-            except CohelixError as error:
-                yield self._event(request, state, called, None, refusal=error)
+        if expression is None:
+            yield self._event(request, state, called, None)
+            return
+        members = {name.partition(":")[0] for name in state.datasets}
+        waiting = {one.id for one in self._federation.active() if not members or one.id in members}
+        lines: list[NodeCohortLine] = []
+        try:
+            asked = self._federation.cohort_count_stream(expression, state.datasets, behalf=Behalf(known_caller(request)))
+            async with aclosing(asked) as answers:
+                async for one in answers:
+                    if isinstance(one, PooledPeople):
+                        yield self._event(request, state, called, _answer(expression, lines, one))
+                        return
+                    lines.append(one)
+                    waiting.discard(one.node)
+                    if waiting:
+                        answer = _answer(expression, lines, PooledPeople(count=None))
+                        yield self._event(request, state, called, answer, waiting=tuple(sorted(waiting)))
+        except CohelixError as error:
+            yield self._event(request, state, called, None, refusal=error)
 
     def _event(
         self,
@@ -245,9 +242,8 @@ class CohortPages:
     ) -> bytes:
         given = {"state": state, "called": called, "answer": answer, "refusal": refusal, "waiting": waiting}
         page = self._render(request, "cohort_counts.html", **given, **_answer_view(answer, called, state))
-        html = bytes(page.body).decode()
-        name = "part" if waiting else "whole"
-        return f"event: {name}\ndata: {json.dumps(html)}\n\n".encode()
+        told = len(answer.nodes) if answer else 0
+        return event("part" if waiting else "whole", json.dumps(bytes(page.body).decode()), str(told))
 
     async def suggestions(self, request: Request) -> Response:
         """`?field=disease&q=dia` as JSON: codes or words, and what they are called."""

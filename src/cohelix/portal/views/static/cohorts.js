@@ -69,7 +69,8 @@ async function count(query, page) {
       const events = (left + part.value).split("\n\n");
       left = events.pop();
       for (const event of events) {
-        const whole = event.startsWith("event: whole");
+        if (event.startsWith(":")) continue;  // a sign of life
+        const whole = event.includes("event: whole");
         const html = JSON.parse(event.slice(event.indexOf("data: ") + 6));
         put(new DOMParser().parseFromString(html, "text/html").querySelector(".inner"), whole);
       }
