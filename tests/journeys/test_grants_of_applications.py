@@ -31,7 +31,7 @@ from cohelix.audit.events import VisaGranted
 from cohelix.bank.description import Description, describe
 from cohelix.bank.load import LoadRequest, load
 from cohelix.cli.main import app
-from cohelix.core.errors import AuditUnavailable, BadUsage, Conflict, NotFound
+from cohelix.core.errors import AuditUnavailable, BadQuestion, BadUsage, Conflict, NotFound
 from cohelix.core.genome import Assembly, region_1based
 from cohelix.core.ids import DatasetId
 from cohelix.db import open_database
@@ -186,10 +186,16 @@ def test_from_a_described_dataset_to_an_answer_for_one_person_and_to_its_end(
     for who in ("dac-1", "dac-2"):
         does(who, "voted", dataset=SET, vote="approve")
     does("dac-1", "checked", dataset=SET, points={"ethics": True})
-    does("dac-1", "proposed", dataset=SET, decision="approve", reason="Sound.")
+    ends = (datetime.now(UTC) + timedelta(days=30)).date()
+    conditions = ["visa ResearcherStatus", f"until {ends}", "Publish within a year."]
+    with pytest.raises(BadQuestion, match="in other words"):
+        does("dac-1", "proposed", dataset=SET, decision="approve", reason="Sound.", conditions=["visa Researcher"])
+    does("dac-1", "proposed", dataset=SET, decision="approve", reason="Sound.", conditions=conditions)
     does("dac-2", "decided", dataset=SET, decision="approve")
     does("national", "confirmed", dataset=SET)
     [drawn] = loop.send("holder", {"datasets": [SET]}, "/agreements")["agreements"]
+    text = mine.agreement(begun.id, drawn["sha256"])
+    assert f"held by the visa: until {ends}" in text and "held by this agreement: Publish within a year." in text
     does("official", "agreement-signed", side="user", sha256=drawn["sha256"])
     assert loop.visas() == [] and loop.answer("researcher") == "refused"
     does("holder", "agreement-signed", side="holder", sha256=drawn["sha256"])
@@ -199,6 +205,7 @@ def test_from_a_described_dataset_to_an_answer_for_one_person_and_to_its_end(
     wait_for(lambda: loop.line()["stage"] == "granted")
     [visa] = wait_for(loop.visas)
     assert (visa["dataset"], loop.line()["visas"]) == (SET, [visa["visa"]])
+    assert visa["expires"] == f"{ends + timedelta(days=1)}T00:00:00Z"
     assert wait_for(lambda: loop.answer("researcher") != "refused") and loop.answer("researcher") == loop.expected
     assert {loop.answer(who) for who in ("stranger", "dac-1", "holder", "auditor")} == {"refused"}
 
@@ -368,6 +375,17 @@ def test_a_hub_that_makes_up_an_approval_gets_nothing(alone: Alone) -> None:
     assert alone.states(desk)[SET] == ("refused", 0)
     [waiting] = alone.granting.pending()
     assert waiting.id == "A-" + "0" * 32
+
+
+def test_a_condition_on_other_visas_is_in_the_visa(alone: Alone) -> None:
+    desk = _agreed()
+    conditions = ("visa AffiliationAndRole *@institute.example", "Publish.")
+    place = next(number for number, event in enumerate(desk.events) if event.event == "proposed")
+    desk.events[place] = EVENTS.validate_python({**desk.events[place].model_dump(), "conditions": conditions})
+    assert alone.states(desk)[SET] == ("granted", 2)
+    for one in Grants(open_database(alone.folder / "node.sqlite")).all():
+        stated = read_token(one.visa, what="visa").claims["ga4gh_visa_v1"]
+        assert stated["conditions"] == [[{"type": "AffiliationAndRole", "value": "pattern:*@institute.example"}]]
 
 
 def test_what_an_authority_revoked_is_not_granted_again(alone: Alone) -> None:

@@ -50,6 +50,8 @@ class Approval:
         For how long the data were asked for; None where nothing was said.
     since
         When it was confirmed.
+    conditions
+        The committee's, in its words.
     """
 
     line: Line
@@ -57,6 +59,7 @@ class Approval:
     people: tuple[Identity, ...]
     months: int | None
     since: datetime
+    conditions: tuple[str, ...] = ()
 
 
 def replayed(events: Sequence[Event], *, rules: Rules, now: datetime) -> Application:
@@ -118,7 +121,8 @@ def approval_of(events: Sequence[Event], state: Application, dataset: str) -> Ap
         in_force = confirmed
     if in_force is None:
         return None
-    return Approval(line.line, in_force[0], (state.applicant, *state.form.members), state.form.months, in_force[1])
+    people = (state.applicant, *state.form.members)
+    return Approval(line.line, in_force[0], people, state.form.months, in_force[1], line.conditions)
 
 
 def agreed(state: Application, line: LineState) -> bool:

@@ -127,7 +127,12 @@ def propose(
     reason: Reason,
     dataset: Dataset = None,
     condition: Annotated[
-        list[str] | None, typer.Option("--condition", metavar="TEXT", help="A condition of an approval; may repeat.")
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            metavar="TEXT",
+            help="A condition of an approval; may repeat. The visa holds 'until DATE' and 'visa KIND', the agreement the rest.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from cohelix.access.applications import Application, Rules
 from cohelix.access.approval import Approval, approval_of, replayed
 from cohelix.access.authority import GRANT_DAYS_MAX, Authority, all_authorities
+from cohelix.access.committee_conditions import enforced
 from cohelix.access.grants import Grant, Grants
 from cohelix.access.statements import check_signed
 from cohelix.audit.events import Event as AuditEvent
@@ -226,6 +227,7 @@ class Granting:
                 subject=person.subject,
                 subject_issuer=person.issuer,
                 until=datetime.fromtimestamp(before[0].until, now.tzinfo) if before else due.until,
+                conditions=enforced(due.approval.conditions).clauses,
                 application=read.shown.id,
                 episode=due.approval.episode,
                 history=history,
@@ -257,8 +259,10 @@ class Granting:
             raise Conflict("this node has joined no federation")
         # A visa lasts for a year at most; a project that goes on asks for a renewal.
         until = min(_months_after(approval.since, approval.months), now + timedelta(days=GRANT_DAYS_MAX - 1))
+        ends = enforced(approval.conditions).until
+        until = until if ends is None else min(until, ends)
         if until <= now:
-            raise Conflict("the time for which the data were asked for has passed")
+            raise Conflict("the time for which the data were asked for, or to which the committee has limited it, has passed")
         return _Due(approval, authority, until)
 
     def _end(self, over: Sequence[Grant]) -> None:

@@ -25,6 +25,7 @@ from cohelix.access.actor import Role
 from cohelix.access.application_store import ApplicationLine, ApplicationStore
 from cohelix.access.applications import Acting, Alarm, Application, LineStage, Rules, Stage
 from cohelix.access.caller import Caller
+from cohelix.access.committee_conditions import check_conditions, enforced
 from cohelix.access.outbox import Outbox
 from cohelix.access.roles import SCOPE_OF, Roles
 from cohelix.audit.events import ApplicationChanged, Person
@@ -124,6 +125,8 @@ class Applications:
         statement = wanted.pop("statement", None)
         if statement is not None and not isinstance(statement, str):
             raise BadQuestion("statement: the event as you have signed it, a text")
+        if event.get("event") == "proposed" and isinstance(event.get("conditions"), list | tuple):
+            check_conditions([one for one in event["conditions"] if isinstance(one, str)])
         if event.get("event") == "signing-asked":
             await self._check_deciders(acting, identifier)
 
@@ -377,7 +380,12 @@ def agreement_text(identifier: str, state: Application, datasets: Sequence[str])
     parts = []
     for name in datasets:
         line = state.lines[name]
-        conditions = "".join(f"\n      condition: {text}" for text in line.conditions) or "\n      no further conditions"
+        held = enforced(line.conditions)
+        conditions = "".join(
+            [f"\n      condition, held by the visa: {text}" for text in held.in_visa]
+            + [f"\n      condition, held by this agreement: {text}" for text in held.in_agreement]
+        )
+        conditions = conditions or "\n      no further conditions"
         # The moment makes the text of a renewal another one than that of what it renews.
         confirmed = line.since.astimezone(UTC).isoformat(timespec="seconds")
         parts.append(f"  - {name}, decided by {line.line.authority}, {line.line.country}, confirmed {confirmed}{conditions}")
