@@ -48,6 +48,25 @@ def test_an_exact_question_is_counted_for_everybody_sexes_and_populations(beacon
         assert rows[label]["alleleFrequency"] == pytest.approx(ac / an)
 
 
+def test_a_variant_is_found_by_the_id_of_its_source(beacon: Any) -> None:
+    def asked(name: str, value: str) -> dict[str, dict[str, Any]]:
+        wanted = [{"id": name, "operator": "=", "value": value}]
+        found: dict[str, dict[str, Any]] = beacon.records({}, "ZZ:open", "ZZ:floored", "ZZ:closed", filters=wanted)
+        return found
+
+    for name, value in (
+        ("variantAlternativeIds", "rs9616906"),
+        ("identifiers.variantAlternativeIds", "dbsnp:rs9616906"),
+    ):
+        found = asked(name, value)
+        for dataset in ("ZZ:open", "ZZ:floored"):  # it reaches the floor
+            assert [one["variantInternalId"] for one in found[dataset]["results"]] == ["GRCh37-22-50313359-G-A"]
+        assert found["ZZ:closed"]["info"]["status"] == "refused"
+    nobodys = asked("variantAlternativeIds", "rs1")
+    assert [nobodys[name]["info"]["status"] for name in ("ZZ:open", "ZZ:floored")] == ["answered", "below_floor"]
+    assert not any(one["exists"] for one in nobodys.values())
+
+
 def test_haploid_males_are_hemizygous(beacon: Any, cohort: Any) -> None:
     variant = cohort.named("GRCh37-X-50000001-T-C")
     rows = frequencies(beacon.records(exact(variant), "open")["ZZ:open"])

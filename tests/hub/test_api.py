@@ -85,6 +85,29 @@ def test_a_stream_that_was_told_to_its_end_is_not_told_again(federation: Running
     assert broken_off.status_code == 200 and broken_off.text.count("event: node") == 3
 
 
+def test_an_rs_id_stands_for_what_the_members_sources_say(federation: RunningFederation, client: httpx.Client) -> None:
+    """The simulated people's variants have their position as rsID; GB tells only of those above its floor."""
+    told = {releasable(federation, number): number for number in range(41)}
+    for tells, number in told.items():
+        position = federation.cohorts["FI"].positions[number] + 1
+        answer = client.get("/api/v1/variants", params={"name": f" RS{position}"}).json()
+        carried = federation.cohorts["FI"].alleles[number].any()
+        datasets = [*(["FI:sim"] if carried else []), *(["GB:sim"] if tells else [])]
+        wanted = {"variant": name_of(federation, number), "assembly": "GRCh37", "datasets": datasets}
+        assert answer["variants"] == ([wanted] if datasets else [])
+        states = {line["node"]: line["datasets"][0]["status"] for line in answer["nodes"]}
+        assert states == {"FI": "answered", "GB": "answered" if tells else "below_floor", "IT": "refused"}
+    assert set(told) == {True, False}
+
+
+def test_a_name_that_nobody_annotated_is_named_as_such(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/variants", params={"name": "BRAF:p.Val600Glu"}).json()
+    assert answer["variants"] == []
+    assert {line["datasets"][0]["status"] for line in answer["nodes"]} == {"not_assessed", "refused"}
+    for name in ("CRELD2", "rs", "c.5A>G", "x" * 201):
+        assert client.get("/api/v1/variants", params={"name": name}).status_code in (400, 422)
+
+
 @pytest.mark.parametrize("limit", [1, 7, 1000])
 def test_a_regions_pages_hold_every_variant_once(federation: RunningFederation, client: httpx.Client, limit: int) -> None:
     cohort = federation.cohorts["FI"]

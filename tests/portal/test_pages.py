@@ -130,8 +130,9 @@ def test_search_says_what_it_did_not_understand(client: httpx.Client, read: Call
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("rs671", "rs671 is an rsID"),
-        ("BRCA1:c.68_69del", "looks like a description on a transcript"),
+        ("rs671", "No dataset that answered tells of a variant with the id rs671"),
+        ("BRCA1:c.68_69del", "No dataset that answered tells of a variant named BRCA1:c.68_69del"),
+        ("c.68_69del", "does not say which sequence or gene it is about"),
         ("22-99999999-A-G", "Chromosome 22 has 51,304,566 bases on GRCh37"),
         ("chr99-5-A-G", "GRCh37 has no chromosome or contig chr99"),
         ("22-5-A-Q", "Q is not an allele"),

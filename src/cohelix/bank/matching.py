@@ -47,7 +47,11 @@ def candidate_rows(
     key = query.exact
     if key is not None:
         return np.array(_rows_of(store, key)[:1], np.int64)
-    rows = _numbers(range(store.info.n_variants)) if query.contig is None else _at_place(store, query, mates)
+    if query.source_id is not None:
+        rows = store.rows_named(query.source_id)
+        rows = rows if query.contig is None else _both(rows, _at_place(store, query, mates))
+    else:
+        rows = _numbers(range(store.info.n_variants)) if query.contig is None else _at_place(store, query, mates)
     wanted = {
         "hgvs": query.hgvs,
         "amino_acid": query.amino_acid,

@@ -39,6 +39,8 @@ class VariantQuery:
         ClinVar word. A gene is, on germline datasets, its place too.
     mate_contig
         Breakends that join the contig to this one.
+    source_id
+        An id that the source gave the variant, alone or among several (`rs671`).
     origin
         Only variants that somebody carries with this origin.
     """
@@ -58,6 +60,7 @@ class VariantQuery:
     consequence: str | None = None
     significance: str | None = None
     mate_contig: str | None = None
+    source_id: str | None = None
     origin: Origin | None = None
 
     @property
@@ -76,6 +79,7 @@ class VariantQuery:
             or self.consequence
             or self.significance
             or self.mate_contig
+            or self.source_id
             or self.origin
         ):
             return None

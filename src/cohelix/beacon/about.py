@@ -38,6 +38,7 @@ _VARIANT_TERMS: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("consequence", "molecular consequence, as the Sequence Ontology names it", ()),
     ("clinicalSignificance", "clinical significance, as ClinVar words it", ()),
     ("alleleOrigin", "origin of the allele", ("germline", "somatic")),
+    ("variantAlternativeIds", "id of the variant in its source, as an rsID", ()),
 )
 
 

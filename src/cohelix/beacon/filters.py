@@ -40,6 +40,9 @@ _VARIANT_FIELDS: Final[Mapping[str, str]] = {
     "caseLevelData.alleleOrigin.id": "origin",
     "molecularAttributes.geneIds": "gene",
     "molecularAttributes.aminoacidChanges": "amino_acid",
+    "variantAlternativeIds": "source_id",
+    "identifiers.variantAlternativeIds": "source_id",
+    "identifiers.variantAlternativeIds.id": "source_id",
 }
 _ORIGINS: Final[Mapping[str, str]] = {
     "germline": "germline",
@@ -191,6 +194,9 @@ def _variant_field(wanted: BeaconFilter) -> tuple[str, Any] | None:
         if origin is None:
             raise BadQuestion("an allele's origin is germline or somatic")
         return member, origin
+    if member == "source_id":
+        prefix, _, bare = value.partition(":")
+        return member, bare if prefix in ("dbsnp", "source") else value  # records write them so (`records._curie`)
     return member, CONSEQUENCE_CODES.get(value.upper(), value) if member == "consequence" else value
 
 

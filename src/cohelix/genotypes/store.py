@@ -31,6 +31,12 @@ class GenotypeStore(Protocol):
     def rows_of(self, key: VariantKey) -> list[int]:
         """Rows with exactly this position, REF and ALT, in file order; usually none or one."""
 
+    def rows_named(self, identifier: str) -> IntArray:
+        """Rows to which the source gave this id (`rs671`), alone or as one of several, ascending int64.
+
+        An id that only says contig, position and alleles again names no row: `rows_of` finds it.
+        """
+
     def key(self, row: int) -> VariantKey:
         """A row's name."""
 

@@ -18,17 +18,20 @@ from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_cont
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
+from cohelix.federation.naming import NAME_MAX, variants_named
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
 from cohelix.web.events import STREAM, event, event_stream
 from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
 from cohelix.wire.expression import TEXT_MAX, read_expression
 from cohelix.wire.federation import DatasetsAnswer, GeneAnswer, GeneRecord, MembersAnswer, RegionAnswer
 from cohelix.wire.frequency import FrequencyAnswer, PooledCounts, Wire
+from cohelix.wire.names import NamedAnswer
 from cohelix.wire.plan import plan_schema
 
 _AssemblyText = Annotated[str, Query(alias="assembly", description="GRCh37 or GRCh38; nothing is lifted over")]
 _Limit = Annotated[int, Query(ge=1, le=REGION_LIMIT_MAX, description="Most variants on a page")]
 _After = Annotated[str | None, Query(max_length=10_000, description="`next` of the page before")]
+_Name = Annotated[str, Query(max_length=NAME_MAX, description="For example rs9616208 or NM_004006.2:c.4375C>T")]
 _Expression = Annotated[str, Query(max_length=TEXT_MAX, description="For example: sex=female and not disease=OMIM:1")]
 _Datasets = Annotated[tuple[str, ...], Query(max_length=1_000, description="Only these NODE:DATASET; all where there is none")]
 _STREAM_ENDED = "pooled"  # the id of a stream's last event; no member's is its: those are numbers
@@ -76,6 +79,11 @@ def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = no
                 return Response(status_code=204, headers={"cache-control": "no-store"})
             return event_stream(_events(federation, key, build, who))
         return _json(await federation.frequency(key, build, who), who)
+
+    @router.get("/variants", response_model=NamedAnswer, summary="Variants of an rsID or of a name in HGVS")
+    async def variants(request: Request, name: _Name) -> Response:
+        who = await behalf(request)
+        return _json(await variants_named(federation, name, who), who)
 
     @router.get("/region/{region}", response_model=RegionAnswer, summary="Variants that overlap a region, page by page")
     async def region(

@@ -23,6 +23,7 @@ Problem = Literal[
     "too_long",
     "rs_id",
     "hgvs",
+    "several_variants",
     "unknown_contig",
     "beyond_contig",
     "half_variant",
@@ -177,9 +178,9 @@ def _plain(text: str) -> str:
 
 def _known_but_not_asked(typed: str, plain: str, assembly: Assembly) -> NotUnderstood | None:
     if _RS_ID.fullmatch(plain):
-        return NotUnderstood(typed, assembly, "rs_id", subject=plain.replace(" ", ""))
+        return NotUnderstood(typed, assembly, "rs_id", subject=plain.replace(" ", "").lower())
     if _HGVS.fullmatch(plain) and not _VARIANT.fullmatch(plain):
-        return NotUnderstood(typed, assembly, "hgvs", subject=plain, suggestions=_near_hgvs(plain, assembly))
+        return NotUnderstood(typed, assembly, "hgvs", subject=plain.replace(": ", ":"), suggestions=_near_hgvs(plain, assembly))
     return None
 
 

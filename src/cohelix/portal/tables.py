@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -28,7 +28,7 @@ class Bar:
         The 95 % interval of the frequency (Wilson's), as frequencies and as per cent of the axis; None without counts.
     status
         Why there is none: a dataset's status, `withheld`, `undefined` where no allele was called, or, with `dataset`
-        empty, why the member is absent.
+        empty, why the member is absent, or `waiting` while it is asked.
     """
 
     node: str
@@ -65,6 +65,7 @@ class MemberPart:
     name: str
     country: str
     datasets: tuple[DatasetPart, ...]
+    waiting: bool = False  # still asked: then the answer says nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,12 @@ class FrequencyView:
     @property
     def absent(self) -> tuple[MemberPart, ...]:
         """Members whose answer did not arrive, or could not be used."""
-        return tuple(part for part in self.parts if part.answer.status != "answered")
+        return tuple(part for part in self.parts if part.answer.status != "answered" and not part.waiting)
+
+    @property
+    def waiting(self) -> tuple[MemberPart, ...]:
+        """Members that are still asked."""
+        return tuple(part for part in self.parts if part.waiting)
 
     @property
     def datasets(self) -> tuple[DatasetPart, ...]:
@@ -104,27 +110,37 @@ class FrequencyView:
         return tuple(dataset for part in self.parts for dataset in part.datasets)
 
 
-def frequency_view(answer: FrequencyAnswer, members: Iterable[Member], records: Mapping[str, DatasetRecord]) -> FrequencyView:
-    """Arrange a frequency answer; `records` are by federation id."""
+def frequency_view(
+    answer: FrequencyAnswer,
+    members: Iterable[Member],
+    records: Mapping[str, DatasetRecord],
+    waiting: Collection[str] = (),
+) -> FrequencyView:
+    """Arrange a frequency answer; `records` are by federation id, `waiting` are members that are still asked."""
     known = {member.id: member for member in members}
-    parts = tuple(_part(node, known.get(node.node), records) for node in answer.nodes)
+    nodes = sorted((*answer.nodes, *map(_still_asked, waiting)), key=lambda node: node.node)
+    parts = tuple(_part(node, known.get(node.node), records, waiting=node.node in waiting) for node in nodes)
     lines = [line for part in parts for dataset in part.datasets for line in _bar_rows(part.answer.node, dataset)]
-    absent = [part.answer for part in parts if part.answer.status != "answered"]
+    absent = [part for part in parts if part.answer.status != "answered"]
     highest = max((end for *_, row in lines if row and (end := _highest(row)) is not None), default=None)
     end = next((end for end in _AXIS_ENDS if highest is not None and highest <= end), 1.0)
     bars = [_bar(node, dataset, population, row, end) for node, dataset, population, row in lines]
-    bars += [Bar(node.node, "", None, None, None, node.status) for node in absent]
+    bars += [Bar(p.answer.node, "", None, None, None, "waiting" if p.waiting else p.answer.status) for p in absent]
     ticks = () if highest is None else tuple(end * step / 4 for step in range(5))
     rows = [row for part in parts for dataset in part.datasets for row in dataset.rows]
     return FrequencyView(parts, tuple(sorted(bars, key=lambda bar: bar.node)), ticks, any(row.hemizygotes for row in rows))
 
 
-def _part(answer: NodeAnswer, member: Member | None, records: Mapping[str, DatasetRecord]) -> MemberPart:
+def _still_asked(node: str) -> NodeAnswer:
+    return NodeAnswer(node=node, status="late", elapsed_ms=0.0)
+
+
+def _part(answer: NodeAnswer, member: Member | None, records: Mapping[str, DatasetRecord], *, waiting: bool) -> MemberPart:
     datasets = tuple(
         DatasetPart(d.id, d.status, d.reason, _without_repetition(d.populations), records.get(d.id)) for d in answer.datasets
     )
     name, country = (member.name, member.country) if member else ("", "")
-    return MemberPart(answer, name, country, datasets)
+    return MemberPart(answer, name, country, datasets, waiting)
 
 
 def _without_repetition(rows: tuple[PopulationCounts, ...]) -> tuple[PopulationCounts, ...]:

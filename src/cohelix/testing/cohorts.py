@@ -133,7 +133,7 @@ def write_vcf(cohort: SimulatedCohort, path: Path) -> None:
     with gzip.open(path, "wt", compresslevel=1, encoding="utf-8") as file:
         file.write("\n".join(header) + "\n")
         for position, ref, alt, row in zip(cohort.positions, cohort.refs, cohort.alts, calls, strict=True):
-            fixed = f"{cohort.contig}\t{position + 1}\t.\t{ref}\t{alt}\t.\tPASS\t.\tGT\t"
+            fixed = f"{cohort.contig}\t{position + 1}\trs{position + 1}\t{ref}\t{alt}\t.\tPASS\t.\tGT\t"
             file.write(fixed + "\t".join(row) + "\n")
 
 

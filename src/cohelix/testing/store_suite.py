@@ -81,6 +81,10 @@ class NaiveStore:
         """By name."""
         return [row for row in range(len(self.variants)) if self.key(row) == key]
 
+    def rows_named(self, identifier: str) -> IntArray:
+        """By the source's id."""
+        return np.array([row for row, v in enumerate(self.variants) if identifier in v.id.split(";")], np.int64)
+
     def key(self, row: int) -> VariantKey:
         """Its name."""
         return VariantKey(*self.variants[row][:2], self.variants[row].ref, self.variants[row].alt)
@@ -310,6 +314,15 @@ class StoreSuite:
                 assert store.rows_of(other) == naive.rows_of(other)
         assert store.rows_of(VariantKey("22", -1, "A", "G")) == []
         assert store.rows_of(VariantKey("22", 1 << 33, "A", "G")) == []
+
+    def test_rows_are_found_by_the_sources_id(self, pair: tuple[GenotypeStore, NaiveStore]) -> None:
+        store, naive = pair
+        ids = {one for v in naive.variants for one in v.id.split(";") if one and str(v.position + 1) not in one}
+        assert ids
+        for identifier in [*sorted(ids)[:50], "rs0", "rs", "rs4026531840", "rs99999999999", "no such id", ";"]:
+            assert store.rows_named(identifier).tolist() == naive.rows_named(identifier).tolist(), identifier
+            assert store.rows_named(identifier).dtype == np.int64
+        assert store.rows_named("").tolist() == []
 
     def test_tables_name_rows_as_the_source_did(self, pair: tuple[GenotypeStore, NaiveStore]) -> None:
         store, naive = pair
