@@ -18,7 +18,7 @@ from cohelix.bank import Bank, DatasetView
 from cohelix.bank.counter import Counter
 from cohelix.bank.life import statuses
 from cohelix.bank.load import LoadRequest, load
-from cohelix.bank.membership import MEMBERSHIP_FILE, charging, membership_of_version, organisations_of
+from cohelix.bank.membership import MEMBERSHIP_FILE, charging, linked_identities, membership_of_version, organisations_of
 from cohelix.bank.publish import open_current
 from cohelix.bank.report import LoadReport
 from cohelix.core.genome import Assembly, Region
@@ -226,3 +226,11 @@ def test_a_region_is_charged_for_each_variant_that_it_tells(tmp_path: Path, budg
 
 def test_organisations_are_the_domains_of_affiliations() -> None:
     assert organisations_of(_registered("a", "faculty@Example.org", "member@example.org", "nonsense")) == ("example.org",)
+
+
+def test_linked_identities_are_those_that_visas_name_without_the_own() -> None:
+    plain = _registered("a")
+    said = "a,https%3A%2F%2Fi;b,https%3A%2F%2Felsewhere;nonsense"
+    link = Visa("l", VisaKind.LINKED_IDENTITIES, said, "https://o", "system", "https://i", "a", NOW, NOW + timedelta(days=1))
+    assert linked_identities(Actor("a", "https://i", visas=(*plain.visas, link))) == (("b", "https://elsewhere"),)
+    assert linked_identities(plain) == ()

@@ -79,6 +79,15 @@ def test_an_organisation_as_a_whole_learns_no_more_than_everybody_might(budget: 
     assert _ask(budget, 5000, "stranger", organisations=("example.net",)) is None
 
 
+def test_one_person_with_two_accounts_learns_no_more_than_with_one(budget: Budget) -> None:
+    """Whichever of two linked accounts asks, and even where the second does not say that it is linked."""
+    told = sum(_ask(budget, number, "first", linked=("second",)) is None for number in range(20))
+    told += sum(_ask(budget, 100 + number, "second") is None for number in range(30))
+    told += sum(_ask(budget, 200 + number, "first", linked=("second", "first")) is None for number in range(30))
+    assert told == 39
+    assert _ask(budget, 5000, "somebody else") is None
+
+
 def test_many_at_once_spend_no_more_than_one_after_another(budget: Budget) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda number: _ask(budget, number), range(80)))

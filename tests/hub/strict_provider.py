@@ -1,5 +1,7 @@
 """An OpenID provider of another kind than ours: RS256, opaque tokens, secrets in the form, names at userinfo alone, no refresh.
 
+For programs it signs access tokens that are bound to a key, and exchanges those for passports where it `exchanges`.
+
 It is strict: whatever a client sends that OpenID Connect Core 1.0, RFC 7636 or RFC 6749 does not allow is a fault, and each
 code works once.
 """
@@ -22,6 +24,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 _LOGIN = {"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method"}
+_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_PASSPORT = "urn:ga4gh:params:oauth:token-type:passport"
+_EXCHANGED = {
+    *("grant_type", "requested_token_type", "subject_token", "subject_token_type", "audience", "client_id", "client_secret")
+}
 _REDEEM = {"grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret"}
 
 
@@ -37,6 +44,10 @@ class StrictProvider:
     claims: dict[str, Any] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     keys: list[tuple[str, RSAKey]] = field(default_factory=list)
+    exchanges: bool = False
+    exchanged: int = 0
+    visas: list[str] = field(default_factory=list)
+    passport_claims: dict[str, Any] = field(default_factory=dict)
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
     _tokens: set[str] = field(default_factory=set)
 
@@ -63,6 +74,14 @@ class StrictProvider:
     def issuer(self) -> str:
         return f"{self.url}/realms/genomes"
 
+    def signed(self, kind: str, **claims: Any) -> str:
+        """A document of the person that it signs with its present key, for ten minutes."""
+        kid, key = self.keys[0]
+        now = int(time.time())
+        header = {"alg": "RS256", "kid": kid, "typ": kind} | ({"jku": f"{self.issuer}/certs"} if "visa" in kind else {})
+        claims = {"iss": self.issuer, "sub": self.subject, "iat": now, "exp": now + 600, "jti": secrets.token_hex(8)} | claims
+        return jwt.encode(header, claims, key, algorithms=["RS256"])
+
     async def _discovery(self, _request: Request) -> Response:
         return JSONResponse(
             {
@@ -75,7 +94,7 @@ class StrictProvider:
                 "subject_types_supported": ["pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
                 "token_endpoint_auth_methods_supported": ["client_secret_post"],
-                "grant_types_supported": ["authorization_code"],
+                "grant_types_supported": ["authorization_code", *([_EXCHANGE] if self.exchanges else [])],
                 "code_challenge_methods_supported": ["S256"],
             }
         )
@@ -100,6 +119,8 @@ class StrictProvider:
     async def _token(self, request: Request) -> Response:
         given = dict(parse_qsl((await request.body()).decode(), strict_parsing=True, keep_blank_values=True))
         self._expect("authorization" not in request.headers, "the secret came in a header, which is not offered")
+        if given.get("grant_type") == _EXCHANGE:
+            return self._exchange(given)
         self._expect(set(given) == _REDEEM, f"the token endpoint was sent {sorted(given)}")
         begun = self._codes.pop(given.get("code", ""), None)
         right = (given.get("client_id"), given.get("client_secret")) == (self.client_id, self.secret)
@@ -122,6 +143,18 @@ class StrictProvider:
         } | self.claims
         identity = jwt.encode({"alg": "RS256", "kid": kid}, claims, key, algorithms=["RS256"])
         return JSONResponse({"access_token": access, "token_type": "bearer", "expires_in": 1, "id_token": identity})
+
+    def _exchange(self, given: dict[str, str]) -> Response:
+        self._expect(self.exchanges, "an exchange was asked for, which is not offered")
+        self._expect(set(given) == _EXCHANGED, f"an exchange was asked with {sorted(given)}")
+        self._expect(given["requested_token_type"] == _PASSPORT, f"an exchange for {given['requested_token_type']}")
+        if (given["client_id"], given["client_secret"]) != (self.client_id, self.secret):
+            return JSONResponse({"error": "invalid_client"}, 401)
+        self.exchanged += 1
+        meant = {"aud": [given["audience"], "https://portal.example"], "ga4gh_passport_v1": self.visas}
+        passport = self.signed("vnd.ga4gh.passport+jwt", **(meant | self.passport_claims))
+        found = {"access_token": passport, "issued_token_type": _PASSPORT, "token_type": "N_A", "expires_in": 600}
+        return JSONResponse(found)
 
     async def _me(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

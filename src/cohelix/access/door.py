@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from cohelix.access.dpop import verify_dpop
 from cohelix.access.jose import read_token
-from cohelix.access.oidc import Issuer
+from cohelix.access.oidc import Issuer, unverified
 from cohelix.access.sessions import Once
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import NotAuthentic
@@ -68,6 +68,9 @@ class TokenDoor:
         NotAuthentic
             If the token or the proof of its key does not hold.
         """
+        given = [name.lower() for name in headers if name.lower() in ("authorization", "dpop")]
+        if len(given) > len(set(given)):  # RFC 9449, section 4.3: which of two was meant cannot be told
+            raise NotAuthentic("send one access token, and one proof of its key")
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip()
         bound = scheme.lower() == "dpop"
@@ -87,11 +90,24 @@ class TokenDoor:
         return TokenPerson(claims.sub, issuer, datetime.fromtimestamp(claims.exp, UTC), token)
 
     async def passport_of(self, headers: Mapping[str, str], method: str, url: str) -> str | None:
-        """A passport for this server in exchange for a request's token; None where it brings none."""
+        """A passport for this server in exchange for a request's token; None where it brings none.
+
+        Raises
+        ------
+        NotAuthentic
+            If the token or the proof of its key does not hold, or the issuer gives a passport of another person.
+        IssuerRefused, Unreachable
+            If it gives none now.
+        """
         if not headers.get("authorization"):
             return None
         person = await self.person(headers, method, url)
-        return await person.issuer.passport(person.token, self._audience)
+        passport = await person.issuer.passport(person.token, self._audience)
+        if passport is not None:
+            said = unverified(passport)  # the gate verifies it; who has proven the key is known here alone
+            if (said.get("sub"), said.get("iss")) != (person.subject, person.issuer.settings.issuer):
+                raise NotAuthentic("the passport that the issuer gave is of another person than the access token")
+        return passport
 
     async def close(self) -> None:
         """End the connections to issuers."""

@@ -192,6 +192,8 @@ def _object(part: str, what: str) -> dict[str, Any]:
             parse_float=_finite,
             parse_int=_whole,
         )
+        # Half of a pair of surrogates is no character: what is hashed, compared or stored later could not be written.
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise NotAuthentic(f"the {what} is not made of base64url and JSON as a token is") from None
     if not isinstance(found, dict) or _deeper(found, _DEPTH_MAX):

@@ -292,8 +292,14 @@ class Issuer:
         return found
 
 
-def open_issuer(folder: Path, settings: IssuerSettings) -> Issuer:
+def open_issuer(folder: Path, settings: IssuerSettings, *, hub_url: str = "") -> Issuer:
     """The issuer of a node's or hub's settings, with the secret and the certificates of its folder.
+
+    Parameters
+    ----------
+    hub_url
+        Of the hub that a node has joined: an issuer below it is asked for passports as often as the hub itself asks it, so
+        that a grant opens within seconds.
 
     Raises
     ------
@@ -301,13 +307,16 @@ def open_issuer(folder: Path, settings: IssuerSettings) -> Issuer:
         If a file is not there, may be read by others, or holds no certificates.
     """
     secret = read_secret(folder, settings.client_secret_file)
+    own = bool(hub_url) and settings.issuer.startswith(f"{hub_url.rstrip('/')}/")
+    seconds = OWN_PASSPORT_SECONDS if own else PASSPORT_SECONDS
     if not settings.tls_ca:
-        return Issuer(settings, secret)
+        return Issuer(settings, secret, passport_seconds=seconds)
     try:
         context = ssl.create_default_context(cafile=folder / settings.tls_ca)
     except (OSError, ssl.SSLError) as error:
         raise BadUsage(f"{folder / settings.tls_ca} does not hold certificates of an authority: {error}") from None
-    return Issuer(settings, secret, http=httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=context))
+    http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=context)
+    return Issuer(settings, secret, http=http, passport_seconds=seconds)
 
 
 def _origin(url: str) -> str:

@@ -249,7 +249,7 @@ def _of_person(found: Sequence[_Read], subject: str, issuer: str, trust: TrustLi
     for one in found:
         own = one.visa.subject == subject and named_by(one) == issuer
         if own and one.visa.kind is VisaKind.LINKED_IDENTITIES and one.conditions is None:
-            for pair in _pairs(one.visa.value):
+            for pair in linked_pairs(one.visa.value):
                 linked[pair] = max(one.visa.expires, linked.get(pair, one.visa.expires))
     held: list[_Read] = []
     strangers: list[VisaLeftOut] = []
@@ -271,8 +271,8 @@ def _ending(one: _Read, end: datetime) -> _Read:
     return replace(one, visa=replace(one.visa, expires=min(end, one.visa.expires)))
 
 
-def _pairs(value: str) -> list[tuple[str, str]]:
-    """`sub,iss;sub,iss`, each part URI-encoded; one that is not such a pair links nobody."""
+def linked_pairs(value: str) -> list[tuple[str, str]]:
+    """Of a visa of linked identities, `sub,iss;sub,iss`, each part URI-encoded; one that is not such a pair links nobody."""
     parts = [part.split(",") for part in value.split(";")[:_LINKED_MAX]]
     return [(unquote(part[0]), unquote(part[1])) for part in parts if len(part) == 2 and all(part)]
 

@@ -220,6 +220,7 @@ class RegisteredCharge:
         self._budget, self._dataset = budget, decision.dataset
         self._actor = f"{actor.issuer}\n{actor.subject}"
         self._organisations = organisations_of(actor)
+        self._linked = [f"{issuer}\n{subject}" for subject, issuer in linked_identities(actor)]
 
     def __call__(self, version: OpenVersion, rows: list[int], asked: str) -> str | None:
         """Pay for the variants of rows, and for what was asked where that is none of them: an absent variant, or a region with
@@ -238,11 +239,12 @@ class RegisteredCharge:
             [Item(name, cost) for name, cost in owed.items()],
             version.manifest.n_individuals,
             organisations=self._organisations,
+            linked=self._linked,
         )
 
     def left(self) -> float:
         """The share of the person's own budget that is left: it follows from what was told and withheld, at known prices."""
-        return self._budget.left(self._actor, self._dataset)
+        return min(self._budget.left(one, self._dataset) for one in (self._actor, *self._linked))
 
 
 def registered_listing(version: OpenVersion) -> ByteArray:
@@ -266,6 +268,14 @@ def charging(budget: Callable[[], Budget]) -> Charging:
         return RegisteredCharge(budget(), actor, decision)
 
     return charge_of
+
+
+def linked_identities(actor: Actor) -> tuple[tuple[str, str], ...]:
+    """Other identities of the same person, (subject, issuer), as trusted issuers state them: one person has one budget."""
+    from cohelix.access.passport import linked_pairs
+
+    stated = (visa.value for visa in actor.visas if visa.kind is VisaKind.LINKED_IDENTITIES)
+    return tuple(sorted({pair for value in stated for pair in linked_pairs(value)} - {(actor.subject, actor.issuer)}))
 
 
 def organisations_of(actor: Actor) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class Budget:
         n_people: int,
         *,
         organisations: Sequence[str] = (),
+        linked: Sequence[str] = (),
     ) -> str | None:
         """Pay for what is about to be told; durable when it returns. All of it, or nothing.
 
@@ -80,6 +81,9 @@ class Budget:
             How many people the counts are about.
         organisations
             Domains that the person belongs to. Each has an account, which pays for what it has not been told yet.
+        linked
+            Other identities of the same person. Each account pays, and each must hold what it pays: together they learn no
+            more than one.
 
         Returns
         -------
@@ -88,6 +92,9 @@ class Budget:
         names = {self._digest(release, item.name): item.price / max(n_people, 1) for item in items}
         who = self._digest("person", actor)
         payers = [(who, spending_at(REGISTERED_POWER_MAX), _SPENT)]
+        payers += [
+            (self._digest("person", name), spending_at(REGISTERED_POWER_MAX), _SPENT) for name in sorted({*linked} - {actor})
+        ]
         payers += [
             (self._digest("organisation", name), spending_at(ORGANISATION_POWER_MAX), _ORGANISATION_SPENT)
             for name in sorted(set(organisations))

@@ -139,7 +139,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     app.router.routes.extend(
         consent_pages(folder, settings.node, engine, log, name=settings.name, url=settings.url or "").routes()
     )
-    beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine))
+    beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine, door.pinned))
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
     _own_addresses(app, settings)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from cohelix.access.actor import Actor
 from cohelix.access.authority import all_authorities
 from cohelix.access.door import TokenDoor, path_of
-from cohelix.access.gate import Asker, Charging, Conditions, Gate, Recording
+from cohelix.access.gate import ANYBODY, Asker, Charging, Conditions, Gate, Recording
 from cohelix.access.issuers import NODE_AUDIENCE
 from cohelix.access.jose import Key
 from cohelix.access.keys import Fetch, KeyRing, PassportDesk, fetching
@@ -25,10 +25,13 @@ from cohelix.access.sessions import Once
 from cohelix.access.trust import TrustList, merged
 from cohelix.beacon.routes import Identify
 from cohelix.core.clock import Clock, SystemClock
+from cohelix.core.errors import NotAuthentic
 from cohelix.federation.behalf import stated_purpose
 from cohelix.federation.door import Door
 from cohelix.node.settings import SETTINGS_FILE, NodeSettings, read_settings
+from cohelix.wire.federation import PinnedHub
 
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _LOOK_SECONDS: Final = 2.0  # how long a change of settings, or a new authority of the folder, may stay unseen
 
 
@@ -111,8 +114,14 @@ def make_gate(
     return Gate(trust.conditions, verify=trust.verify, revocations=revocations, charging=charging, log=log)
 
 
-def identify(folder: Path, settings: NodeSettings, gate: Gate, engine: Callable[[], Engine]) -> Identify | None:
-    """Tells who asks the node itself, by the access token of a request; None where the node knows no issuer of them."""
+def identify(
+    folder: Path, settings: NodeSettings, gate: Gate, engine: Callable[[], Engine], pinned: Callable[[], PinnedHub | None]
+) -> Identify | None:
+    """Tells who asks the node itself, by the access token of a request; None where the node knows no issuer of them.
+
+    Proofs of a key name the address that they are for. It is the node's by its settings or by its joining, and not what a
+    request calls it: a stranger's server, to which somebody was led, would pass token and proof on under its own name.
+    """
     if not settings.issuers:
         return None
     door: TokenDoor | None = None
@@ -122,15 +131,31 @@ def identify(folder: Path, settings: NodeSettings, gate: Gate, engine: Callable[
         nonlocal door
         with lock:
             if door is None:
-                issuers = {one.issuer: open_issuer(folder, one) for one in settings.issuers}
+                hub_url = hub.hub_url if (hub := pinned()) else ""
+                issuers = {one.issuer: open_issuer(folder, one, hub_url=hub_url) for one in settings.issuers}
                 door = TokenDoor(issuers, f"{NODE_AUDIENCE}{settings.id}", Once(engine()))
             return door
 
     async def who(request: Request) -> Asker:
-        server = settings.url.rstrip("/") if settings.url else f"{request.url.scheme}://{request.url.netloc}"
+        if not request.headers.get("authorization"):
+            return ANYBODY
+        server = _address(request, settings, pinned())
         tokens = await anyio.to_thread.run_sync(opened)
         passport = await tokens.passport_of(request.headers, request.method, server + path_of(request))
         purpose = Purpose(stated_purpose(request.headers))
         return await anyio.to_thread.run_sync(gate.asker, passport, purpose)
 
     return who
+
+
+def _address(request: Request, settings: NodeSettings, hub: PinnedHub | None) -> str:
+    """The node's address, as people know it who ask it themselves; raises `NotAuthentic` for one that nobody has given it."""
+    if settings.url:
+        return settings.url.rstrip("/")
+    named = f"{request.url.scheme}://{request.url.netloc}"
+    joined = hub.node_url.rstrip("/") if hub else ""
+    if named.lower() == joined.lower() or request.url.hostname in _LOOPBACK:
+        return named
+    raise NotAuthentic(
+        "this node is not known by that address: its operator sets `url` in node.toml to the one that people ask"
+    )
