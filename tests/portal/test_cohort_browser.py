@@ -114,6 +114,8 @@ def test_by_mouse_and_a_word_that_nobody_knows(page: Page, url: str, stage: Any)
     page.get_by_label("FI:geuvadis").check()
     expect(page).to_have_url(f"{url}/cohorts?cohort=not+(sex=female+or+phenotype=HP:0001250)&dataset=FI:geuvadis")
     expect(page.locator("#said")).to_have_text("20 people, told by 1 of 1 members.")
+    german = page.get_by_role("link", name="Deutsch").get_attribute("href")
+    assert german == "/de/cohorts?cohort=not+(sex=female+or+phenotype=HP:0001250)&dataset=FI:geuvadis"
     page.get_by_text("Command line", exact=True).click()
     expect(page.locator("details[open] code").last).to_contain_text("cohelix cohort count 'not (sex=female or phenotype")
     expect(page.get_by_role("button", name="Copy").first).to_be_visible()

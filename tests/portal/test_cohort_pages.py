@@ -7,8 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 from tests.portal.test_hostile import assert_harmless
 
+from cohelix.access.actor import Actor
+from cohelix.access.caller import Caller, keep_caller
 from validation.portal import hostile as corpus
 
 
@@ -58,6 +62,24 @@ def test_the_page_asks_what_its_address_says(client: httpx.Client, stage: Any) -
     (asked,) = [(member, message) for member, question, message in stage.asked if question == "cohort-count"]
     assert asked[0] == "GB" and asked[1]["datasets"] == ["GB:geuvadis"]
     assert asked[1]["expression"] == {"all": [{"sex": "female"}, {"not": {"disease": "OMIM:1"}}]}
+
+
+def test_a_persons_passport_goes_along(app: FastAPI, stage: Any, serve: Callable[..., Any]) -> None:
+    async def passport_for(node: str) -> str:
+        return f"passport for {node}"
+
+    researcher = Caller(Actor("researcher", "https://hub.example/broker"), passport_for=passport_for)
+
+    async def logged_in(scope: Any, receive: Any, send: Any) -> None:
+        keep_caller(HTTPConnection(scope), researcher)
+        await app(scope, receive, send)
+
+    with serve(logged_in) as url:
+        for path in ("/cohorts", "/cohorts/counts"):
+            stage.asked.clear()
+            assert "of 92" in httpx.get(f"{url}{path}?cohort=sex=female&dataset=FI:geuvadis").text
+            told = [message["passport"] for _, question, message in stage.asked if question == "cohort-count"]
+            assert told == ["passport for FI"]
 
 
 @pytest.mark.parametrize(

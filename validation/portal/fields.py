@@ -18,6 +18,9 @@ _QUERIES = (
     ("/search", ("q", "assembly")),
     ("/variant/22-20000128-G-A", ("assembly",)),
     ("/region/22:20000001-20001000", ("assembly", "after")),
+    ("/cohorts", ("cohort", "dataset", "do", "new", "j", "1.f", "1.c", "1.v", "1.m", "1.b", "1.k")),
+    ("/cohorts/counts", ("cohort", "dataset")),
+    ("/cohorts/terms", ("field", "q")),
     ("/catalogue", ("words", "in_country", "in_use", "diseases", "country", "months", "start")),
     ("/login", ("next", "issuer")),
     ("/audit", ("event", "before", "all")),
@@ -81,7 +84,8 @@ def send_all(walked: Town, corpus: Sequence[str]) -> tuple[int, list[str]]:
         plain = re.sub(r"[\x00-\x1f\x7f]", " ", text).strip().encode()  # what a client can send in a header at all
         for path, names in _QUERIES:
             for name in names:
-                given = {"q": "22-20000128-G-A", "assembly": "GRCh37"} | {name: text}
+                row = {"1.f": "disease", "1.v": "x"} if name[:1].isdigit() else {}
+                given = {"q": "22-20000128-G-A", "assembly": "GRCh37"} | row | {name: text}
                 judge(f"{path}?{name}=", text, me.get(path, params=given))
         for path in _PATHS:
             judge(f"{path}/…", text, me.get(f"{path}/{quote(text, safe='')}", params={"assembly": "GRCh37"}))

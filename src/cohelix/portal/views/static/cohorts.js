@@ -47,6 +47,7 @@ async function show(address, { redraw = false, keep = "push" } = {}) {
   }
   document.querySelector("#take").replaceChildren(...page.querySelector("#take").childNodes);
   document.dispatchEvent(new CustomEvent("drawn", { detail: document.querySelector("#take") }));
+  for (const link of document.querySelectorAll(".languages a[hreflang]")) link.href = `/${link.hreflang}${told(now, "address")}`;
   const here = location.pathname + location.search;
   if (keep && told(now, "address") !== here) history[`${keep}State`](null, "", told(now, "address"));
   await count(told(now, "count"), page);
@@ -63,20 +64,22 @@ async function count(query, page) {
   busy(true);
   try {
     const answer = await fetch(`/cohorts/counts?${query}`, { signal: mine.signal });
+    if (!answer.ok) throw new Error(answer.statusText);
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let left = "";
+    let left = "", whole = false;
     for (let part; !(part = await reader.read()).done;) {
       const events = (left + part.value).split("\n\n");
       left = events.pop();
       for (const event of events) {
         if (event.startsWith(":")) continue;  // a sign of life
-        const whole = event.includes("event: whole");
+        whole = event.includes("event: whole");
         const html = JSON.parse(event.slice(event.indexOf("data: ") + 6));
         put(new DOMParser().parseFromString(html, "text/html").querySelector(".inner"), whole);
       }
     }
+    if (!whole) throw new Error("the counts broke off");
   } catch (error) {
-    if (error.name !== "AbortError") live.counted = "";
+    if (error.name !== "AbortError") location.reload();  // numbers of another question must not stay; the browser says what is wrong
   }
   if (live.counting === mine) busy(false);
 }
@@ -118,6 +121,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter;
   const changes = button && button.value !== "show";
+  if (!changes) live.counted = "";  // somebody wants to know anew
   show(stated(changes ? button : null), { redraw: Boolean(changes) });
 });
 form.addEventListener("change", (event) => {
