@@ -1,4 +1,4 @@
-"""Consent that stands beside people's other data: in a column of their table, in the metadata of their phenopackets."""
+"""Consent that stands beside people's other data: in a column of their table, OMOP's too, in the metadata of phenopackets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cohelix.phenotypes.consents import SCOPES
 
 _COHORT = DatasetId("d")
 _SAID = {"P1": "frequencies;secondary-use", "P2": "ALL", "P3": "none", "P4": "", "P5": "individual_queries", "P6": "NA"}
-_AGREED = {
+_AGREED: dict[str, dict[str, bool]] = {
     "P1": {"frequencies": True, "individual-queries": False, "secondary-use": True},
     "P2": dict.fromkeys(SCOPES, True),
     "P3": dict.fromkeys(SCOPES, False),
@@ -52,16 +52,33 @@ def _packets(folder: Path, said: dict[str, str]) -> Path:
     return path
 
 
+def _omop(folder: Path, said: dict[str, str], column: str = "consent") -> Path:
+    omop = folder / "omop"
+    omop.mkdir(exist_ok=True)
+    rows = [f"{number},8532,1970,{name},{words}" for number, (name, words) in enumerate(said.items())]
+    head = f"person_id,gender_concept_id,year_of_birth,person_source_value,{column}"
+    (omop / "PERSON.csv").write_text("\n".join([head, *rows]) + "\n")
+    (omop / "concept.csv").write_text("concept_id,concept_name,vocabulary_id,concept_code\n1,x,SNOMED,1\n")
+    (folder / "ids.yaml").write_text("individual: person_source_value\n")
+    return omop
+
+
 def _load(folder: Path, people: Path, mode: consent.ConsentMode | None = None) -> Path:
     files = (_genotypes(folder),)
     request = LoadRequest(
-        _COHORT, files, Assembly.GRCH37, disclosure="open", individuals=people, consent=mode, quality="off", simulated=True
+        *(_COHORT, files, Assembly.GRCH37),
+        disclosure="open",
+        individuals=people,
+        mapping=folder / "ids.yaml" if people.name == "omop" else None,
+        consent=mode,
+        quality="off",
+        simulated=True,
     )
     load(folder / "node", request)
     return folder / "node"
 
 
-@pytest.mark.parametrize("make", [_table, _packets])
+@pytest.mark.parametrize("make", [_table, _packets, _omop])
 def test_an_opt_in_dataset_takes_whom_the_files_name(tmp_path: Path, make: type) -> None:
     node = _load(tmp_path, make(tmp_path, {name: "" if words == "NA" else words for name, words in _SAID.items()}), "opt-in")
     assert ConsentBook(node).read().choices == _AGREED
@@ -89,6 +106,9 @@ def test_other_words_are_refused_with_their_place(tmp_path: Path, word: str) -> 
         _load(tmp_path, _table(tmp_path, _SAID | {"P4": word}))
     assert "line 5" in str(refused.value) and "frequencies" in str(refused.value)
     assert not (tmp_path / "node" / "consent").exists(), "nothing of a load that was refused stays"
+    with pytest.raises(BadFile, match="consent") as refused:
+        _load(tmp_path, _omop(tmp_path, _SAID | {"P4": word, "P6": ""}))
+    assert "line 5" in str(refused.value) and "frequencies" in str(refused.value)
     with pytest.raises(BadFile, match="cohelix:consent"):
         read_people([_packets(tmp_path, _SAID | {"P4": word, "P6": ""})])
 
@@ -101,5 +121,10 @@ def test_rows_of_one_person_agree_and_a_mapping_names_the_column_or_leaves_it_ou
     mapping = tmp_path / "mapping.yaml"
     mapping.write_text("consent: AGREED\n")
     assert read_people([_table(tmp_path, {"P1": "all"}, "AGREED")], mapping=mapping).consents == {"P1": frozenset(SCOPES)}
+    ids = "individual: person_source_value\n"
+    mapping.write_text(f"{ids}consent: Agreed\n")
+    assert read_people([_omop(tmp_path, {"P1": "all"}, "AGREED")], mapping=mapping).consents == {"P1": frozenset(SCOPES)}
+    mapping.write_text(f"{ids}ignore: [consent]\n")
+    assert read_people([_omop(tmp_path, {"P1": "signed in 2019"})], mapping=mapping).consents == {}
     mapping.write_text("ignore: [consent]\n")
     assert read_people([_table(tmp_path, {"P1": "signed in 2019"})], mapping=mapping).consents == {}

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from cohelix.core.arrays import IntArray
 from cohelix.core.errors import BadFile
 from cohelix.phenotypes.completeness import Tally, completeness
+from cohelix.phenotypes.consents import EXPECTED as SCOPES_EXPECTED
+from cohelix.phenotypes.consents import Scope, agreed
 from cohelix.phenotypes.documents import NEOPLASTIC_SAMPLE, REFERENCE_SAMPLE, SEX_TERMS, SPECIMEN, VITAL_STATUS, Json
 from cohelix.phenotypes.individual import Reading, known_columns
 from cohelix.phenotypes.mapping import Mapping
@@ -102,7 +104,8 @@ def read_omop(
         CSV or TSV with the columns `concept_id`, `code`, and if wished `label`, `unit`, `kind`; by default the folder's own
         table `concept`. Concepts that are not in it are counted, and not taken.
     meaning
-        `individual` and `biosample` of a mapping may name columns of `person` and `specimen` that hold the ids.
+        `individual`, `consent` and `biosample` of a mapping may name columns of `person` and `specimen` that hold the ids, and
+        what people agree to; a column `consent` that is ignored says nothing.
     year
         The present year: nobody was born after it.
 
@@ -189,13 +192,16 @@ class _Omop:
             (),
             "omop",
             tuple(self._not_mapped),
+            self._consents,
         )
 
     def _person(self) -> pl.DataFrame:
         path = self._tables["person"]
         wanted = ["person_id", "gender_concept_id", "year_of_birth"]
         named = self._meaning.individual or "person_id"
-        frame = _read(path, (*wanted, *([named] if named not in wanted else ())), ("race_concept_id", "ethnicity_concept_id"))
+        said = self._meaning.consent or ("" if "consent" in self._meaning.ignore else "consent")
+        needed = (*wanted, *(name for name in (named, self._meaning.consent) if name and name not in wanted))
+        frame = _read(path, needed, ("race_concept_id", "ethnicity_concept_id", *({said} - {*needed, ""})))
         if not len(frame):
             raise BadFile(str(path), "line 2", "the table has no rows", "a row for each person")
         self._n_rows += len(frame)
@@ -209,6 +215,7 @@ class _Omop:
         names = frame[named]
         _refuse_first(path, names.is_null() | (names.str.len_chars() > 256), f"no {named}", "an id for each person")
         _refuse_first(path, names.is_duplicated(), f"{named} comes twice", "every person's id once")
+        self._consents = _consents(path, names, frame[said]) if said in frame.columns else {}
         self._people = pl.DataFrame({"person_id": numbers, "person": np.arange(len(frame))})
         self._birth_years = years.fill_null(-1).to_numpy().astype(np.int64)
         self._documents = [{"sex": SEX_TERMS[SexCode(code)]} for code in sex.tolist()]
@@ -507,6 +514,21 @@ def _frame(path: Path) -> pl.DataFrame:
     first = head.split(b"\n", 1)[0]
     separator = next((sign for sign in "\t;" if sign.encode() in first), ",")
     return pl.read_csv(path, separator=separator, infer_schema=False, truncate_ragged_lines=False)
+
+
+def _consents(path: Path, names: pl.Series, said: pl.Series) -> dict[str, frozenset[Scope]]:
+    """What people agree to, by their ids: a column that the data model does not have, as other tables of people do."""
+    found: dict[str, frozenset[Scope]] = {}
+    for number, (name, words) in enumerate(zip(names.to_list(), said.to_list(), strict=True)):
+        try:
+            scopes = agreed(words or "")
+        except ValueError:
+            wrong = pl.Series(np.arange(len(names)) == number)
+            _refuse_first(path, wrong, f"{words[:60]!r} in the column of consent", SCOPES_EXPECTED)
+            raise
+        if scopes is not None:
+            found[name] = scopes
+    return found
 
 
 def _optional(frame: pl.DataFrame, name: str) -> pl.Series:
