@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -105,6 +106,7 @@ BREADTH_WORDS: Final[Mapping[str, str]] = {
 }
 PART_HEADER: Final = "cohelix-part"  # the page's script asks for the builder again, and for counts by themselves
 _GLANCE_SECONDS = 0.2
+_DOUBTS_MAX = 8  # of one form; whoever has mended these is told of the next
 _SUGGESTION_SECONDS = 0.3  # somebody types on, and the next letter asks again
 Render = Callable[..., Response]
 Lead = Callable[[str], Response]
@@ -193,7 +195,7 @@ class CohortPages:
             "cohorts.html",
             **self._view(request, state, called, known),
             examples=_examples(known),
-            names={row.value: await self._terms.name(known, row.value) for _, row in rows(state.draft) if ":" in row.value},
+            names=await self._names(known, state.draft),
             focus=path_of(focus) if focus is not None else None,
             answer=answer,
             refusal=refusal,
@@ -257,6 +259,11 @@ class CohortPages:
         document = {"field": kind, "query": text, "terms": [{"code": term.code, "name": term.name} for term in found]}
         return JSONResponse(document, HTTPStatus.OK, headers={"Cache-Control": "private, max-age=60" if whole else "no-store"})
 
+    async def _names(self, known: Known, draft: Group) -> dict[str, str]:
+        """What the codes of a draft are called, as far as that is known soon."""
+        codes = list(dict.fromkeys(row.value for _, row in rows(draft) if ":" in row.value))
+        return dict(zip(codes, await asyncio.gather(*(self._terms.name(known, code) for code in codes)), strict=True))
+
     async def _called(self) -> Called:
         """The roll as last heard; it is waited for where nothing was heard yet, for it tells which counts are rounded."""
         called = await self._roll.call(patience_seconds=_GLANCE_SECONDS)
@@ -274,7 +281,7 @@ class CohortPages:
         doubts: dict[Path, _Doubt] = {}
         for place, row in rows(draft):
             asked = row.name if row.field == "measurement" else row.value
-            if row.field not in NAMED or not asked.strip() or row.kept == asked:
+            if row.field not in NAMED or not asked.strip() or row.kept == asked or len(doubts) >= _DOUBTS_MAX:
                 continue
             value, near = await self._terms.meant(row.field, asked, _assembly(called))
             if near:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Final
 
 from cohelix.core.clock import Clock
@@ -25,6 +26,7 @@ TERMS_MAX, TEXT_MAX, MOST = 20_000, 200, 12  # of one member; signs of one text;
 _OWN_NAMES: Final = frozenset({*WORDS, *NUMBERS, *CODES, *WORD_FIELDS, *NUMBER_FIELDS, *CODE_FIELDS})
 # Sexes have a field of their own; everybody with any code at all has these roots.
 _NOT_OFFERED: Final = frozenset({*SEX_CODES, "HP:0000001", "HP:0000118", "MONDO:0000001", "MONDO:0700096"})
+_COMPARED_MAX: Final = 1_000  # names that a text is compared with letter by letter
 _OF_VARIANTS: Final = "genomicVariant"
 
 
@@ -91,7 +93,7 @@ class CohortTerms:
             found = [*_within(known.words.get(kind, ()), plain)]
             found += [Term(gene.symbol, gene.name) for gene in suggest_genes(plain, assembly, limit=most)]
         elif kind in known.words:
-            found = [*_within(known.words[kind], plain), *_alike(known.words[kind], plain)]
+            found = [*(_within(known.words[kind], plain) or _alike(known.words[kind], plain))]
         elif kind in CODES or kind == "term":
             own = [Term(code, name) for code, name in known.codes.items() if fits(kind, code)]
             found = [*_within(own, plain)]
@@ -194,8 +196,10 @@ def _within(terms: Iterable[Term], text: str) -> tuple[Term, ...]:
 
 
 def _alike(terms: Iterable[Term], text: str) -> tuple[Term, ...]:
-    """Terms whose code is nearly spelt so."""
-    by_code = {term.code.casefold(): term for term in terms}
+    """Terms whose code begins alike and is nearly spelt so."""
+    begin = text[:1].casefold()
+    alike = islice((term for term in terms if term.code.casefold().startswith(begin)), _COMPARED_MAX)
+    by_code = {term.code.casefold(): term for term in alike}
     return tuple(by_code[close] for close in get_close_matches(text.casefold(), by_code, n=6, cutoff=0.6))
 
 

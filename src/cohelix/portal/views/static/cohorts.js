@@ -141,6 +141,7 @@ class Suggestions {
     this.input = input;
     this.list = document.createElement("ul");
     this.list.className = "options";
+    this.list.lang = "en";  // names of ontologies are, on pages of every language
     this.list.id = `${input.id}-options`;
     this.list.hidden = true;
     this.list.setAttribute("role", "listbox");
