@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from html.parser import HTMLParser
@@ -20,6 +20,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.requests import Request
 
 from cohelix import web
 from cohelix.core.errors import NotFound
@@ -30,7 +31,7 @@ from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Arrival
 from cohelix.portal.pages import routes
 from cohelix.portal.terms import Term, TermBook, Terms
-from cohelix.wire.analysis import Run, RunEvent
+from cohelix.wire.analysis import CheckAnswer, PlanCheck, Refusal, Run, RunEvent
 from cohelix.wire.federation import JoinRequest, Member
 
 COUNTS = {  # of 22-50313359-G-A on GRCh37: copies, called alleles, homozygotes of men and women
@@ -48,6 +49,7 @@ class Board:
         self.runs: dict[str, Run] = {}
         self.summaries: dict[str, dict[str, Any]] = {}
         self.happened: list[RunEvent] = []
+        self.asked: list[Mapping[str, Any]] = []
 
     async def get(self, run: str) -> Run:
         if run not in self.runs:
@@ -59,6 +61,16 @@ class Board:
 
     async def events(self, run: str, after: int) -> list[RunEvent]:
         return [one for one in self.happened if one.number > after]
+
+    async def check(self, _request: Request, plan: Mapping[str, Any]) -> PlanCheck:
+        self.asked.append(plan)
+        word = CheckAnswer(node="FI", takes_part=False, refusal=Refusal(rule="project", reason="<b>not</b> allowed"))
+        return PlanCheck(plan_hash="", possible=False, reason="fewer than 3", nodes=(word,))
+
+    async def propose(self, _request: Request, plan: Mapping[str, Any]) -> Run:
+        self.asked.append(plan)
+        self.runs["new12345"] = begun = run("proposed", id="new12345", plan=dict(plan))
+        return begun
 
     async def summary(self, run: str, _actor: object) -> bytes:
         return json.dumps(self.summaries[run]).encode()
@@ -364,7 +376,7 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
         app.state.registry = registry
         federation = Federation(registry, stage, deadline_seconds=deadline_seconds)
         app.state.board = Board()
-        app.router.routes.extend(routes(federation, app.state.board, app.state.board.summary))
+        app.router.routes.extend(routes(federation, app.state.board, app.state.board.summary, app.state.board))
         return app
 
     return make

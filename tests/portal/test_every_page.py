@@ -28,11 +28,22 @@ PAGES = {  # address by route; a new route gets its line here, and is then walke
     "/datasets/{dataset}": "/datasets/FI:geuvadis",
     "/cohorts": "/cohorts?cohort=sex=female+and+(disease=OMIM:1+or+age%3E=40)&dataset=FI:geuvadis",
     "/analyses": "/analyses",
+    "/analyses/new": "/analyses/new?project=demo&dataset=FI:geuvadis&traits=BMI&do=check",
     "/analyses/{run}": "/analyses/abc12345",
     "/about": "/about",
     "/{path:path}": "/nowhere",
 }
-NO_PAGES = {"/cohorts/counts", "/cohorts/terms", "/variant/{variant}/counts.{kind}", "/static/{digest}/{name}"}
+NO_PAGES = {
+    "/analyses/{run}/live",
+    "/analyses/new/plan.yaml",
+    "/cohorts/counts",
+    "/cohorts/terms",
+    "/variant/{variant}/arriving",
+    "/variant/{variant}/counts.{kind}",
+    "/region/{region}/variants.{kind}",
+    "/gene/{symbol}/variants.{kind}",
+    "/static/{digest}/{name}",
+}
 # Names, codes and notations that are the same in every language.
 OWN_WORDS = (
     "Cohelix GRCh37 GRCh38 API JSON CSV TSV Parquet curl Python AF AC AN UTC log₁₀ ms English Deutsch Français Español "

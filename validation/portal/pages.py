@@ -51,6 +51,8 @@ PLAN = {
 OTHER = (
     "/static/{digest}/{name}",
     "/cohorts/counts",  # a part of the page that is walked
+    "/analyses/{run}/live",
+    "/analyses/new/plan.yaml",
     "/cohorts/terms",
     "/variant/{variant}/counts.{kind}",
     "/login/begin",
@@ -93,6 +95,7 @@ class Town:
             "/datasets/{dataset}": ("/datasets/GB:sim",),
             "/cohorts": ("/cohorts", "/cohorts?cohort=sex=female+and+(disease=OMIM:1+or+age%3E=40)&dataset=FI:sim", _DRAFT),
             "/analyses": ("/analyses",),
+            "/analyses/new": ("/analyses/new", "/analyses/new?project=x&dataset=FI:sim&traits=T&do=check"),
             "/analyses/{run}": (f"/analyses/{self.run}",) if self.run else (),
             "/about": ("/about",),
             "/{path:path}": ("/nowhere",),

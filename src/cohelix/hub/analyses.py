@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -53,8 +53,41 @@ _After = Annotated[int, Query(ge=0, lt=10**9, description="Only events after thi
 _Plan = Annotated[dict[str, Any], Body(description="A plan, as docs/reference/plan.md describes it")]
 
 
+class Proposals:
+    """The one way to check and to begin a plan, for programs and pages.
+
+    Parameters
+    ----------
+    caller_of
+        Finds who sends a request: runs over data that are not open are proposed by people, and are their own.
+    all_open
+        Tells whether all these datasets are open, as their members say now. None on a hub where nobody can log in: there
+        only projects that data holders have allowed come to other data.
+    """
+
+    def __init__(
+        self, runs: Runs, log: AuditLog, *, caller_of: CallerOf = nobody_calls, all_open: AllOpen | None = None
+    ) -> None:
+        self._runs, self._log, self._caller_of, self._all_open = runs, log, caller_of, all_open
+
+    async def check(self, request: Request, plan: Mapping[str, Any]) -> PlanCheck:
+        """What every member would say; nothing begins."""
+        return await self._runs.check(parse_plan(plan), behalf_of(await self._caller_of(request), request.headers))
+
+    async def propose(self, request: Request, plan: Mapping[str, Any]) -> Run:
+        """Begin a run; who proposed it stands in the log."""
+        parsed, caller = parse_plan(plan), await self._caller_of(request)
+        behalf = behalf_of(caller, request.headers)
+        if not behalf.known and self._all_open is not None and not await self._all_open(parsed.datasets):
+            raise NotAuthentic(LOGIN_FIRST)
+        run = await self._runs.propose(parsed, behalf)
+        told = RunProposed(run.id, parsed.project, run.plan_hash, tuple(parsed.datasets))
+        await self._log.recorded(told, by=person_of(caller.actor))
+        return await self._runs.get(run.id)
+
+
 def analyses_router(
-    runs: Runs, folder: Path, log: AuditLog, *, caller_of: CallerOf = nobody_calls, all_open: AllOpen | None = None
+    runs: Runs, proposals: Proposals, folder: Path, log: AuditLog, *, caller_of: CallerOf = nobody_calls
 ) -> APIRouter:
     """The endpoints under `/api/v1/analyses`; who proposes, reviews or ends a run stands in the log.
 
@@ -63,29 +96,18 @@ def analyses_router(
     folder
         The hub's folder.
     caller_of
-        Finds who sends a request: runs over data that are not open are proposed by people, and are their own.
-    all_open
-        Tells whether all these datasets are open, as their members say now. None on a hub where nobody can log in: there
-        only projects that data holders have allowed come to other data.
+        Finds who sends a request: results belong to people.
     """
     router = APIRouter(prefix=_PREFIX, tags=["analyses"])
 
     @router.post("/check", response_model=PlanCheck, summary="What every node would say to a plan; begins nothing")
     async def check(request: Request, plan: _Plan) -> Response:
-        behalf = behalf_of(await caller_of(request), request.headers)
-        return _json(await runs.check(parse_plan(plan), behalf))
+        return _json(await proposals.check(request, plan))
 
     @router.post("", response_model=Run, status_code=201, summary="Propose a plan: begins a run")
     async def propose(request: Request, plan: _Plan) -> Response:
-        parsed, caller = parse_plan(plan), await caller_of(request)
-        behalf = behalf_of(caller, request.headers)
-        if not behalf.known and all_open is not None and not await all_open(parsed.datasets):
-            raise NotAuthentic(LOGIN_FIRST)
-        run = await runs.propose(parsed, behalf)
-        told = RunProposed(run.id, parsed.project, run.plan_hash, tuple(parsed.datasets))
-        await log.recorded(told, by=person_of(caller.actor))
-        headers = {"location": f"{_PREFIX}/{run.id}"}
-        return _json(await runs.get(run.id), 201, headers)
+        run = await proposals.propose(request, plan)
+        return _json(run, 201, {"location": f"{_PREFIX}/{run.id}"})
 
     @router.get("", response_model=RunsAnswer, summary="Runs, the newest first")
     async def listed(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:

@@ -31,7 +31,7 @@ from cohelix.federation.signing import load_identity
 from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
-from cohelix.hub.analyses import AllOpen, analyses_router, released_summary
+from cohelix.hub.analyses import AllOpen, Proposals, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
 from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
@@ -186,9 +186,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     app.router.routes.extend(audit_pages(desk, persons.people.caller_of))
     app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
-    app.include_router(
-        analyses_router(runs, folder, log, caller_of=persons.people.caller_of, all_open=_all_open(federation, settings))
-    )
+    caller_of = persons.people.caller_of
+    proposals = Proposals(runs, log, caller_of=caller_of, all_open=_all_open(federation, settings))
+    app.include_router(analyses_router(runs, proposals, folder, log, caller_of=caller_of))
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
@@ -200,7 +200,7 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of, desk_clock)
     )
     app.router.routes.extend(
-        pages.routes(federation, runs, partial(released_summary, runs), caller_of=persons.people.caller_of)
+        pages.routes(federation, runs, partial(released_summary, runs), proposals, caller_of=caller_of)
     )  # last: it takes every address that is left
     return app
 

@@ -71,6 +71,7 @@ from cohelix.portal.snippets import (
 )
 from cohelix.portal.tables import frequency_view, region_view
 from cohelix.portal.terms import Terms
+from cohelix.portal.wizard import PlanDesk, WizardPages
 from cohelix.web import name_route
 from cohelix.web.events import event, event_stream
 from cohelix.wire.expression import read_expression
@@ -98,6 +99,7 @@ def routes(
     federation: Federation,
     runs: RunBoard,
     summary: Summarise,
+    plans: PlanDesk,
     clock: Clock | None = None,
     *,
     caller_of: CallerOf = nobody_calls,
@@ -111,7 +113,7 @@ def routes(
     roll, terms = Roll(federation, clock), Terms()
     pages = _Pages(federation, roll, terms, Arrivals(federation, clock))
     cohorts = CohortPages(federation, roll, terms, clock, render, redirect)
-    analyses = AnalysisPages(runs, summary, render)
+    analyses, wizard = AnalysisPages(runs, summary, render), WizardPages(plans, roll, render, redirect)
 
     def route(template: str, handler: Handler) -> Route:
         return page_route(template, handler, caller_of)
@@ -131,6 +133,9 @@ def routes(
         route("/cohorts/counts", cohorts.counts),
         route("/cohorts/terms", cohorts.suggestions),
         route("/analyses", analyses.board),
+        route("/analyses/new", wizard.page),
+        page_route("/analyses/new", wizard.start, caller_of, methods=("POST",)),
+        route("/analyses/new/plan.yaml", wizard.file),
         route("/analyses/{run}", analyses.one),
         route("/analyses/{run}/live", analyses.live),
         route("/about", pages.about),
