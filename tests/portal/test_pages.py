@@ -63,7 +63,7 @@ def test_a_page_can_be_walked_by_ear_and_key(client: httpx.Client, read: Callabl
     assert all(after <= before + 1 for before, after in pairwise(levels)), levels
     labelled = {label.get("for") for label in page.all("label")}
     for field in page.all("input") + page.all("select"):
-        assert field.get("type") == "radio" or field["id"] in labelled
+        assert field.get("type") in ("radio", "hidden") or field["id"] in labelled
     for heading in page.all("th"):
         assert heading.get("scope") in {"col", "row", "rowgroup"}
     assert len(page.all("caption")) == len(page.all("table"))
@@ -205,7 +205,7 @@ def test_a_region_side_by_side(client: httpx.Client, read: Callable[..., Any]) -
     assert rows[1][:4] == ["22-50313359-G-A", "0.2207 158 / 716", "0.2528 45 / 178", "0.1685 31 / 184"]
     assert len(rows) == 4
     assert page.all("a", href="/variant/22-50313500-AT-A?assembly=GRCh37")
-    assert page.all("a", href="/api/v1/region/22:50310000-50320000?assembly=GRCh37")
+    assert page.all("a", href="/region/22:50310000-50320000/variants.json?assembly=GRCh37")
 
 
 def test_a_gene_has_its_head(client: httpx.Client, read: Callable[..., Any]) -> None:
@@ -245,6 +245,58 @@ def test_a_long_region_is_paged_without_loss(client: httpx.Client, stage: Any, w
     assert pages == 3
     symbolic = client.get("/variant/22-50311500-A-%3CDEL%3E?assembly=GRCh37")
     assert symbolic.status_code == 200 and "Structural variant on GRCh37" in read(symbolic).text
+
+
+REGION = "/region/22:50310000-50320000"
+
+
+def test_the_variants_of_a_region_are_sifted_by_the_address(
+    client: httpx.Client, stage: Any, wire: Any, read: Callable[..., Any]
+) -> None:
+    """FI alone tells: 60 common substitutions, rare ones between them, and a deletion at the end."""
+    counts = [30 if step % 2 else 1 for step in range(120)] + [30]
+    names = [f"22-{50_310_000 + 10 * step}-A-G" for step in range(120)] + ["22-50311500-AT-A"]
+    rows = [[wire.row("all", "all", ac, 184, 0)] for ac in counts]
+    variants = [{"variant": name, "populations": row} for name, row in zip(names, rows, strict=True)]
+
+    def page_of(message: dict[str, Any]) -> dict[str, Any]:
+        first = names.index(message["after"]) + 1 if message["after"] else 0
+        given = variants[first : first + message["limit"]]
+        datasets = [{"id": "FI:geuvadis", "status": "answered", "variants": given}]
+        return {"node": "FI", "datasets": datasets, "more": first + len(given) < len(names)}
+
+    for node in ("GB", "IT", "CEU"):
+        stage.script[node]["region"] = {"node": node, "datasets": [], "more": False}
+    stage.script["FI"]["region"] = page_of
+    common = [name for name, ac in zip(names, counts, strict=True) if ac == 30]
+
+    def seen(query: str) -> list[str]:
+        path, found = f"{REGION}?assembly=GRCh37&{query}", []
+        while path:
+            page = read(client.get(path))
+            found += [cells[0] for cells in page.cells()[1:]]
+            following = page.all("a", rel="next")
+            path = following[0]["href"] if following else ""
+            assert not path or query in path, "the choice goes on with the page"
+        return found
+
+    assert seen("least=0.05") == common
+    assert seen("most=0.05") == [name for name in names if name not in common]
+    assert seen("kind=indel") == ["22-50311500-AT-A"]
+    assert seen("kind=snv&least=0.05") == common[:-1]
+    assert seen("kind=symbolic") == []
+    page = read(client.get(f"{REGION}?assembly=GRCh37&least=0.05"))
+    assert "50 of the 100 variants looked at, more follow." in page.text
+    assert page.all("input", name="least")[0]["value"] == "0.05"
+    (file,) = page.all("a", href=f"{REGION}/variants.json?assembly=GRCh37&least=0.05")
+    assert [one["variant"] for one in client.get(file["href"]).json()["variants"]] == common[:50]
+    lines = client.get(f"{REGION}/variants.tsv?assembly=GRCh37&least=0.05").text.splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == common[:50]
+    empty = client.get(f"{REGION}?assembly=GRCh37&kind=&least=0.1&most=")
+    assert empty.headers["location"] == f"{REGION}?assembly=GRCh37&least=0.1", "a form's empty fields are left out"
+    for wrong in ("kind=snp", "least=much", "least=2", "least=nan", "least=0.5&most=0.1"):
+        assert client.get(f"{REGION}?assembly=GRCh37&{wrong}").status_code == 400
+    assert client.get(f"{REGION}/variants.xlsx?assembly=GRCh37").status_code == 404
 
 
 def test_a_cursor_that_is_none(client: httpx.Client, read: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from validation.portal.pages import FORM, Town
 _QUERIES = (
     ("/search", ("q", "assembly")),
     ("/variant/22-20000128-G-A", ("assembly",)),
-    ("/region/22:20000001-20001000", ("assembly", "after")),
+    ("/region/22:20000001-20001000", ("assembly", "after", "kind", "least", "most")),
     ("/cohorts", ("cohort", "dataset", "do", "new", "j", "1.f", "1.c", "1.v", "1.m", "1.b", "1.k")),
     ("/cohorts/counts", ("cohort", "dataset")),
     ("/cohorts/terms", ("field", "q")),

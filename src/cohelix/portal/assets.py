@@ -21,6 +21,7 @@ _MEDIA_TYPES = {
     "runs.js": "text/javascript; charset=utf-8",
     "cohorts.css": "text/css; charset=utf-8",
     "cohorts.js": "text/javascript; charset=utf-8",
+    "region.css": "text/css; charset=utf-8",
     "variant.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import wraps
@@ -35,7 +35,7 @@ from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
 from cohelix.portal.assets import asset, asset_path
 from cohelix.portal.cohort_pages import CohortPages
-from cohelix.portal.downloads import KINDS, counts_file
+from cohelix.portal.downloads import KINDS, counts_file, variants_file
 from cohelix.portal.figures import decimal, formatted, grouped, milliseconds, place, sentence, signed
 from cohelix.portal.languages import (
     LANGUAGES,
@@ -49,6 +49,7 @@ from cohelix.portal.languages import (
     pgettext,
     speaking,
 )
+from cohelix.portal.region_filter import FIELDS, listed, read_filter
 from cohelix.portal.roll import Called, Roll
 from cohelix.portal.search import (
     DatasetQuestion,
@@ -64,7 +65,6 @@ from cohelix.portal.search import (
 from cohelix.portal.snippets import (
     frequency_path,
     frequency_snippets,
-    region_json_path,
     region_snippets,
     term_json_path,
     term_snippets,
@@ -75,11 +75,13 @@ from cohelix.portal.wizard import PlanDesk, WizardPages
 from cohelix.web import name_route
 from cohelix.web.events import event, event_stream
 from cohelix.wire.expression import read_expression
+from cohelix.wire.federation import RegionAnswer
 from cohelix.wire.frequency import FrequencyAnswer
 from cohelix.wire.names import NamedAnswer
 
 PAGE_VARIANTS = 50
 NAME_MAX = 80  # a longer variant is shown in full below its heading
+_FILE_NAMES = {"csv": "CSV", "tsv": "TSV", "parquet": "Parquet", "json": "JSON"}
 _LOOKED_UP = ("rs_id", "hgvs")  # names that members may know
 _GLANCE_SECONDS = 0.2  # for pages whose own answer does not need the roll
 _HEADERS = {
@@ -125,7 +127,9 @@ def routes(
         route("/variant/{variant}/counts.{kind}", pages.variant_file),
         route("/variant/{variant}/arriving", pages.variant_arriving),
         route("/region/{region}", pages.region),
+        route("/region/{region}/variants.{kind}", pages.region),
         route("/gene/{symbol}", pages.gene),
+        route("/gene/{symbol}/variants.{kind}", pages.gene),
         route("/term/{code}", pages.term),
         route("/datasets", pages.datasets),
         route("/datasets/{dataset}", pages.dataset),
@@ -305,7 +309,7 @@ class _Pages:
         question = understand(text, assembly, ())
         if not (isinstance(question, RegionQuestion) and str(question.region) == text and question.assembly == assembly):
             return _elsewhere(request, question)
-        return await self._variants_in(request, question.region, assembly, gene=None)
+        return await self._variants_in(request, question.region, assembly, None, region_path(str(question.region), assembly))
 
     async def gene(self, request: Request) -> Response:
         assembly = _assembly(request)
@@ -315,13 +319,27 @@ class _Pages:
         question = understand(text, assembly, ())
         if not (isinstance(question, GeneQuestion) and question.gene.symbol == text and question.assembly == assembly):
             return _elsewhere(request, question)
-        return await self._variants_in(request, question.gene.region, assembly, gene=question.gene)
+        gene = question.gene
+        return await self._variants_in(request, gene.region, assembly, gene, gene_path(gene.symbol, assembly))
 
-    async def _variants_in(self, request: Request, region: Region, assembly: Assembly, *, gene: Gene | None) -> Response:
+    async def _variants_in(
+        self, request: Request, region: Region, assembly: Assembly, gene: Gene | None, path: str
+    ) -> Response:
+        """A page of a region's variants, or the file of that page; `path` is that of its first page without a filter."""
+        wanted = read_filter(request.query_params)
         cursor = request.query_params.get("after")
+        query = wanted.query | ({"after": cursor} if cursor else {})
+        if any(name in request.query_params and name not in query for name in (*FIELDS, "after")):
+            return redirect(_with(path, query))  # a form sends its empty fields too
         after = variant_of_name(cursor) if cursor else None
-        asked = self._federation.region(region, assembly, limit=PAGE_VARIANTS, after=after, behalf=_behalf(request))
-        answer, called = await asyncio.gather(asked, self._roll.call(patience_seconds=_GLANCE_SECONDS))
+
+        def ask(limit: int, after: VariantKey | None) -> Awaitable[RegionAnswer]:
+            return self._federation.region(region, assembly, limit=limit, after=after, behalf=_behalf(request))
+
+        asked = listed(ask, wanted, after, PAGE_VARIANTS)
+        if kind := request.path_params.get("kind"):
+            return variants_file((await asked)[0], kind)
+        (answer, looked), called = await asyncio.gather(asked, self._roll.call(patience_seconds=_GLANCE_SECONDS))
         return render(
             request,
             "region.html",
@@ -332,8 +350,13 @@ class _Pages:
             answer=answer,
             view=region_view(answer, called.members, called.records),
             later=cursor is not None,
+            wanted=wanted,
+            looked=looked,
+            all_path=path,
+            first_path=_with(path, wanted.query),
+            next_path=_with(path, {**wanted.query, "after": answer.next}) if answer.next else None,
             snippets=region_snippets(_hub_url(request), region, gene.symbol if gene else None, assembly),
-            files=(("JSON", region_json_path(str(region), assembly, cursor)),),
+            files=tuple((name, _with(_beside(path, f"variants.{kind}"), query)) for kind, name in _FILE_NAMES.items()),
         )
 
     async def datasets(self, request: Request) -> Response:
@@ -387,19 +410,29 @@ def _arriving_paths(variant: str, assembly: str, name: str) -> dict[str, str]:
 
 def _files_of(variant: str, assembly: str) -> tuple[tuple[str, str], ...]:
     """Names and addresses of the files with a variant's counts."""
-    page = f"/variant/{quote(variant, safe='')}"
-    names = {"csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
-    return tuple((names[kind], f"{page}/counts.{kind}?{urlencode({'assembly': assembly})}") for kind in KINDS)
+    path = variant_path(variant, assembly)
+    return tuple((_FILE_NAMES[kind], _beside(path, f"counts.{kind}")) for kind in KINDS)
 
 
-def region_path(region: str, assembly: str, after: str | None = None) -> str:
-    """The page of a region's variants, from the one after `after`."""
-    return f"/region/{quote(region, safe=':')}?{_query(assembly, after)}"
+def _beside(path: str, name: str) -> str:
+    """The address of a file that belongs to a page."""
+    page, _, query = path.partition("?")
+    return f"{page}/{name}?{query}"
 
 
-def gene_path(symbol: str, assembly: str, after: str | None = None) -> str:
-    """The page of a gene's variants, from the one after `after`."""
-    return f"/gene/{quote(symbol, safe='')}?{_query(assembly, after)}"
+def _with(path: str, query: Mapping[str, str]) -> str:
+    """An address that has a query already, with more of it."""
+    return f"{path}&{urlencode(query)}" if query else path
+
+
+def region_path(region: str, assembly: str) -> str:
+    """The page of a region's variants."""
+    return f"/region/{quote(region, safe=':')}?{urlencode({'assembly': assembly})}"
+
+
+def gene_path(symbol: str, assembly: str) -> str:
+    """The page of a gene's variants."""
+    return f"/gene/{quote(symbol, safe='')}?{urlencode({'assembly': assembly})}"
 
 
 def dataset_path(dataset: str) -> str:
@@ -410,10 +443,6 @@ def dataset_path(dataset: str) -> str:
 def search_path(text: str, assembly: str) -> str:
     """What typing that text into the box would ask."""
     return f"/search?{urlencode({'q': text, 'assembly': assembly})}"
-
-
-def _query(assembly: str, after: str | None) -> str:
-    return urlencode({"assembly": assembly} | ({"after": after} if after else {}))
 
 
 def _path_of(question: Question) -> str:
