@@ -159,6 +159,8 @@ def test_axe_finds_nothing_and_a_phone_is_wide_enough(browser: Browser, url: str
             page.keyboard.press("ArrowDown")
             page.locator(".options li").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        if path is not draft:
+            continue  # `python -m validation.portal` looks at every state in each scheme and language
         page.add_script_tag(content=axe)
         found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
         assert not [(v["id"], [node["target"] for node in v["nodes"]]) for v in found["violations"]], path

@@ -82,9 +82,8 @@ def test_a_persons_passport_goes_along(app: FastAPI, stage: Any, serve: Callable
             assert told == ["passport for FI"]
 
 
-@pytest.mark.parametrize(
-    ("form", "leads_to"),
-    [
+def test_forms_lead_to_addresses(client: httpx.Client) -> None:
+    for form, leads_to in (
         ({"1.f": "sex", "1.v": "female", "do": "show"}, "/cohorts?cohort=sex=female"),
         ({"1.f": "sex", "1.v": "female", "do": "add@", "new": "age"}, "/cohorts?1.f=sex&1.v=female&2.f=age&2.c=%3E=#c-2"),
         ({"1.f": "sex", "1.v": "female", "do": "remove@1"}, "/cohorts"),
@@ -95,12 +94,10 @@ def test_a_persons_passport_goes_along(app: FastAPI, stage: Any, serve: Callable
         ({"1.f": "disease", "1.v": "siezure", "do": "keep@1"}, "/cohorts?cohort=disease=siezure"),
         ({"1.f": "sex", "1.v": "male", "dataset": "GB:geuvadis"}, "/cohorts?cohort=sex=male&dataset=GB:geuvadis"),
         ({"cohort": "sex = F and (sex=F)"}, "/cohorts?cohort=sex=female"),
-    ],
-)
-def test_forms_lead_to_addresses(client: httpx.Client, form: dict[str, str], leads_to: str) -> None:
-    answer = client.get("/cohorts", params=form)
-    assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
-    assert client.get(leads_to).status_code == 200, "and the address stays"
+    ):
+        answer = client.get("/cohorts", params=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
+        assert client.get(leads_to).status_code == 200, "and the address stays"
 
 
 def test_what_is_not_filled_in_or_not_known_is_said(client: httpx.Client, read: Callable[..., Any], stage: Any) -> None:
@@ -144,7 +141,7 @@ def test_suggestions(client: httpx.Client) -> None:
 
 
 def test_hostile_text_in_every_field(client: httpx.Client, read: Callable[..., Any]) -> None:
-    for text in corpus.CORPUS[::30]:  # all of them: `python -m validation.portal`
+    for text in corpus.CORPUS[::40]:  # all of them: `python -m validation.portal`
         form = {f"{number}.{what}": text for number, what in enumerate("fcvmbkj", 1)}
         form |= {"5.f": "disease", "5.v": text, "6.f": "measurement", "6.m": text, "6.v": text, "7.f": text, "7.v": text}
         for params in ({"cohort": text}, {"cohort": "sex=male", "dataset": text}, form, form | {"do": text, "new": text}):
