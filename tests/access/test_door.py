@@ -10,7 +10,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from cohelix.access.door import TokenDoor
+from cohelix.access.issuers import IssuerSettings
 from cohelix.access.jose import read_token
+from cohelix.access.oidc import OWN_PASSPORT_SECONDS, PASSPORT_SECONDS, open_issuer
 from cohelix.access.sessions import Once
 from cohelix.core.errors import NotAuthentic
 from cohelix.db import open_database
@@ -47,3 +49,22 @@ def test_of_two_tokens_or_proofs_none_is_taken(tmp_path: Path) -> None:
         with pytest.raises(NotAuthentic, match="one access token"):
             asyncio.run(door.person(sent, "GET", "https://hub.example/"))
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "seconds"),
+    [
+        ("https://hub.example/broker", OWN_PASSPORT_SECONDS),
+        ("https://hub.example.elsewhere/broker", PASSPORT_SECONDS),
+        ("https://login.example", PASSPORT_SECONDS),
+    ],
+)
+def test_the_hubs_own_issuer_is_asked_for_passports_often_so_that_a_grant_opens_soon(
+    issuer: str, seconds: int, tmp_path: Path
+) -> None:
+    async def kept() -> int:
+        opened = open_issuer(tmp_path, IssuerSettings(issuer=issuer, client_id="a node"), hub_url="https://hub.example")
+        await opened.close()
+        return opened.passport_seconds
+
+    assert asyncio.run(kept()) == seconds

@@ -89,7 +89,7 @@ class Issuer:
         passport_seconds: int = PASSPORT_SECONDS,
         clock: Clock | None = None,
     ) -> None:
-        self._passport_seconds = passport_seconds
+        self.passport_seconds = passport_seconds
         self.settings, self._secret, self._clock = settings, secret, clock or SystemClock()
         loopback = (urlsplit(settings.issuer).hostname or "") in ("127.0.0.1", "::1", "localhost")
         self._http = http or httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=not loopback)
@@ -192,7 +192,7 @@ class Issuer:
         answer = await self._ask_tokens(asked)
         self._passports = {name: one for name, one in self._passports.items() if one[0] > now}
         if len(self._passports) < _PASSPORTS_MAX:
-            ends = now + min(self._passport_seconds, int(answer.get("expires_in", 0)) // 2)
+            ends = now + min(self.passport_seconds, int(answer.get("expires_in", 0)) // 2)
             self._passports[key] = ends, str(answer["access_token"])
         return str(answer["access_token"])
 
