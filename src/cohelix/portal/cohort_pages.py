@@ -332,12 +332,14 @@ def _answer(expression: Expression, lines: list[NodeCohortLine], pooled: PooledP
 
 
 def _answer_view(answer: CohortCountAnswer | None, called: Called, state: _State) -> dict[str, Any]:
-    told = [one.id for node in answer.nodes for one in node.datasets if one.count is not None] if answer else []
     floored = {name for name, record in called.records.items() if record.disclosure != "open"}
+    told = [(one.id, one.count) for node in answer.nodes for one in node.datasets if one.count is not None] if answer else []
+    # With a visa the count of a floored dataset is exact; one that is no multiple of ten shows it.
+    rounded = {name for name, count in told if name in floored and count % 10 == 0}
     refused = [one.id for node in answer.nodes for one in node.datasets if one.status == "refused"] if answer else []
     is_list = state.expression is None or literals(state.expression) is not None
     return {
-        "rounded": bool(floored.intersection(told)),
+        "rounded": rounded,
         "floored": floored,
         "asks_for_one_of": not is_list and bool(floored.intersection(refused)),
         "member_names": {member.id: member.name for member in called.members},

@@ -45,6 +45,7 @@ async function show(address, { redraw = false, keep = "push" } = {}) {
       if (same?.hasAttribute?.("aria-invalid")) field.setAttribute("aria-invalid", "true"); else field.removeAttribute("aria-invalid");
     }
   }
+  document.title = page.title;
   document.querySelector("#take").replaceChildren(...page.querySelector("#take").childNodes);
   document.dispatchEvent(new CustomEvent("drawn", { detail: document.querySelector("#take") }));
   for (const link of document.querySelectorAll(".languages a[hreflang]")) link.href = `/${link.hreflang}${told(now, "address")}`;
