@@ -26,6 +26,8 @@ TABLES = (
     "cohelix.portal.analyses:FILE_WORDS",
     "cohelix.portal.analyses:NODE_WORDS",
     "cohelix.portal.analyses:EVENT_WORDS",
+    "cohelix.portal.checks:VERDICT_WORDS",
+    "cohelix.portal.checks:DECISION_WORDS",
     "cohelix.portal.wizard:METHOD_WORDS",
     "cohelix.portal.wizard:TRANSFORMATION_WORDS",
     "cohelix.portal.wizard:MISSING_WORDS",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +123,44 @@ def test_two_reviewers_release_and_one_of_them_twice_does_not(town: Town) -> Non
     assert len({one.role for one in said}) == 2
     assert not any(person["subject"] in one.role for one in said for person in town.people.values())
     assert town.review("revi", run).status_code == 409
+
+
+def test_the_page_of_output_checks_says_what_the_api_does(town: Town) -> None:
+    run, own, bad = town.run("ada"), town.run("reva"), town.run("ada")
+    verdicts = [{"file": "results.tsv", "verdict": "fail", "reasons": ["<b>too few</b>"]}]
+    (town.hub.folder / "runs" / bad / "verdicts.json").write_text(json.dumps(verdicts))
+    assert town.browsers[""].get("/checks").status_code == 303
+    assert town.browsers["ada"].get("/checks").status_code == 403
+    assert town.browsers["ada"].get("/api/v1/analyses/held").status_code == 403
+    assert town.browsers[""].get("/api/v1/analyses/held").status_code == 401
+
+    waiting = {one["run"]["id"]: one for one in town.browsers["reva"].get("/api/v1/analyses/held").json()["runs"]}
+    assert waiting[own]["mine"] and not waiting[run]["mine"] and waiting[bad]["verdicts"] == verdicts
+    assert waiting[run]["needed"] == 2 and waiting[run]["reviews"] == []
+
+    def panel(who: str, which: str) -> str:
+        parts = town.browsers[who].get("/checks").text.split('<section class="panel stack" aria-labelledby="run-')
+        return next((part for part in parts if part.startswith(which)), "")
+
+    assert "Agree to the release" in panel("reva", run) and "<b>0</b> of 2 have agreed" in panel("reva", run)
+    assert "others review it" in panel("reva", own) and "Agree" not in panel("reva", own)
+    assert "breaks a rule" in panel("reva", bad) and "&lt;b&gt;too few" in panel("reva", bad).lower()
+    assert "Agree to the release" not in panel("reva", bad) and "Refuse" in panel("reva", bad)
+
+    def speak(who: str, which: str, decision: str, **more: str) -> int:
+        browser = town.browsers[who]
+        key = re.search(r'name="form_key" value="([^"]+)"', browser.get("/checks").text)
+        form = {"form_key": key[1] if key else "", "decision": decision, "reason": "", **more}
+        return browser.post(f"/checks/{which}", data=form, headers={"origin": town.hub.url}).status_code
+
+    assert speak("reva", run, "release", form_key="x") == 403
+    assert speak("reva", own, "release") == 403 and speak("reva", bad, "release") == 403
+    assert speak("reva", run, "refuse") == 400  # without a reason
+    assert speak("reva", run, "release") == 303 and speak("reva", run, "release") == 409
+    assert "another person has to agree" in panel("reva", run) and "<b>1</b> of 2 have agreed" in panel("revi", run)
+    assert speak("revi", run, "release") == 303 and town.store.get(run).state == "released"
+    assert panel("revi", run) == ""
+    assert speak("revi", bad, "refuse", reason="too few") == 303 and town.store.get(bad).state == "refused"
 
 
 def test_a_reviewer_does_not_review_a_run_of_their_own(town: Town) -> None:

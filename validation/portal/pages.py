@@ -101,6 +101,7 @@ class Town:
             "/{path:path}": ("/nowhere",),
             "/login": ("/login",),
             "/account": ("/account",),
+            "/checks": ("/checks",),
             "/audit": ("/audit", "/audit?all=1"),
             "/notices": ("/notices",),
             "/catalogue": ("/catalogue", "/catalogue?does:genetic=yes&words=sim"),

@@ -13,17 +13,17 @@ from fastapi import APIRouter, Body, Header, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from cohelix.access.actor import Actor
-from cohelix.access.caller import CallerOf, nobody_calls
+from cohelix.access.actor import Actor, Role
+from cohelix.access.caller import Caller, CallerOf, nobody_calls
 from cohelix.audit.events import RunEnded, RunProposed, RunReviewed
 from cohelix.audit.log import AuditLog
-from cohelix.core.errors import NotAuthentic, NotFound
+from cohelix.core.errors import NotAuthentic, NotFound, NotPermitted
 from cohelix.core.genome import Region, parse_region
 from cohelix.federation.behalf import behalf_of
-from cohelix.federation.runs import Runs
+from cohelix.federation.runs import Runs, owns, reviewer_name, reviewers_needed
 from cohelix.hub.audit import person_of
 from cohelix.hub.settings import verdicts_of
-from cohelix.wire.analysis import ENDED, PlanCheck, ReviewWord, Run, RunsAnswer
+from cohelix.wire.analysis import ENDED, FileWord, HeldRun, HeldRuns, PlanCheck, ReviewWord, Run, RunsAnswer
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import parse_plan
 
@@ -37,6 +37,7 @@ TABLE = "results.parquet"
 _PREFIX = "/api/v1/analyses"
 _STREAM = "text/event-stream"
 _LOOK_SECONDS = 0.5
+_HELD_LOOKED_AT = 1000
 _BEAT_SECONDS = 15.0  # a comment so often keeps the line open through proxies
 _KINDS = {
     ".parquet": "application/vnd.apache.parquet",
@@ -86,15 +87,60 @@ class Proposals:
         return await self._runs.get(run.id)
 
 
+class Reviews:
+    """The one way to look at held runs and to speak about them, for programs and pages."""
+
+    def __init__(self, runs: Runs, folder: Path, log: AuditLog, *, caller_of: CallerOf = nobody_calls) -> None:
+        self._runs, self._folder, self._log, self._caller_of = runs, folder, log, caller_of
+
+    async def held(self, request: Request) -> tuple[HeldRun, ...]:
+        """Runs that wait for reviewers, the oldest first.
+
+        Raises
+        ------
+        NotAuthentic, NotPermitted
+            If nobody has logged in, or the person does not review results.
+        """
+        actor = _reviewing(await self._caller_of(request))
+        if Role.OUTPUT_REVIEWER not in actor.roles:
+            raise NotPermitted(f"results are reviewed by people with the role {Role.OUTPUT_REVIEWER}")
+        waiting = [run for run in await self._runs.newest(_HELD_LOOKED_AT) if run.state == "held"]
+        return tuple([await asyncio.to_thread(self._one, run, actor) for run in reversed(waiting)])
+
+    async def review(self, request: Request, run: str, word: ReviewWord) -> Run:
+        """Write down what a reviewer says, in the run and in the log."""
+        actor = _reviewing(await self._caller_of(request))
+        failed = [one["file"] for one in await asyncio.to_thread(verdicts_of, self._folder, run) if one["verdict"] == "fail"]
+        found = await self._runs.review(run, actor, release=word.decision == "release", reason=word.reason, failed=failed)
+        decision: Literal["release", "reject"] = "release" if word.decision == "release" else "reject"
+        await self._log.recorded(RunReviewed(run, decision), by=person_of(actor))
+        return found
+
+    def _one(self, run: Run, actor: Actor) -> HeldRun:
+        stored, said = self._runs.store.get(run.id), self._runs.store.reviews(run.id)
+        return HeldRun(
+            run=run,
+            verdicts=tuple(FileWord.model_validate(one) for one in verdicts_of(self._folder, run.id)),
+            reviews=tuple(said),
+            needed=reviewers_needed(stored),
+            mine="proposer" in stored.details and owns(stored, actor),
+            spoken=any(one.role == reviewer_name(actor) for one in said),
+        )
+
+
+def _reviewing(caller: Caller) -> Actor:
+    if not caller.actor.known:
+        raise NotAuthentic("log in: results are reviewed by people whom the hub knows")
+    return caller.actor
+
+
 def analyses_router(
-    runs: Runs, proposals: Proposals, folder: Path, log: AuditLog, *, caller_of: CallerOf = nobody_calls
+    runs: Runs, proposals: Proposals, reviews: Reviews, log: AuditLog, *, caller_of: CallerOf = nobody_calls
 ) -> APIRouter:
     """The endpoints under `/api/v1/analyses`; who proposes, reviews or ends a run stands in the log.
 
     Parameters
     ----------
-    folder
-        The hub's folder.
     caller_of
         Finds who sends a request: results belong to people.
     """
@@ -112,6 +158,10 @@ def analyses_router(
     @router.get("", response_model=RunsAnswer, summary="Runs, the newest first")
     async def listed(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
         return _json(RunsAnswer(runs=await runs.newest(limit)))
+
+    @router.get("/held", response_model=HeldRuns, summary="Runs that wait for their reviewers, for reviewers")
+    async def held(request: Request) -> Response:
+        return _json(HeldRuns(runs=await reviews.held(request)))
 
     @router.get("/{run}", response_model=Run, summary="One run: its state, its nodes, how far it is")
     async def one(run: str) -> Response:
@@ -134,14 +184,7 @@ def analyses_router(
 
     @router.post("/{run}/review", response_model=Run, summary="A reviewer's word on a held run: release, or refuse")
     async def review(request: Request, run: str, word: ReviewWord) -> Response:
-        actor = (await caller_of(request)).actor
-        if not actor.known:
-            raise NotAuthentic("log in: results are reviewed by people whom the hub knows")
-        failed = [one["file"] for one in await asyncio.to_thread(verdicts_of, folder, run) if one["verdict"] == "fail"]
-        found = await runs.review(run, actor, release=word.decision == "release", reason=word.reason, failed=failed)
-        decision: Literal["release", "reject"] = "release" if word.decision == "release" else "reject"
-        await log.recorded(RunReviewed(run, decision), by=person_of(actor))
-        return _json(found)
+        return _json(await reviews.review(request, run, word))
 
     @router.get("/{run}/files/{name}", summary="A result file of a released run", response_class=FileResponse, responses=_FILES)
     async def file(request: Request, run: str, name: str) -> Response:

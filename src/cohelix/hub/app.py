@@ -31,7 +31,7 @@ from cohelix.federation.signing import load_identity
 from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
-from cohelix.hub.analyses import AllOpen, Proposals, analyses_router, released_summary
+from cohelix.hub.analyses import AllOpen, Proposals, Reviews, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
 from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
@@ -48,6 +48,7 @@ from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
 from cohelix.hub.visas import read_grant, visas_router
 from cohelix.portal import pages
+from cohelix.portal.checks import check_pages
 from cohelix.portal.languages import written
 from cohelix.web import install, member_roads
 
@@ -188,7 +189,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
     caller_of = persons.people.caller_of
     proposals = Proposals(runs, log, caller_of=caller_of, all_open=_all_open(federation, settings))
-    app.include_router(analyses_router(runs, proposals, folder, log, caller_of=caller_of))
+    reviews = Reviews(runs, folder, log, caller_of=caller_of)
+    app.include_router(analyses_router(runs, proposals, reviews, log, caller_of=caller_of))
+    app.router.routes.extend(check_pages(reviews, caller_of, persons.people.form_of))
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))

@@ -309,3 +309,31 @@ class Review(Wire):
     decision: Literal["release", "refuse"]
     reason: str | None = None
     at: str
+
+
+class FileWord(Wire):
+    """What the automatic check says of one file of a held run: `fail` is never released, `review` wants a person's look."""
+
+    file: str
+    verdict: Literal["pass", "review", "fail"]
+    reasons: tuple[str, ...] = ()
+
+
+class HeldRun(Wire):
+    """A run that waits for its reviewers: the automatic verdicts, what was said, and what this reader may still say.
+
+    `needed` different people release it; `mine` says that the reader has proposed it, `spoken` that the reader has reviewed it.
+    """
+
+    run: Run
+    verdicts: tuple[FileWord, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    needed: int
+    mine: bool = False
+    spoken: bool = False
+
+
+class HeldRuns(Wire):
+    """Runs that wait for their reviewers, the oldest first."""
+
+    runs: tuple[HeldRun, ...]
