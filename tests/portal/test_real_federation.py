@@ -197,6 +197,9 @@ def test_a_cohort_taken_along_is_the_same(hub: httpx.Client, tmp_path: Path) -> 
     assert text == 'sex=female and population!="x y"' and 'href="/analyses/new?cohort=sex=female' in source
     linked = hub.get(link)
     assert linked.status_code == 200 and str(linked.url) == link and main_of(linked.text) == main_of(source)
+    onward = unescape(re.findall(r'href="(/analyses/new\?[^"]*)"', source)[0])
+    wizard = unescape(hub.get(onward).text)
+    assert text in wizard and re.search(r'value="FI:sim"[^>]*checked', wizard)
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "NO_PROXY": "*", "HOME": str(tmp_path)}
     fetched = subprocess.run(["sh", "-c", curl], env=environment, capture_output=True, check=True)
     script = tmp_path / "snippet.py"
