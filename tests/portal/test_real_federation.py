@@ -121,6 +121,7 @@ def test_programs_get_problems_and_browsers_pages(hub: httpx.Client) -> None:
     [
         ("/variant/{variant}", ("assembly", "GRCh37")),
         ("/region/22:20000001-20001000", ("assembly", "GRCh37")),
+        ("/gene/CRELD2", ("assembly", "GRCh37")),
         ("/term/HP:0001250", ("text", "HP:0001250")),
     ],
 )

@@ -170,6 +170,45 @@ def test_did_you_mean() -> None:
     assert suggested(understand("23-100000-A-G", G37, DATASETS)) == [("X-100000-A-G", G37)]
 
 
+@pytest.mark.parametrize(
+    ("typed", "problem", "meant"),
+    [
+        ("22.50313359.G.A", "mistyped_variant", ["22-50313359-G-A"]),
+        ("22;50313359;G;A", "mistyped_variant", ["22-50313359-G-A"]),
+        ("22-5O313359-G-A", "mistyped_variant", ["22-50313359-G-A"]),
+        ("chr22-50313359-G-A/T", "mistyped_variant", ["22-50313359-G-A", "22-50313359-G-T"]),
+        ("22_50313359_G/A_b37", "mistyped_variant", ["22-50313359-G-A"]),
+        ("chr 22 50313359 G A", "mistyped_variant", ["22-50313359-G-A"]),
+        ("https://browser.example/variant/22-50313359-G-A?dataset=x", "mistyped_variant", ["22-50313359-G-A"]),
+        ("ch22-50313359-G-A", "unknown_contig", ["22-50313359-G-A"]),
+        ("50313359-G-A", "no_contig", []),
+        ("22-50313359-G-G", "same_alleles", [f"22-50313359-G-{alt}" for alt in "ACT"]),
+        ("22-50313359-G-U", "not_bases", ["22-50313359-G-T"]),
+        ("22-50313359GA", "half_variant", ["22-50313359-G-A", "22:50313359-50313359"]),
+        ("HP:001250", "code_of_other_length", ["HP:0001250"]),
+        ("HP0001250", "code_of_other_length", ["HP:0001250"]),
+        ("MONDO:123", "code_of_other_length", ["MONDO:0000123"]),
+        ("BRAF V600E", "hgvs", ["BRAF:p.Val600Glu"]),
+        ("BRAF p.Val600Glu", "hgvs", ["BRAF:p.Val600Glu"]),
+    ],
+)
+def test_what_was_mistyped_is_named_and_mended(typed: str, problem: str, meant: list[str]) -> None:
+    found = understand(typed, G37, DATASETS)
+    assert isinstance(found, NotUnderstood)
+    assert (found.problem, [text for text, _ in suggested(found)]) == (problem, meant)
+
+
+def test_a_gene_with_a_space_is_no_place() -> None:
+    for typed in ("CRELD-2", "creld 2"):
+        assert suggested(understand(typed, G37, DATASETS))[0] == ("CRELD2", G37)
+
+
+def test_rs_ids_have_one_spelling() -> None:
+    for typed in ("rs 9616208", "RS9616208", "rs09616208"):
+        found = understand(typed, G37, ())
+        assert isinstance(found, NotUnderstood) and found.subject == "rs9616208"
+
+
 def test_a_place_that_exists_on_the_other_build_only() -> None:
     """Chromosome 22 has 51,304,566 bases on GRCh37 and 50,818,468 on GRCh38."""
     found = understand("22-51000000-A-G", G38, DATASETS)
@@ -192,6 +231,9 @@ def test_what_is_suggested_is_understood(text: str) -> None:
 )
 def test_a_variants_own_name_is_read_back(contig: str, position: int, ref: str, alt: str) -> None:
     first = understand(f"{contig}-{position}-{ref}-{alt}", G37, ())
+    if ref == alt:
+        assert isinstance(first, NotUnderstood) and first.problem == "same_alleles"
+        return
     assert isinstance(first, VariantQuestion)
     assert understand(str(first.key), G37, ()) == first
 

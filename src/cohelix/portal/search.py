@@ -15,6 +15,7 @@ from cohelix.core.genes import Gene, find_gene, suggest
 from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_contig, parse_assembly, region_1based
 from cohelix.core.variant import VariantKey, parse_variant
 from cohelix.federation.answers import variant_of_name
+from cohelix.portal.mistyped import changes_meant, codes_meant, contig_meant, lacks_contig, variants_meant
 
 TEXT_MAX = 2_000  # the longest indels that people paste fit; beyond it the text is not a question
 
@@ -26,11 +27,15 @@ Problem = Literal[
     "several_variants",
     "unknown_contig",
     "beyond_contig",
+    "mistyped_variant",
+    "no_contig",
+    "same_alleles",
     "half_variant",
     "not_bases",
     "contig_alone",
     "reversed_region",
     "other_assembly_gene",
+    "code_of_other_length",
     "nothing_of_that_name",
 ]
 
@@ -159,7 +164,7 @@ def understand(text: str, assembly: Assembly, datasets: Sequence[str]) -> Questi
     return (
         _dataset(plain, datasets)
         or _gene(plain, assembly)  # before all that has digits: RS1 and NKX2-1 are genes
-        or _term(plain)
+        or _term(typed, plain, assembly)
         or _known_but_not_asked(typed, plain, assembly)
         or _symbolic(typed, plain, assembly)
         or _variant(typed, plain, assembly)
@@ -178,7 +183,7 @@ def _plain(text: str) -> str:
 
 def _known_but_not_asked(typed: str, plain: str, assembly: Assembly) -> NotUnderstood | None:
     if _RS_ID.fullmatch(plain):
-        return NotUnderstood(typed, assembly, "rs_id", subject=plain.replace(" ", "").lower())
+        return NotUnderstood(typed, assembly, "rs_id", subject=f"rs{int(plain[2:])}")
     if _HGVS.fullmatch(plain) and not _VARIANT.fullmatch(plain):
         return NotUnderstood(typed, assembly, "hgvs", subject=plain.replace(": ", ":"), suggestions=_near_hgvs(plain, assembly))
     return None
@@ -199,7 +204,9 @@ def _near_hgvs(plain: str, assembly: Assembly) -> tuple[Suggestion, ...]:
     return () if isinstance(_region(text, text, build) or NotUnderstood, NotUnderstood) else _all([text], build)
 
 
-def _term(plain: str) -> TermQuestion | None:
+def _term(typed: str, plain: str, assembly: Assembly) -> TermQuestion | NotUnderstood | None:
+    if codes := codes_meant(plain.replace(" ", "")):
+        return NotUnderstood(typed, assembly, "code_of_other_length", subject=plain, suggestions=_all(codes, assembly))
     return TermQuestion(canonical(plain.replace(" ", "")).upper()) if _TERM.fullmatch(plain) else None
 
 
@@ -229,9 +236,16 @@ def _variant(typed: str, plain: str, assembly: Assembly) -> Question | None:
     wrong = _wrong_place(typed, plain, contig, position, assembly)
     if wrong:
         return wrong
+    if found["ref"].upper() == alt:
+        others = [f"{_contig_name(contig, assembly)}-{position}-{alt}-{one}" for one in "ACGT" if one != alt and len(alt) == 1]
+        return NotUnderstood(typed, assembly, "same_alleles", subject=alt, suggestions=_all(others, assembly))
     try:
         return VariantQuestion(parse_variant(f"{contig}-{position}-{found['ref']}-{alt}"), assembly)
     except BadInput:
+        ref, of_dna = found["ref"].upper().replace("U", "T"), alt.replace("U", "T")
+        if (ref, of_dna) != (found["ref"].upper(), alt) and re.fullmatch("[ACGTN]+", ref + of_dna):
+            meant = _all([f"{_contig_name(contig, assembly)}-{position}-{ref}-{of_dna}"], assembly)
+            return NotUnderstood(typed, assembly, "not_bases", subject="U", suggestions=meant)
         allele = next((a for a in (found["ref"], alt) if re.search("[^ACGTN]", a.upper())), alt)
         here = Suggestion(f"{_contig_name(contig, assembly)}:{position}-{position}", assembly)
         return NotUnderstood(typed, assembly, "not_bases", subject=allele, suggestions=(here,))
@@ -276,8 +290,19 @@ def _broken(typed: str, plain: str, assembly: Assembly, datasets: Sequence[str])
         position, ref = int(half["position"]), half["ref"].upper()
         name = _contig_name(half["contig"], assembly)
         alts = [alt for alt in "ACGT" if alt != ref] if ref in "ACGT" else []
-        meant = [*(f"{name}-{position}-{ref}-{alt}" for alt in alts), f"{name}:{position}-{position}"]
+        glued = (
+            [f"{name}-{position}-{ref[0]}-{ref[1]}"]
+            if re.fullmatch("[ACGT]{2}", ref) and plain[-1].isalpha() and ref[0] != ref[1]
+            else []
+        )
+        meant = [*glued, *(f"{name}-{position}-{ref}-{alt}" for alt in alts), f"{name}:{position}-{position}"]
         return NotUnderstood(typed, assembly, "half_variant", plain, suggestions=_all(meant, assembly))
+    if variants := [one for one in variants_meant(plain, assembly) if not _misplaced(one, assembly)]:
+        return NotUnderstood(typed, assembly, "mistyped_variant", plain, suggestions=_all(variants, assembly))
+    if lacks_contig(plain):
+        return NotUnderstood(typed, assembly, "no_contig", plain)
+    if changes := changes_meant(plain, assembly):
+        return NotUnderstood(typed, assembly, "hgvs", plain, suggestions=_all(changes, assembly))
     contig = known_contig(plain.rstrip(":- "), assembly)
     if contig:
         return NotUnderstood(typed, assembly, "contig_alone", subject=contig.name)
@@ -304,7 +329,10 @@ def _wrong_place(typed: str, plain: str, contig: str, position: int, assembly: A
     if known is None:
         renamed = _NUMBERED_SEX_CHROMOSOMES.get(contig.lower().removeprefix("chr"))
         rest = plain[len(contig) :]
-        meant = _all([f"{renamed}{rest}"], assembly) if renamed else ()
+        near = contig_meant(contig, assembly)
+        meant = _all([f"{renamed or near}{rest}"], assembly) if renamed or near else ()
+        if not meant and not any(c.isdigit() for c in contig):
+            meant = _near(plain, assembly, ())[:3]  # `CRELD-2` is no place
         return NotUnderstood(typed, assembly, "unknown_contig", subject=contig, suggestions=meant)
     if position < 1 or (known.length and position > known.length):
         other = _other(assembly)
@@ -315,6 +343,10 @@ def _wrong_place(typed: str, plain: str, contig: str, position: int, assembly: A
             typed, assembly, "beyond_contig", subject=known.name, contig_length=known.length, suggestions=meant
         )
     return None
+
+
+def _misplaced(variant: str, assembly: Assembly) -> bool:
+    return not isinstance(_variant(variant, variant, assembly), VariantQuestion)
 
 
 def _contig_name(contig: str, assembly: Assembly) -> str:
