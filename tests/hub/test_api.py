@@ -104,6 +104,8 @@ def test_a_name_that_nobody_annotated_is_named_as_such(client: httpx.Client) -> 
     answer = client.get("/api/v1/variants", params={"name": "BRAF:p.Val600Glu"}).json()
     assert answer["variants"] == []
     assert {line["datasets"][0]["status"] for line in answer["nodes"]} == {"not_assessed", "refused"}
+    asked_as_variant = client.get("/api/v1/frequency/rs671", params=A)
+    assert asked_as_variant.status_code == 400 and "/api/v1/variants?name=rs671" in asked_as_variant.json()["detail"]
     for name in ("CRELD2", "rs", "c.5A>G", "x" * 201):
         assert client.get("/api/v1/variants", params={"name": name}).status_code in (400, 422)
 

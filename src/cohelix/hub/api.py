@@ -18,7 +18,7 @@ from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_cont
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
-from cohelix.federation.naming import NAME_MAX, variants_named
+from cohelix.federation.naming import NAME_MAX, RS_ID, variants_named
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
 from cohelix.web.events import STREAM, event, event_stream
 from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
@@ -139,6 +139,8 @@ def api_router(federation: Federation, *, hub_url: str, caller_of: CallerOf = no
 
 def read_variant(text: str, assembly: Assembly) -> VariantKey:
     """A variant as people or our own answers write it; `BadQuestion` where the assembly has no such contig or place."""
+    if RS_ID.fullmatch(text.strip()):
+        raise BadQuestion(f"{text.strip()} is an rsID: /api/v1/variants?name={text.strip()} tells which variants it stands for")
     parts = text.strip().rsplit("-", 2)
     # Symbolic alleles come from our own answers only; whatever else is not bases gets the reader's own advice.
     symbolic = len(parts) == 3 and is_sequence(parts[1].upper()) and any(sign in parts[2] for sign in "<[]")

@@ -67,9 +67,11 @@ class Arriving:
         """What has come, now and after each arrival; the last one is whole."""
         while True:
             self._news.clear()
-            yield self.answer()
             if self.whole:
+                self._asking.result()  # a question that failed is no whole answer
+                yield self.answer()
                 return
+            yield self.answer()
             arrival = asyncio.ensure_future(self._news.wait())
             await asyncio.wait({arrival, self._asking}, return_when=asyncio.FIRST_COMPLETED)
             arrival.cancel()

@@ -239,10 +239,9 @@ class _Pages:
         # A browser that opens a page may go on with it; programs, and browsers without JavaScript, wait for the whole.
         may_arrive = name is None and request.headers.get("sec-fetch-dest") == "document"
         patience = PATIENCE_SECONDS if may_arrive else None
-        answer, called = await asyncio.gather(asked.wait(patience), self._roll.call(patience_seconds=_GLANCE_SECONDS))
-        kept = self._arrivals.keep(asked) if not asked.whole else None
-        if not asked.whole and kept is None:
-            answer = await asked.wait()
+        _, called = await asyncio.gather(asked.wait(patience), self._roll.call(patience_seconds=_GLANCE_SECONDS))
+        kept = None if asked.whole else self._arrivals.keep(asked)
+        answer = asked.answer() if kept else await asked.wait()
         return render(
             request,
             "variant.html",
