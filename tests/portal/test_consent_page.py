@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from cohelix.audit.bundle import prove
+from cohelix.federation.audit_log import open_log
+from cohelix.portal.assets import asset_path
 from cohelix.testing.commands import run_command
 from validation.processes import Served
 
@@ -155,3 +158,34 @@ def test_the_pages_are_accessible_and_run_nothing(
         assert seen.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert all(one.startswith(url) for one in asked)
     context.close()
+
+
+def test_a_browser_checks_the_proof_of_an_entry(node: tuple[Path, str], page: Page) -> None:
+    folder, url = node
+    browser = page.context.browser
+    assert browser is not None
+    scripted = browser.new_page()
+    scripted.goto(f"{url}/consent")
+    with open_log(folder, "node/FI", str(folder / "node.sqlite")) as log:
+        proofs = [prove(log.store(), number).model_dump() for number in (0, 1, 2)]
+
+    def found(proof: dict[str, Any]) -> str:
+        script = "async ([address, proof]) => (await (await import(address)).check(proof)).is"
+        return str(scripted.evaluate(script, [asset_path("proof.js"), proof]))
+
+    assert [found(proof) for proof in proofs] == ["holds"] * 3
+    first, second, _ = proofs
+    head, _, below = first["checkpoint"].partition("\n\n")
+    lines = head.split("\n")
+    other = "A" if lines[2][0] != "A" else "B"
+    tampered = {
+        "another entry": {**first, "entry": second["entry"]},
+        "a changed entry": {**first, "entry": first["entry"].replace('"at":"2', '"at":"1')},
+        "another number": {**first, "number": 1},
+        "a shorter path": {**first, "proof": first["proof"][:-1]},
+        "a changed path": {**first, "proof": ["00" * 32, *first["proof"][1:]]},
+        "another root": {**first, "checkpoint": "\n".join([*lines[:2], other + lines[2][1:], *lines[3:]]) + "\n\n" + below},
+    }
+    assert {what: found(one) for what, one in tampered.items()} == dict.fromkeys(tampered, "not-in-log")
+    later = "\n".join([*lines[:3], "at 2099-01-01T00:00:00.000Z", lines[4]]) + "\n\n" + below
+    assert found({**first, "checkpoint": later}) == "not-signed"

@@ -17,6 +17,7 @@ _MEDIA_TYPES = {
     "plots.js": "text/javascript; charset=utf-8",
     "applications.css": "text/css; charset=utf-8",
     "applications.js": "text/javascript; charset=utf-8",
+    "proof.js": "text/javascript; charset=utf-8",
     "runs.css": "text/css; charset=utf-8",
     "runs.js": "text/javascript; charset=utf-8",
     "cohorts.css": "text/css; charset=utf-8",
