@@ -247,6 +247,29 @@ def test_a_long_region_is_paged_without_loss(client: httpx.Client, stage: Any, w
     assert symbolic.status_code == 200 and "Structural variant on GRCh37" in read(symbolic).text
 
 
+def test_a_name_of_several_variants_is_asked_back(client: httpx.Client, stage: Any, read: Callable[..., Any]) -> None:
+    def told(*names: str) -> dict[str, Any]:
+        sets = [{"id": "FI:geuvadis", "results": [{"variantInternalId": name} for name in names]}]
+        lines = [{"id": "FI:geuvadis", "exists": True, "status": "answered"}]
+        return {"status": 200, "document": {"response": {"resultSets": sets}, "info": {"datasets": lines}}}
+
+    search = {"q": "BRAF:p.Val600Glu", "assembly": "GRCh37"}
+    here, too = "GRCh37-7-140453136-A-T", "GRCh37-7-140453135-CA-TT"
+    stage.script["FI"]["beacon"] = told(here, too, "GRCh38-7-140753336-A-T")
+    answer = client.get("/search", params=search)
+    page = read(answer)
+    assert answer.status_code == 200 and "Which variant?" in page.text
+    assert "7-140453135-CA-TT FI:geuvadis" in page.text and "GRCh38" not in page.text.partition("Ask again")[0]
+    stage.script["FI"]["beacon"] = told(here, "GRCh38-7-140753336-A-T")
+    assert client.get("/search", params=search).headers["location"] == "/variant/7-140453136-A-T?assembly=GRCh37"
+    stage.script["FI"]["beacon"] = told("GRCh38-7-140753336-A-T")
+    assert "7-140753336-A-T on GRCh38" in read(client.get("/search", params=search)).text, "it is not gone to unasked"
+    for lie in ("<script>alert(1)</script>", "GRCh37-99-5-A-T", "GRCh37-7"):
+        stage.script["FI"]["beacon"] = told(lie)
+        page = read(client.get("/search", params=search))
+        assert "FI Finland" not in page.text and "FI sent an answer that cannot be used" in page.text
+
+
 REGION = "/region/22:50310000-50320000"
 
 

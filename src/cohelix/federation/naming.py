@@ -26,7 +26,7 @@ _VARIANTS_MAX: Final = 20  # of one dataset: a name of a protein's change may st
 _ID: Final = re.compile(r"(?P<assembly>GRCh3[78])-(?P<variant>.+)", re.DOTALL)
 
 
-class _Told(NamedTuple):
+class Told(NamedTuple):
     """What one member said: variants by dataset, and how its datasets stand."""
 
     variants: tuple[tuple[str, str, str], ...]  # assembly, variant, dataset
@@ -51,7 +51,7 @@ async def variants_named(federation: Federation, name: str, behalf: Behalf = EVE
         raise BadQuestion("a name is an rsID, as rs9616208, or in HGVS with its sequence or gene, as NM_004006.2:c.4375C>T")
     ask = AskBeacon(path="g_variants", body=_question(text))
     everybody = {member.id: ask for member in federation.active()}
-    asked = await federation.beacon(everybody, _read, behalf)
+    asked = await federation.beacon(everybody, read_names, behalf)
     found: dict[tuple[str, str], set[str]] = {}
     for one in asked:
         for assembly, variant, dataset in one.answer.variants if one.answer else ():
@@ -77,10 +77,11 @@ def _question(name: str) -> dict[str, Any]:
     return {"meta": {"apiVersion": "v2.0"}, "query": query}
 
 
-def _read(member: Member, reply: BeaconReply) -> _Told:
+def read_names(member: Member, reply: BeaconReply) -> Told:
+    """A member's answer, checked; `BadInput` (or pydantic's error) if it is none, or speaks of others' datasets."""
     if reply.status != 200:
         # A member whose Beacon does not know the filter yet, or refuses the name: none of its variants has it.
-        return _Told((), ())
+        return Told((), ())
     document = reply.document
     lines = _objects(_object(document.get("info")).get("datasets"))
     sets = _objects(_object(document.get("response")).get("resultSets"))
@@ -90,7 +91,7 @@ def _read(member: Member, reply: BeaconReply) -> _Told:
     for state in states:
         check_text(state.reason)
     variants = [(*_identity(record), str(one["id"])) for one in sets for record in _objects(one.get("results"))[:_VARIANTS_MAX]]
-    return _Told(tuple(variants), states)
+    return Told(tuple(variants), states)
 
 
 def _state(line: Mapping[str, Any]) -> DatasetState:
@@ -114,7 +115,7 @@ def _place(assembly: str, variant: str) -> tuple[str, Any, int, str, str]:
     return assembly, contig_order(key.contig), key.position, key.ref, key.alt
 
 
-def _line(one: Asked[_Told]) -> NodeNames:
+def _line(one: Asked[Told]) -> NodeNames:
     return NodeNames(**one.road.model_dump(by_alias=False), datasets=one.answer.datasets if one.answer else ())
 
 
