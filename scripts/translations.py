@@ -46,6 +46,8 @@ TABLES = (
     "cohelix.portal.application_words:ADVICE_WORDS",
     "cohelix.portal.application_words:CODE_WORDS",
     "cohelix.portal.application_words:INVESTIGATION_WORDS",
+    "cohelix.portal.application_words:LINE_WORDS",
+    "cohelix.portal.application_words:STAGE_WORDS",
     "cohelix.portal.application_words:TYPE_WORDS",
 )
 

@@ -136,3 +136,26 @@ def test_desks_are_for_people_who_are_logged_in(hub: HubWithPeople) -> None:
         assert nobody.get("/catalogue").status_code == 200
         for path in ("/desk", "/applications", "/grants", "/basket"):
             assert nobody.get(path).headers["location"].startswith("/login?next="), path
+
+
+def test_the_five_safes_report_is_a_page_for_whoever_may_read_the_application(people: dict[str, Browser]) -> None:
+    identifier = _begun(people, title="<b>Rare</b> variants", members=[])
+    address = f"/applications/{identifier}/report"
+    page = people["researcher"].visit(address)
+    told = people["researcher"].get(f"/api/v1{address}").json()
+    assert page.status_code == 200 and told["project"]["investigations"] == ["genetic"]
+    assert "<b>Rare" not in page.text and "&lt;b&gt;Rare" in page.text
+    text = Html(page.text).text
+    for words in (
+        "Safe people",
+        "Safe outputs",
+        "Genetic study",
+        "nobody yet",
+        told["people"]["applicant"]["subject"],
+        "is a draft",
+    ):
+        assert words in text, words
+    assert f'href="{address}"' in people["researcher"].visit(f"/applications/{identifier}").text
+    assert people["stranger"].get(address).status_code == 404
+    german = Html(people["researcher"].visit(f"/de{address}").text).text
+    assert "Sichere Menschen" in german and "Safe people" not in german

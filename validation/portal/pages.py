@@ -109,6 +109,7 @@ class Town:
             "/applications": ("/applications",),
             one: (here,),
             f"{one}/edit": (f"{here}/edit",),
+            f"{one}/report": (f"{here}/report",),
             f"{one}/datasets/{{dataset}}": (f"{here}/datasets/FI:sim",),
             "/desk": ("/desk",),
             "/desk/{duty}": ("/desk/committee", "/desk/signing", "/desk/national"),

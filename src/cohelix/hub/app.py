@@ -34,7 +34,7 @@ from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
 from cohelix.hub.analyses import AllOpen, Proposals, Reviews, analyses_router, released_summary
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
-from cohelix.hub.application_routes import applications_router, catalogue_router, reports_router
+from cohelix.hub.application_routes import applications_router, catalogue_router, five_safes_of, reports_router
 from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.central import CentralGrants
@@ -50,6 +50,7 @@ from cohelix.hub.visas import read_grant, visas_router
 from cohelix.portal import pages
 from cohelix.portal.checks import check_pages
 from cohelix.portal.languages import written
+from cohelix.portal.report_page import report_pages
 from cohelix.web import install, member_roads
 
 
@@ -196,7 +197,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     app.include_router(services_router(federation, settings))
     app.include_router(applications_router(applications, persons.people.caller_of))
     app.include_router(catalogue_router(catalogue))
-    app.include_router(reports_router(applications, catalogue, runs.store, persons.people.caller_of))
+    report_of = five_safes_of(applications, catalogue, runs.store)
+    app.include_router(reports_router(report_of, caller_of))
+    app.router.routes.extend(report_pages(report_of, caller_of))
     app.include_router(notices_router(notices, persons.people.caller_of))
     app.router.routes.extend(notice_pages(notices, persons.people.caller_of, persons.people.form_of))
     app.router.routes.extend(

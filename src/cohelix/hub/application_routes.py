@@ -24,6 +24,7 @@ from cohelix.hub.reports import five_safes
 from cohelix.portal.application_desk import Catalogue
 from cohelix.portal.application_views import insider
 from cohelix.portal.application_words import INSIDE_EVENTS
+from cohelix.portal.report_page import ReportOf
 from cohelix.wire.application_documents import (
     AgreementDocument,
     ApplicationDocument,
@@ -71,16 +72,24 @@ def catalogue_router(catalogue: Catalogue) -> APIRouter:
     return router
 
 
-def reports_router(desk: Applications, catalogue: Catalogue, runs: RunStore, caller_of: CallerOf) -> APIRouter:
-    """The Five Safes of one application, and an auditor's records of processing."""
+def five_safes_of(desk: Applications, catalogue: Catalogue, runs: RunStore) -> ReportOf:
+    """Makes the Five Safes of an application, for whoever may read it: the one way for programs and pages."""
+
+    async def report_of(caller: Caller, application: str) -> Mapping[str, Any]:
+        state, events = await desk.read(caller, application)
+        records = await catalogue.records()
+        return await anyio.to_thread.run_sync(lambda: five_safes(application, state, events, records=records, runs=runs))
+
+    return report_of
+
+
+def reports_router(report_of: ReportOf, caller_of: CallerOf) -> APIRouter:
+    """The Five Safes of one application."""
     router = APIRouter(tags=["applications"])
 
     @router.get("/api/v1/applications/{application}/report", summary="The Five Safes of a project: people, project, data …")
     async def five(request: Request, application: str) -> Response:
-        state, events = await desk.read(await caller_of(request), application)
-        records = await catalogue.records()
-        found = await anyio.to_thread.run_sync(lambda: five_safes(application, state, events, records=records, runs=runs))
-        return JSONResponse(found, headers=_NOT_KEPT)
+        return JSONResponse(await report_of(await caller_of(request), application), headers=_NOT_KEPT)
 
     return router
 
