@@ -137,6 +137,8 @@ def test_pictures_are_the_same_for_the_same_data(tmp_path: Path) -> None:
         assert first == second
         assert first.startswith(magic)
     assert rendered(forest([Estimate("A", 0.1, 0.2)], title="t"), "png").startswith(b"\x89PNG")
+    dark = rendered(manhattan(summary, title="t"), "svg", dark=True).decode()
+    assert "#152026" in dark and "#0072b2" not in dark and "#ffffff" not in dark
 
 
 def test_names_in_the_report_are_text_and_no_markup(tmp_path: Path) -> None:

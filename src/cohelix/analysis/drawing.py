@@ -20,6 +20,9 @@ PictureFormat = Literal["png", "svg"]
 # Two colours that people with colour-blindness tell apart, alternating by contig (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#56b4e9")
 _LEAD, _LIMIT, _GENE = "#d55e00", "#b00020", "#4d4d4d"
+# The same on a dark page: its surface, its ink, and the colours that would not stand out from it.
+_DARK_PAPER, _DARK_INK = "#152026", "#dfe8ec"
+_ON_DARK = {_COLOURS[0]: "#56b4e9", _COLOURS[1]: "#a9d8f5", _LEAD: "#ff9d4d", _LIMIT: "#ff8a9a", _GENE: "#a2b3bc"}
 _LABELLED_MOST = 12
 _LANES_MOST = 5
 _GAP_BASES = 10_000_000
@@ -136,15 +139,40 @@ def forest(estimates: Sequence[Estimate], *, title: str) -> Figure:
     return figure
 
 
-def rendered(figure: Figure, kind: PictureFormat) -> bytes:
-    """The picture's bytes; the same for the same data, without a date in them."""
+def rendered(figure: Figure, kind: PictureFormat, *, dark: bool = False) -> bytes:
+    """The picture's bytes, on white or for a dark page; the same for the same data, without a date in them."""
     import matplotlib
+
+    if dark:
+        _darken(figure)
 
     out = io.BytesIO()
     metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context({"svg.hashsalt": "cohelix", "svg.fonttype": "none"}):
         figure.savefig(out, format=kind, dpi=150, metadata=metadata)
     return out.getvalue()
+
+
+def _darken(figure: Figure) -> None:
+    """Change every colour of a figure to its counterpart on dark paper."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.colors import to_hex
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    figure.set_facecolor(_DARK_PAPER)
+    for axes in figure.axes:
+        axes.set_facecolor(_DARK_PAPER)
+        axes.tick_params(colors=_DARK_INK)
+        for edge in axes.spines.values():
+            edge.set_color(_DARK_INK)
+    for one in figure.findobj():
+        if isinstance(one, Text):
+            one.set_color(_DARK_INK)
+        elif isinstance(one, PathCollection):
+            one.set_color([_ON_DARK.get(to_hex(colour), to_hex(colour)) for colour in np.atleast_2d(one.get_facecolor())])
+        elif isinstance(one, Line2D):
+            one.set_color(_ON_DARK.get(to_hex(one.get_color()), to_hex(one.get_color())))
 
 
 def _paper(width: float, height: float) -> tuple[Figure, Any]:

@@ -19,9 +19,16 @@ Kind = Literal["manhattan", "qq", "region"]
 
 
 def picture(
-    folder: Path, summary: Summary, kind: Kind, *, trait: str | None = None, region: Region | None = None, svg: bool = False
+    folder: Path,
+    summary: Summary,
+    kind: Kind,
+    *,
+    trait: str | None = None,
+    region: Region | None = None,
+    svg: bool = False,
+    dark: bool = False,
 ) -> bytes:
-    """A PNG or SVG of the table that `summary` is of; a region is that of the strongest line unless one is named.
+    """A PNG or SVG of the table that `summary` is of, for a light or a dark page; of the strongest line's region unless named.
 
     Raises
     ------
@@ -32,9 +39,9 @@ def picture(
     traits = {one.trait for one in summary.top}
     title = trait or (str(next(iter(traits))) if len(traits) == 1 else "all traits")
     if kind == "manhattan":
-        return rendered(manhattan(summary, title=title), suffix)
+        return rendered(manhattan(summary, title=title), suffix, dark=dark)
     if kind == "qq":
-        return rendered(quantiles(summary, title=title), suffix)
+        return rendered(quantiles(summary, title=title), suffix, dark=dark)
     if region is None:
         if not summary.top:
             raise NotFound("nothing was tested: there is no region to draw")
@@ -46,7 +53,8 @@ def picture(
         raise NotFound(f"the table has no test in {region}")
     title = f"{region} {trait or ''}".strip()
     strongest = int(np.nanargmax(strength))
-    return rendered(region_plot(positions, strength, region, assembly_of(folder), title=title, lead=strongest), suffix)
+    drawn = region_plot(positions, strength, region, assembly_of(folder), title=title, lead=strongest)
+    return rendered(drawn, suffix, dark=dark)
 
 
 def assembly_of(folder: Path) -> Assembly:

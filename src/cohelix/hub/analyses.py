@@ -216,10 +216,11 @@ def analyses_router(
         *,
         trait: _Trait = None,
         region: str | None = None,
+        scheme: Annotated[Literal["light", "dark"], Query(description="The page that it stands on")] = "light",
     ) -> Response:
         table = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
         place = None if region is None else parse_region(region)
-        content = await asyncio.to_thread(_picture, table, kind, trait, place, suffix)
+        content = await asyncio.to_thread(_picture, table, kind, trait, place, (suffix, scheme))
         return Response(content, media_type="image/svg+xml" if suffix == "svg" else "image/png")
 
     return router
@@ -252,10 +253,11 @@ def _drawing_text(folder: Path, trait: str | None) -> bytes:
 
 
 @lru_cache(maxsize=128)
-def _picture(folder: Path, kind: PictureKind, trait: str | None, region: Region | None, suffix: str) -> bytes:
+def _picture(folder: Path, kind: PictureKind, trait: str | None, region: Region | None, form: tuple[str, str]) -> bytes:
     from cohelix.analysis.pictures import picture
 
-    return picture(folder, _summary(folder, trait), kind, trait=trait, region=region, svg=suffix == "svg")
+    svg, dark = form[0] == "svg", form[1] == "dark"
+    return picture(folder, _summary(folder, trait), kind, trait=trait, region=region, svg=svg, dark=dark)
 
 
 async def _events(runs: Runs, run: str, after: int) -> AsyncIterator[bytes]:
