@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from cohelix.core.errors import BadInput
-from cohelix.federation.naming import is_name, read_names
+from cohelix.federation.naming import read_names
 from cohelix.wire.federation import BeaconReply, Member
+from cohelix.wire.names import is_name, needs_looking_up
 
 FI = Member(id="FI", name="Finland", country="FI", url="https://fi.example", key="k", state="active")
 TOLD = {
@@ -71,3 +72,8 @@ def test_what_cannot_be_true_makes_a_member_faulty(document: dict[str, Any]) -> 
 )
 def test_what_can_be_looked_up(text: str, name: bool) -> None:
     assert is_name(text) is name
+
+
+def test_a_genomic_substitution_says_its_place_itself() -> None:
+    assert is_name("NC_000022.10:g.50313359G>A") and not needs_looking_up("NC_000022.10:g.50313359G>A")
+    assert needs_looking_up("NC_000022.10:g.50313359del") and needs_looking_up("rs671")

@@ -51,6 +51,20 @@ def floored(federation: RunningFederation) -> str:
     return f"22-{cohort.positions[variant] + 1}-{cohort.refs[variant]}-{cohort.alts[variant]}"
 
 
+def test_frequency_by_rs_id(federation: RunningFederation, run: Callable[..., Done]) -> None:
+    """The simulated people's variants have their position as rsID."""
+    carried = int(federation.cohorts["FI"].alleles.any(axis=(1, 2)).argmax())
+    cohort = federation.cohorts["FI"]
+    position = cohort.positions[carried] + 1
+    done = run("frequency", f"rs{position}", "--assembly", "GRCh37", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["variant"] == f"22-{position}-{cohort.refs[carried]}-{cohort.alts[carried]}"
+    other = run("frequency", f"rs{position}", "--assembly", "GRCh38")
+    assert other.returncode == 2 and f"but of 22-{position}-" in other.stderr and "on GRCh37" in other.stderr
+    nobodys = run("frequency", "rs99", "--assembly", "GRCh37")
+    assert nobodys.returncode == 2 and "position and alleles find every variant" in nobodys.stderr
+
+
 def test_frequency(federation: RunningFederation, run: Callable[..., Done]) -> None:
     variant = floored(federation)
     done = run("frequency", variant, "--assembly", "GRCh37", "--json", "--strict")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from cohelix.wire.federation import RegionAnswer, Road
     from cohelix.wire.frequency import DatasetFrequency, FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts
+    from cohelix.wire.names import NamedAnswer
 
 _Hub = Annotated[str, typer.Option("--hub", metavar="URL", envvar="COHELIX_HUB", help="The hub's address.")]
 _Assembly = Annotated[str, typer.Option("--assembly", metavar="A", help="GRCh37 or GRCh38; nothing is lifted over.")]
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def frequency(
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="For example 22-50313359-G-A.")],
+    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="For example 22-50313359-G-A, or rs9616208.")],
     *,
     assembly: _Assembly,
     hub: _Hub,
@@ -46,10 +47,13 @@ def frequency(
     sexes: Annotated[bool, typer.Option("--sexes", help="Show the rows of each sex too.")] = False,
     timeout: _Seconds = 30.0,
 ) -> None:
-    """Counts of one variant at every member, and pooled."""
+    """Counts of one variant at every member, and pooled; an rsID or a name in HGVS is asked of the members first."""
     from cohelix.sdk import connect
+    from cohelix.wire.names import needs_looking_up
 
     with connect(hub, timeout_seconds=timeout) as client:
+        if needs_looking_up(variant.strip()):
+            variant = _named(client.named(variant), assembly)
         answer = client.frequency(variant, assembly=assembly)
     if as_json:
         _print_json(answer)
@@ -194,6 +198,26 @@ def beacon(
 def _no_number(word: str) -> float:
     """Python's reader knows NaN and Infinity, JSON does not."""
     raise ValueError(f"{word} is not a number of JSON")
+
+
+def _named(answer: NamedAnswer, assembly: str) -> str:
+    """The one variant of a name on an assembly; raises `NotFound` or `BadUsage` with what there is instead."""
+    from cohelix.core.errors import BadUsage, NotFound
+    from cohelix.core.genome import parse_assembly
+
+    build = parse_assembly(assembly)
+    here = [one.variant for one in answer.variants if one.assembly == build]
+    if len(here) == 1:
+        return here[0]
+    if here:
+        raise BadUsage(f"{answer.name} stands for several variants on {build}: ask for one of {', '.join(here)}")
+    others = [f"{one.variant} on {one.assembly}" for one in answer.variants]
+    absent = [node.node for node in answer.nodes if node.status != "answered"]
+    raise NotFound(
+        f"no dataset tells of a variant named {answer.name} on {build}"
+        + (f", but of {', '.join(others)}" if others else ": position and alleles find every variant, as 22-50313359-G-A")
+        + (f" ({', '.join(absent)} did not answer)" if absent else "")
+    )
 
 
 def _show_frequency(answer: FrequencyAnswer, *, sexes: bool) -> None:

@@ -17,11 +17,8 @@ from cohelix.federation.behalf import EVERYBODY, Behalf
 from cohelix.federation.fan_out import Asked
 from cohelix.federation.questions import Federation
 from cohelix.wire.federation import AskBeacon, BeaconReply, DatasetState, Member
-from cohelix.wire.names import NamedAnswer, NamedVariant, NodeNames
+from cohelix.wire.names import RS_ID, NamedAnswer, NamedVariant, NodeNames, is_name
 
-NAME_MAX: Final = 200
-RS_ID: Final = re.compile(r"rs[1-9]\d{0,11}", re.IGNORECASE)
-HGVS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,40}(\([A-Za-z0-9_.-]{1,40}\))?:[gcmnpr]\.\S{1,150}")
 _VARIANTS_MAX: Final = 20  # of one dataset: a name of a protein's change may stand for several changes of the genome
 _ID: Final = re.compile(r"(?P<assembly>GRCh3[78])-(?P<variant>.+)", re.DOTALL)
 
@@ -31,11 +28,6 @@ class Told(NamedTuple):
 
     variants: tuple[tuple[str, str, str], ...]  # assembly, variant, dataset
     datasets: tuple[DatasetState, ...]
-
-
-def is_name(text: str) -> bool:
-    """Whether the text can be looked up: an rsID, or a name in HGVS that says of which sequence or gene."""
-    return len(text) <= NAME_MAX and bool(RS_ID.fullmatch(text) or HGVS.fullmatch(text))
 
 
 async def variants_named(federation: Federation, name: str, behalf: Behalf = EVERYBODY) -> NamedAnswer:

@@ -18,14 +18,14 @@ from cohelix.core.genome import Assembly, Region, assembly_of_refseq, known_cont
 from cohelix.core.variant import VariantKey, is_sequence, parse_variant
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import EVERYBODY, Behalf, behalf_of
-from cohelix.federation.naming import NAME_MAX, RS_ID, variants_named
+from cohelix.federation.naming import variants_named
 from cohelix.federation.questions import REGION_LIMIT, REGION_LIMIT_MAX, Federation
 from cohelix.web.events import STREAM, event, event_stream
 from cohelix.wire.cohorts import CohortCountAnswer, CohortQuestion
 from cohelix.wire.expression import TEXT_MAX, read_expression
 from cohelix.wire.federation import DatasetsAnswer, GeneAnswer, GeneRecord, MembersAnswer, RegionAnswer
 from cohelix.wire.frequency import FrequencyAnswer, PooledCounts, Wire
-from cohelix.wire.names import NamedAnswer
+from cohelix.wire.names import NAME_MAX, RS_ID, NamedAnswer
 from cohelix.wire.plan import plan_schema
 
 _AssemblyText = Annotated[str, Query(alias="assembly", description="GRCh37 or GRCh38; nothing is lifted over")]

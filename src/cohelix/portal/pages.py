@@ -29,7 +29,7 @@ from cohelix.core.genome import Assembly, Region, known_contig, parse_assembly
 from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import Behalf
-from cohelix.federation.naming import is_name, variants_named
+from cohelix.federation.naming import variants_named
 from cohelix.federation.questions import Federation
 from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
 from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
@@ -77,7 +77,7 @@ from cohelix.web.events import event, event_stream
 from cohelix.wire.expression import read_expression
 from cohelix.wire.federation import RegionAnswer
 from cohelix.wire.frequency import FrequencyAnswer
-from cohelix.wire.names import NamedAnswer
+from cohelix.wire.names import NamedAnswer, is_name
 
 PAGE_VARIANTS = 50
 NAME_MAX = 80  # a longer variant is shown in full below its heading

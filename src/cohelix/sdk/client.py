@@ -32,6 +32,7 @@ from cohelix.wire.federation import (
 )
 from cohelix.wire.frequency import FrequencyAnswer, NodeAnswer, PooledCounts, PopulationCounts, Wire
 from cohelix.wire.identity import Me
+from cohelix.wire.names import NamedAnswer
 from cohelix.wire.notices import MailWish
 
 if TYPE_CHECKING:
@@ -246,6 +247,10 @@ class Client:
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
 
+    def named(self, name: str) -> NamedAnswer:
+        """The variants that an rsID (`rs9616208`) or a name in HGVS stands for, as members' datasets say."""
+        return self._ask(NamedAnswer, "/api/v1/variants", {"name": name})
+
     def region(self, region: str, *, assembly: str, limit: int = 10_000, after: str | None = None) -> Variants:
         """Variants that overlap a region (`22:50313000-50314000`, 1-based, inclusive), in order, `limit` at most.
 
@@ -364,6 +369,10 @@ class AsyncClient:
                         yield event
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
+
+    async def named(self, name: str) -> NamedAnswer:
+        """As `Client.named`."""
+        return await self._ask(NamedAnswer, "/api/v1/variants", {"name": name})
 
     async def region(self, region: str, *, assembly: str, limit: int = 10_000, after: str | None = None) -> Variants:
         """As `Client.region`."""
