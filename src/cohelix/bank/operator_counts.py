@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import polars as pl
 
 from cohelix.bank.cases import NOT_COUNTED
 from cohelix.bank.consent import agreed_columns
@@ -20,6 +19,9 @@ from cohelix.core.errors import BadUsage
 from cohelix.core.genome import Region, known_contig
 from cohelix.core.ids import DatasetId
 from cohelix.genotypes import Cohort, write_region
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HEADER = ("contig", "pos", "ref", "alt", "an", "ac", "het", "hom", "hemi", "missing")
 _BLOCK_ROWS = 16_384
@@ -65,6 +67,8 @@ class OperatorCounts:
 
     def blocks(self) -> Iterator[pl.DataFrame]:
         """The counts in row order, some thousand rows at a time, columns as in `HEADER`."""
+        import polars as pl
+
         store = self._version.store
         for rows in self._stretches():
             names = store.table(rows)

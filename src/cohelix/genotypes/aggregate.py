@@ -41,7 +41,7 @@ from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.genotypes.liftover import LiftReport, lift_store
 from cohelix.genotypes.load import LoadProgress
 from cohelix.genotypes.model import Cohort, EncodedBatch, Strings
-from cohelix.genotypes.sites_files import Piece, has_no_samples, is_table, open_pieces
+from cohelix.genotypes.sites_files import Piece, PiecesOf, has_no_samples, is_table, open_pieces
 from cohelix.genotypes.store import GenotypeStore
 from cohelix.genotypes.writer import StoreWriter
 
@@ -183,8 +183,15 @@ class _Reading:
                 if progress is not None:
                     progress(LoadProgress(path, done + sizes[number], sum(sizes), self.records))
 
+    def _opened(self, path: Path, pool: ThreadPoolExecutor) -> PiecesOf:
+        if not is_table(path):
+            return open_pieces(path, pool, self.assembly)
+        from cohelix.genotypes.sites_tables import open_table  # tables alone need Polars
+
+        return open_table(path, self.assembly, self._mapping)
+
     def _file(self, path: Path, number: int, writer: StoreWriter, pool: ThreadPoolExecutor, spool: Any) -> None:
-        source = open_pieces(path, pool, self.assembly, self._mapping)
+        source = self._opened(path, pool)
         if source.header is not None:
             self.warnings += check_contigs(path, source.header, self.assembly)
         plan = plan_groups(str(path), source.names, self._mapping, with_rest=self._with_rest)
