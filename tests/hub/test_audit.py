@@ -11,6 +11,7 @@ from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
 
 from cohelix.access.actor import Role
 from cohelix.access.roles import Roles
+from cohelix.audit.bundle import EntryProof, Trust, verify_proof
 from cohelix.audit.checkpoint import read_note
 from cohelix.audit.merkle import consistency_holds, inclusion_holds, leaf_hash
 from cohelix.cli.audit_log import hub_log
@@ -91,6 +92,21 @@ def test_an_auditor_reads_all_and_is_written_down(hub: HubWithPeople, ada: Brows
     page = auditor.visit("/audit?all=1")
     assert page.status_code == 200 and "server:started" in page.text and "My own entries" in page.text
     assert "ada" not in page.text, "an auditor sees pseudonyms"
+
+
+def test_the_proof_of_an_entry_is_for_its_reader_and_auditors(hub: HubWithPeople, ada: Browser, auditor: Browser) -> None:
+    number = _wait_for(ada, "login:done")["entries"][0]["number"]  # type: ignore[index]
+    proven = ada.get(f"/api/v1/audit/entries/{number}/proof")
+    assert verify_proof(EntryProof.model_validate(proven.json()), Trust()).size > number
+    others = [one for one in range(number) if ada.get(f"/api/v1/audit/entries/{one}/proof").status_code == 404]
+    assert 0 in others, "the server's own beginning is nobody's"
+    assert auditor.get("/api/v1/audit/entries/0/proof").status_code == 200
+    assert _wait_for(auditor, "log:read")["entries"][0]["data"] == {"first": 0, "entries": 1}  # type: ignore[index]
+    assert ada.get(f"/api/v1/audit/entries/{10**9}/proof").status_code == 404
+    with Browser(hub.url) as nobody:
+        assert nobody.get(f"/api/v1/audit/entries/{number}/proof").status_code == 401
+    page = ada.visit("/audit").text
+    assert f"/api/v1/audit/entries/{number}/proof" in page and "cohelix audit verify --proof FILE" in page
 
 
 def test_what_is_not_an_entry_or_event_is_refused(auditor: Browser) -> None:

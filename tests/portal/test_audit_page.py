@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, Route, sync_playwright
 from tests.hub.people_help import Browser, HubWithPeople, hub_with_people
 
 from cohelix.access.actor import Role
@@ -72,6 +72,23 @@ def test_one_sees_ones_own_entries_and_an_auditor_all(page: Page) -> None:
     page.wait_for_url("**/audit?all=1")
     assert page.locator("h1").inner_text() == "The audit log"
     assert "server:started" in page.locator("main").inner_text()
+
+
+def test_an_entry_is_checked_in_the_browser_by_keys_alone(page: Page) -> None:
+    page.goto("/audit?event=login%3Adone")
+    row = page.locator("section:first-of-type tbody tr").last
+    row.get_by_role("button", name="Check it here").focus()
+    page.keyboard.press("Enter")
+    row.get_by_text("It holds: the entry is in the log").wait_for()
+    forged = "**/api/v1/audit/entries/*/proof"
+
+    def forge(route: Route) -> None:
+        told = route.fetch().json()
+        route.fulfill(json={**told, "entry": told["entry"].replace("login:done", "login:gone")})
+
+    page.route(forged, forge)
+    page.keyboard.press("Enter")
+    row.get_by_text("It does not hold: the entry is not in the log").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,24 +6,27 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import anyio.to_thread
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute
 
 from cohelix.access.actor import Actor, Role
 from cohelix.access.caller import Caller, CallerOf
+from cohelix.audit.bundle import EntryProof, prove
 from cohelix.audit.entries import read_entry
 from cohelix.audit.events import EVENTS, LogRead, Person
 from cohelix.audit.log import AuditLog
 from cohelix.audit.store import LogStore, Written
 from cohelix.audit.witnessed import Witnessed
-from cohelix.core.errors import BadQuestion, NotAuthentic, NotPermitted
+from cohelix.core.errors import BadQuestion, NotAuthentic, NotFound, NotPermitted
 from cohelix.portal.audit import AuditPages
 from cohelix.portal.pages import page_route
 from cohelix.wire.audit import EntriesAnswer, EntryRecord, LogState, WitnessedLog
 
 ENTRIES_MAX: Final = 500
+_NO_ENTRY: Final = "you have no such entry under a signed checkpoint"
+_Number = Annotated[int, Path(ge=0, le=2**62, description="The entry's number")]
 _Mine = Annotated[bool, Query(description="Only your own entries, which everybody may read who is logged in")]
 _Before = Annotated[int | None, Query(ge=0, le=2**62, description="`next` of the page before")]
 _Events = Annotated[tuple[str, ...], Query(alias="event", max_length=len(EVENTS), description="Only these events")]
@@ -64,6 +67,35 @@ class Desk:
         more = shown[-1].number if len(found) > limit else None
         return EntriesAnswer(entries=tuple(map(_record, shown)), next=more)
 
+    async def proof(self, caller: Caller, number: int) -> EntryProof:
+        """The proof of an entry that the caller may read: one's own, or any for an auditor, who is written down first.
+
+        Raises
+        ------
+        NotFound
+            If there is no such entry under a signed checkpoint, or it is somebody else's.
+        """
+        actor = caller.actor
+        if not actor.known:
+            raise NotAuthentic("log in to read entries of the audit log")
+        person = Person(actor.subject, actor.issuer)
+        store = await anyio.to_thread.run_sync(self._log.store)
+
+        def read() -> tuple[EntryProof, bool]:
+            found = prove(store, number)
+            entry = read_entry(found.entry.encode())
+            return found, entry.by == "person" and entry.who == store.pseudonym_of(person)
+
+        try:
+            found, own = await anyio.to_thread.run_sync(read)
+        except BadQuestion:
+            raise NotFound(_NO_ENTRY) from None
+        if not own:
+            if Role.AUDITOR not in actor.roles:
+                raise NotFound(_NO_ENTRY)
+            await self._log.recorded(LogRead(number, 1), by=person)
+        return found
+
     async def state(self) -> LogState:
         """The log's checkpoint, its witnesses, and what the hub has seen of the members' logs."""
         return await anyio.to_thread.run_sync(lambda: _state(self._log.store()))
@@ -81,6 +113,13 @@ def audit_entries_router(desk: Desk, caller_of: CallerOf) -> APIRouter:
     ) -> JSONResponse:
         caller = await caller_of(request)
         found = await desk.entries(caller, mine=mine, before=before, events=event, limit=limit)
+        return JSONResponse(found.model_dump(mode="json"), headers={"cache-control": "no-store"})
+
+    @router.get(
+        "/entries/{number}/proof", response_model=EntryProof, summary="The proof of an entry that you may read, to be verified"
+    )
+    async def proof(request: Request, number: _Number) -> JSONResponse:
+        found = await desk.proof(await caller_of(request), number)
         return JSONResponse(found.model_dump(mode="json"), headers={"cache-control": "no-store"})
 
     return router

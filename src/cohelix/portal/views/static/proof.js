@@ -43,18 +43,19 @@ export async function check(proof) {
 }
 
 for (const link of document.querySelectorAll("a[data-proof]")) {
-  const words = link.closest("[data-holds]").dataset;
+  const words = document.querySelector("[data-holds]").dataset;
   const button = document.createElement("button"), said = document.createElement("p");
   button.type = "button";
   button.className = "button plain-button";
   button.textContent = words.check;
+  button.setAttribute("aria-label", `${words.check}: ${link.textContent}`);
   said.setAttribute("role", "status");
   said.className = "small";
   button.addEventListener("click", async () => {
     try {
       const found = await check(await (await fetch(link.href)).json());
       const sentence = { holds: words.holds, "not-in-log": words.notInLog, "not-signed": words.notSigned }[found.is];
-      said.className = found.is === "holds" ? "notice" : "fault";
+      said.className = found.is === "holds" ? "notice" : "notice warn";
       said.textContent = sentence.replace("{size}", found.size).replace("{at}", found.at).replace("{key}", found.key);
     } catch {
       said.className = "notice";
