@@ -11,6 +11,7 @@ from tests.portal.conftest import Html
 
 from cohelix.access.actor import Role
 from cohelix.access.roles import Roles
+from cohelix.federation.run_store import RunStore, StoredRun
 from cohelix.hub.identity import open_broker
 from cohelix.hub.settings import open_hub_database, read_settings
 
@@ -74,7 +75,7 @@ def _does(people: dict[str, Browser], who: str, path: str, action: str, **fields
     return Html(answer.text).text
 
 
-def test_the_loop_over_the_real_hub(people: dict[str, Browser]) -> None:
+def test_the_loop_over_the_real_hub(hub: HubWithPeople, people: dict[str, Browser]) -> None:
     name = _begun(people)
     one = f"/applications/{name}"
     events, line = f"{one}/events", f"{one}/datasets/FI:a"
@@ -117,6 +118,16 @@ def test_the_loop_over_the_real_hub(people: dict[str, Browser]) -> None:
         assert sha256 in page and "DATA USE AGREEMENT" in page
     assert "signed by both sides" in page
     assert "to issue the visas" in Html(me.visit(one).text).text
+
+    applicant = me.get(f"/api/v1{one}/report").json()["people"]["applicant"]
+    plan = {"project": "p", "method": "linear", "datasets": ["FI:a"]}
+    run = StoredRun(
+        "0a" * 8, "held", plan, "0" * 64, "2026-02-02T00:00:00Z", "2099-01-01T00:00:00Z", details={"proposer": applicant}
+    )
+    RunStore(open_hub_database(hub.folder)).add(run, waiting_max=10)
+    report = Html(me.visit(f"{one}/report").text).text
+    for words in ("FI:a", "confirmed by the country", "FI-dac", sha256, "signed by both sides", "decided", run.id, "held"):
+        assert words in report, words
 
 
 def _fields(browser: Browser) -> dict[str, str]:
