@@ -157,7 +157,7 @@ def test_a_word_while_members_are_asked(page: Page, stage: Any) -> None:
     page.press("#q", "Enter")
     page.wait_for_url("**/variant/**")
     assert page.evaluate("sessionStorage.getItem('word')") == "Asking…"
-    assert page.get_by_text("GB United Kingdom did not answer in time").is_visible()
+    page.get_by_text("GB United Kingdom did not answer in time").wait_for()
     page.go_back()
     assert page.locator("main form button").inner_text() == "Ask"
 

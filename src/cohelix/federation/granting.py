@@ -29,7 +29,6 @@ from cohelix.access.grants import Grant, Grants
 from cohelix.access.statements import check_signed
 from cohelix.audit.events import Event as AuditEvent
 from cohelix.audit.events import Person, VisaGranted, VisaRevoked
-from cohelix.bank.description import description_of
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotFound
 from cohelix.core.ids import dataset_id
@@ -88,6 +87,8 @@ class NodeData:
 
     def said(self, dataset: str) -> tuple[str | None, str | None] | None:
         """As described; a dataset that names no country is of the node's."""
+        from cohelix.bank.description import description_of  # a hub, which grants too, holds no bank
+
         try:
             found = description_of(self.folder, dataset_id(dataset.partition(":")[2]))
         except BadUsage as error:
