@@ -29,6 +29,7 @@ from cohelix.wire.history import links
 
 _REQUEST: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LISTED_MAX: Final = 1000
+DRAFTS_MAX: Final = 100  # of one person
 Told = Callable[[str, Application, Sequence[Event]], None]
 """Is told of events after they are on disk: the application, its state then, and the new events."""
 
@@ -108,7 +109,8 @@ class ApplicationStore:
         Parameters
         ----------
         request
-            The sender's own name for this: what was done under it before is not done again, and its state is given.
+            The sender's own name for this: what was done under it before is not done again, and its state is given;
+            it is a conflict if that was something else, or somebody else's.
         statement
             The event as the person has signed it, for this application and after its last event (`access.statements`).
 
@@ -212,6 +214,10 @@ class ApplicationStore:
         if before:  # the same request came before
             return replay(before), []
         admit(None, event, acting, self._rules)
+        own = sa.and_(APPLICATIONS.c.subject == acting.who.subject, APPLICATIONS.c.issuer == acting.who.issuer)
+        drafts = sa.select(sa.func.count()).where(own, APPLICATIONS.c.stage == Stage.DRAFT.value)
+        if (connection.scalar(drafts) or 0) >= DRAFTS_MAX:
+            raise Conflict(f"you have {DRAFTS_MAX} drafts: hand in or withdraw one before you begin another")
         state = evolve(None, event)
         connection.execute(APPLICATIONS.insert().values(id=identifier, **self._row(state, event.at)))
         self._keep(connection, identifier, None, state, event, request=request)
@@ -228,7 +234,9 @@ class ApplicationStore:
         statement: str | None,
     ) -> tuple[Application, list[Event]]:
         state, new = self._now(connection, identifier)
-        if request is not None and _was_done(connection, identifier, request):
+        if request is not None and (done := _done(connection, identifier, request)) is not None:
+            if done != event.model_copy(update={"at": done.at}):
+                raise Conflict("this name of a request was given to another one before: nothing was done")
             return state, new
         admit(state, event, acting, self._rules)
         if statement is not None:
@@ -320,9 +328,11 @@ def _history(connection: Connection, identifier: str) -> History:
     return History(identifier, tuple(json.loads(row.content) for row in rows), statements)
 
 
-def _was_done(connection: Connection, identifier: str, request: str) -> bool:
+def _done(connection: Connection, identifier: str, request: str) -> Event | None:
+    """What was done under a request's name."""
     named = sa.and_(APPLICATION_EVENTS.c.application == identifier, APPLICATION_EVENTS.c.request == request)
-    return connection.execute(sa.select(APPLICATION_EVENTS.c.number).where(named)).first() is not None
+    content = connection.scalar(sa.select(APPLICATION_EVENTS.c.content).where(named))
+    return None if content is None else read_event(content)
 
 
 def _holds_nul(value: object) -> bool:

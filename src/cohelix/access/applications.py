@@ -55,6 +55,8 @@ _BESIDE: Final = frozenset(
     {LineStage.OPEN, LineStage.APPROVED, LineStage.DENIED, LineStage.VETOED, LineStage.APPEALED, LineStage.CONFIRMED}
 )
 _SOON: Final = {"committee": timedelta(days=2), "country": timedelta(days=2), "grant": timedelta(days=7)}
+_LONGEST_DELAY: Final = timedelta(days=366)
+_LONGEST_GRANT: Final = timedelta(days=100 * 366)  # authorities grant for a year: this keeps clocks within the calendar
 _REMIND_DAYS: Final = {30: "grant-ends", 7: "grant-ends-soon"}  # before a grant ends
 
 
@@ -473,6 +475,8 @@ def _committee_s(state: Application, event: Event, acting: Acting, rules: Rules)
         case wire.Delayed():
             if event.authority not in acting.authorities or not _open_lines(state, {event.authority}):
                 _never("only the committee that decides may ask for more time")
+            if not timedelta(-1) <= event.until - event.at.date() <= _LONGEST_DELAY:
+                _not_now("a committee asks for a day from now on, a year at most")
         case wire.Checked() | wire.Voted():
             _member(_line(state, event, LineStage.OPEN, LineStage.SUSPENDED), acting)
         case wire.Proposed():
@@ -553,8 +557,8 @@ def _check_grant(state: Application, event: wire.Granted, acting: Acting) -> Non
         _not_now("visas are issued when both sides have signed the agreement")
     if len(set(event.visas)) != 1 + len(state.form.members) or len(set(event.visas)) != len(event.visas):
         _not_now("one visa is issued for the applicant and for each member")
-    if event.until <= event.at:
-        _not_now("a grant ends after it begins")
+    if not event.at < event.until <= event.at + _LONGEST_GRANT:
+        _not_now("a grant ends after it begins, and has an end that somebody will see")
 
 
 def _check_end(state: Application, event: Event, acting: Acting, *stages: LineStage) -> None:

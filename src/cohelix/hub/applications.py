@@ -26,12 +26,13 @@ from cohelix.access.application_store import ApplicationLine, ApplicationStore
 from cohelix.access.applications import Acting, Alarm, Application, LineStage, Rules, Stage
 from cohelix.access.caller import Caller
 from cohelix.access.committee_conditions import check_conditions, enforced
+from cohelix.access.mail import plain
 from cohelix.access.outbox import Outbox
 from cohelix.access.roles import SCOPE_OF, Roles
 from cohelix.audit.events import ApplicationChanged, Person
 from cohelix.audit.log import AuditLog
 from cohelix.core.clock import Clock, SystemClock
-from cohelix.core.errors import BadQuestion, Conflict, Damaged, NotAuthentic, NotFound, TooLarge
+from cohelix.core.errors import BadQuestion, Conflict, Damaged, NotAuthentic, NotFound, NotPermitted, TooLarge
 from cohelix.core.private_files import replace_private
 from cohelix.db.tables import AGREEMENT_TEXTS
 from cohelix.wire.applications import Event, Form, Identity
@@ -40,6 +41,8 @@ ATTACHMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 CLOCK_SECONDS: Final = 30.0
 KEY_FILE: Final = "attachments.key"
 _FOLDER: Final = "attachments"
+_FILES_BYTES_MAX: Final = 256 * 1024 * 1024  # of one application, with those that others have taken the place of
+_AGREEMENT_LINE_MAX: Final = 20_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,119}")
 # What a committee can open without harm: extension → how such a file begins, and its media type.
 _KINDS: Final = {
@@ -183,6 +186,11 @@ class Applications:
 
         def work() -> None:
             state = self._readable(acting, identifier)
+            # What may not be attached is not kept either, or anybody could fill the hub's disk.
+            if acting.who != state.applicant:
+                raise NotPermitted("only the applicant may do this")
+            if state.stage not in (Stage.DRAFT, Stage.RETURNED):
+                raise Conflict("only to a draft, or to an application that was returned, files are attached")
             _check_file(name, content)
             digest = hashlib.sha256(content).hexdigest()
             self._files.write(identifier, digest, content)
@@ -375,15 +383,16 @@ def _without_texts(state: Application, events: Sequence[Event]) -> tuple[Applica
 
 def agreement_text(identifier: str, state: Application, datasets: Sequence[str]) -> str:
     """The agreement on some datasets of an application, as both sides sign it."""
+    # What an applicant or a committee has written is one line each: nobody writes clauses of the agreement in it.
     form = state.form
-    people = "\n".join(f"  - {one.subject} ({one.issuer})" for one in (state.applicant, *form.members))
+    people = "\n".join(f"  - {_line_of(one.subject)} ({_line_of(one.issuer)})" for one in (state.applicant, *form.members))
     parts = []
     for name in datasets:
         line = state.lines[name]
         held = enforced(line.conditions)
         conditions = "".join(
-            [f"\n      condition, held by the visa: {text}" for text in held.in_visa]
-            + [f"\n      condition, held by this agreement: {text}" for text in held.in_agreement]
+            [f"\n      condition, held by the visa: {_line_of(text)}" for text in held.in_visa]
+            + [f"\n      condition, held by this agreement: {_line_of(text)}" for text in held.in_agreement]
         )
         conditions = conditions or "\n      no further conditions"
         # The moment makes the text of a renewal another one than that of what it renews.
@@ -393,8 +402,8 @@ def agreement_text(identifier: str, state: Application, datasets: Sequence[str])
     return f"""DATA USE AGREEMENT
 
 Application: {identifier}
-Project: {form.title}
-User: {form.organisation}
+Project: {_line_of(form.title)}
+User: {_line_of(form.organisation)}
 Persons who may use the data:
 {people}
 
@@ -402,8 +411,8 @@ Persons who may use the data:
 {chr(10).join(parts)}
 
 2. Purpose
-The data are used for this purpose alone: {", ".join(form.investigations)}.
-Diseases: {", ".join(form.diseases) or "none in particular"}. Commercial use: {_said(form.commercial)}.
+The data are used for this purpose alone: {_line_of(", ".join(form.investigations))}.
+Diseases: {_line_of(", ".join(form.diseases)) or "none in particular"}. Commercial use: {_said(form.commercial)}.
 
 3. Time
 {months.capitalize()}. Access ends with the visas; it may be suspended or revoked at any time.
@@ -412,6 +421,11 @@ Diseases: {", ".join(form.diseases) or "none in particular"}. Commercial use: {_
 Nobody tries to find out who a person is. Nothing but reviewed results leaves the federation. Every use is written down,
 and the people whose data are used may see for what. Incidents are reported within 24 hours.
 """
+
+
+def _line_of(text: str) -> str:
+    """A text of somebody's in the agreement."""
+    return plain(text, most=_AGREEMENT_LINE_MAX)
 
 
 def _said(answer: bool | None) -> str:
@@ -426,6 +440,9 @@ class _Files:
 
     def write(self, application: str, digest: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        kept = sum(file.stat().st_size for file in self._folder.glob(f"{application}-*"))
+        if kept + len(content) > _FILES_BYTES_MAX:
+            raise TooLarge(f"the files of one application may have {_FILES_BYTES_MAX:,} bytes, former versions included")
         nonce = secrets.token_bytes(12)
         sealed = nonce + AESGCM(self._key()).encrypt(nonce, content, f"{application}/{digest}".encode())
         replace_private(self._folder / f"{application}-{digest}", sealed)

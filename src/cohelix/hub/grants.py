@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio.to_thread
-import sqlalchemy as sa
 import structlog
 
 from cohelix.access.actor import Role
@@ -115,7 +114,7 @@ class HubGrants:
             self._wake.clear()
             try:
                 await self.round()
-            except (CohelixError, sa.exc.SQLAlchemyError, OSError):
+            except Exception:  # whatever one member says, the others hear of revocations
                 _log.exception("applications not shown to members")
             number += 1
             if number % _WHOLE_ROUNDS == 0:
@@ -148,8 +147,9 @@ class HubGrants:
                 state = self._store.get(name)
                 for told in mine:
                     state = self._write(member, state, told)
-            except CohelixError as error:
-                _log.warning("a member's word of its grants", member=member, application=name, reason=error.detail[:300])
+            except (CohelixError, ValueError, OverflowError) as error:
+                reason = error.detail if isinstance(error, CohelixError) else str(error)
+                _log.warning("a member's word of its grants", member=member, application=name, reason=reason[:300])
                 continue
             if not any(told.state in ("waits", "refused") for told in mine):
                 self._done[member, name] = state.version

@@ -50,7 +50,7 @@ class GrantTold(Wire):
     dataset: str = Field(max_length=200)
     state: GrantState
     visas: tuple[Annotated[str, Field(max_length=300)], ...] = Field(default=(), max_length=200)
-    until: int | None = None
+    until: int | None = Field(default=None, ge=0, le=253_402_300_799)
     why: str = Field(default="", max_length=500)
 
 
