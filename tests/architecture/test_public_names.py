@@ -59,6 +59,7 @@ FACES: dict[str, set[str]] = {
             "install",
             "member_roads",
             "name_route",
+            "note_refusal",
         ),
         *("request_id", "serve"),
     },

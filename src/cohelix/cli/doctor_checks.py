@@ -11,10 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cohelix import __version__
 from cohelix.core.errors import CohelixError, NotFound
+from cohelix.core.findings import Finding, Level
 from cohelix.core.private_files import exposed
 from cohelix.federation.signing import TOLERANCE_SECONDS
 
@@ -25,27 +26,12 @@ if TYPE_CHECKING:
     from cohelix.hub import HubSettings
     from cohelix.node import NodeSettings
 
-Level = Literal["ok", "warning", "fault"]
-
 CERTIFICATE_DAYS = 14
 BACKUP_DAYS = 7
 WITNESS_HOURS = 24
 DISK_BYTES, DISK_SHARE = 1 << 30, 0.1  # fault below the one, warning below the other
 _SECONDS = 5.0
 _SECRET_FILES = ("*.pem", "*.key", "*.sqlite", "*.json", "*.toml", "*.token")
-
-
-class Finding(NamedTuple):
-    """What a check found: slug, level, what is so, and what mends it."""
-
-    slug: str
-    level: Level
-    says: str
-    mend: str = ""
-
-    def document(self) -> dict[str, str]:
-        """As JSON has it."""
-        return self._asdict()
 
 
 class _Place(NamedTuple):

@@ -25,10 +25,12 @@ from cohelix.core.errors import CohelixError, Conflict
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.node.uses import Uses
 from cohelix.phenotypes.consents import SCOPES
+from cohelix.portal.code_door import CodeDoor
 from cohelix.portal.consent import (
     CODE_SECONDS,
     FAILURES_MAX,
     IDLE_SECONDS,
+    PAGE,
     PAUSE_SECONDS,
     SESSION_SECONDS,
     ConsentPages,
@@ -150,14 +152,16 @@ def consent_pages(
 ) -> ConsentPages:
     """The pages of the node in a folder."""
     uses = Uses(folder, node, log.store, lambda: Grants(engine()), log.keyed)
-    return ConsentPages(
-        desk=lambda: Desk(folder, log, uses),
+    door = CodeDoor(
+        PAGE,
+        "consent",
         codes=lambda: codes(engine()),
         sessions=lambda: Sessions(engine(), "consent", idle_seconds=IDLE_SECONDS, absolute_seconds=SESSION_SECONDS),
         throttle=lambda: Throttle(engine(), failures_max=FAILURES_MAX, seconds=PAUSE_SECONDS),
-        name=name,
         url=url,
+        refusal="this code is not known, was used already, or has ended: ask the biobank for a new one",
     )
+    return ConsentPages(lambda: Desk(folder, log, uses), door, name)
 
 
 def _mark(folder: Path) -> object:

@@ -15,13 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cohelix.access.accounts import Throttle
-from cohelix.access.sessions import Session, Sessions
+from cohelix.access.sessions import Session
 from cohelix.core.errors import BadQuestion, CohelixError, NotPermitted
 from cohelix.portal.assets import asset
+from cohelix.portal.code_door import CodeDoor
 from cohelix.portal.pages import redirect, render
 from cohelix.web import name_route
-from cohelix.web.forms import FORM_KEY, Cookie, read_form, require_own_origin
 
 PAGE: Final = "/consent"
 CODE_SECONDS: Final = 7 * 86_400
@@ -74,20 +73,15 @@ class ConsentPages:
     ----------
     desk
         What people have said.
-    codes, sessions
-        One-time codes that the operator handed out, and the sessions that they begin.
-    throttle
-        Slows down whoever tries codes.
-    name, url
-        The node's name, and its own address.
+    door
+        Where one-time codes become sessions.
+    name
+        The node's name.
     """
 
     desk: Callable[[], ConsentDesk]
-    codes: Callable[[], Sessions]
-    sessions: Callable[[], Sessions]
-    throttle: Callable[[], Throttle]
+    door: CodeDoor
     name: str
-    url: str
 
     def routes(self) -> list[Route]:
         """What the node mounts."""
@@ -96,15 +90,15 @@ class ConsentPages:
             self._route(f"{PAGE}/uses", self.uses, "GET"),
             self._route(f"{PAGE}/uses.json", self.uses_document, "GET"),
             self._route(f"{PAGE}/uses/{{number:int}}/proof.json", self.proof, "GET"),
-            self._route(f"{PAGE}/sign-in", self.sign_in, "POST"),
+            self._route(f"{PAGE}/sign-in", self.door.sign_in, "POST"),
             self._route(f"{PAGE}/choices", self.choose, "POST"),
-            self._route(f"{PAGE}/sign-out", self.sign_out, "POST"),
+            self._route(f"{PAGE}/sign-out", self.door.sign_out, "POST"),
             Route("/static/{digest}/{name}", asset, methods=["GET"]),
         ]
 
     async def show(self, request: Request) -> Response:
         """The three switches of whoever has signed in; the place for the code for everybody else."""
-        session = await self._session(request)
+        session = await self.door.session(request)
         if session is None:
             return self._page(request)
         individual = str(session.content["individual"])
@@ -113,7 +107,7 @@ class ConsentPages:
 
     async def uses(self, request: Request) -> Response:
         """Who used the data of whoever has signed in."""
-        session = await self._session(request)
+        session = await self.door.session(request)
         if session is None:
             return redirect(PAGE)
         found = await self._uses(session)
@@ -135,11 +129,11 @@ class ConsentPages:
 
     async def uses_document(self, request: Request) -> Response:
         """The same as JSON."""
-        return JSONResponse({"uses": await self._uses(await self._signed_in(request))}, headers=_NOT_KEPT)
+        return JSONResponse({"uses": await self._uses(await self.door.signed_in(request))}, headers=_NOT_KEPT)
 
     async def proof(self, request: Request) -> Response:
         """The proof of one line, to be kept and verified anywhere."""
-        individual = str((await self._signed_in(request)).content["individual"])
+        individual = str((await self.door.signed_in(request)).content["individual"])
         number = int(request.path_params["number"])
         found = await anyio.to_thread.run_sync(lambda: self.desk().proof(individual, number))
         return JSONResponse(found, headers=_NOT_KEPT)
@@ -148,63 +142,13 @@ class ConsentPages:
         individual = str(session.content["individual"])
         return await anyio.to_thread.run_sync(lambda: self.desk().uses(individual))
 
-    async def _signed_in(self, request: Request) -> Session:
-        session = await self._session(request)
-        if session is None:
-            raise NotPermitted("sign in with your code first")
-        return session
-
-    async def sign_in(self, request: Request) -> Response:
-        """Take a code, once, for a session."""
-        require_own_origin(request, self._url(request))
-        code = "".join((await read_form(request)).get("code", "").split())
-        tried_by = request.client.host if request.client else ""
-        session = await anyio.to_thread.run_sync(self._begin, code, f"consent {tried_by}")
-        answer = redirect(PAGE)
-        self._cookie(request).write(answer, session.key)
-        return answer
-
     async def choose(self, request: Request) -> Response:
         """Write down what was chosen."""
-        session, fields = await self._form(request)
+        session, fields = await self.door.form(request)
         choices = {scope: scope in fields for scope in SWITCH_WORDS}
         individual = str(session.content["individual"])
         await anyio.to_thread.run_sync(lambda: self.desk().choose(individual, choices))
         return redirect(f"{PAGE}?saved=1")
-
-    async def sign_out(self, request: Request) -> Response:
-        """End the session."""
-        session, _ = await self._form(request)
-        await anyio.to_thread.run_sync(self.sessions().end, session.key)
-        answer = redirect(PAGE)
-        self._cookie(request).clear(answer)
-        return answer
-
-    def _begin(self, code: str, tried_by: str) -> Session:
-        throttle = self.throttle()
-        throttle.attempt(tried_by)
-        found = self.codes().find(code)
-        if found is None or not self.codes().end(code):
-            raise NotPermitted("this code is not known, was used already, or has ended: ask the biobank for a new one")
-        throttle.forget(tried_by)
-        return self.sessions().begin(found.content)
-
-    async def _form(self, request: Request) -> tuple[Session, dict[str, str]]:
-        require_own_origin(request, self._url(request))
-        session, fields = await self._session(request), await read_form(request)
-        if session is None or not session.owns_form(fields.get(FORM_KEY, "")):
-            raise NotPermitted("your session has ended, or the form is of another one: sign in again")
-        return session, fields
-
-    async def _session(self, request: Request) -> Session | None:
-        key = self._cookie(request).read(request)
-        return await anyio.to_thread.run_sync(lambda: self.sessions().find(key)) if key else None
-
-    def _cookie(self, request: Request) -> Cookie:
-        return Cookie("cohelix-consent", self._url(request), path=PAGE)
-
-    def _url(self, request: Request) -> str:
-        return self.url or str(request.base_url).rstrip("/")
 
     def _page(
         self,

@@ -72,7 +72,7 @@ from cohelix.portal.snippets import (
 from cohelix.portal.tables import frequency_view, region_view
 from cohelix.portal.terms import Terms
 from cohelix.portal.wizard import PlanDesk, WizardPages
-from cohelix.web import name_route
+from cohelix.web import name_route, note_refusal
 from cohelix.web.events import event, event_stream
 from cohelix.wire.expression import read_expression
 from cohelix.wire.federation import RegionAnswer
@@ -544,6 +544,7 @@ def page_route(
                 await caller_of(request)  # kept with the request; every page says who is logged in
                 return await handler(request)
             except CohelixError as error:
+                note_refusal(request.scope, error.slug)
                 return render(request, "error.html", HTTPStatus(error.status), error=error, assembly=Assembly.GRCH38)
 
     return Route(template, answer, methods=list(methods))

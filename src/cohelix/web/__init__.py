@@ -1,6 +1,6 @@
 """What every endpoint shares: problem documents, request ids, logs, metrics, limits, and the server itself."""
 
-from cohelix.web.labels import name_route, request_id
+from cohelix.web.labels import name_route, note_refusal, request_id
 from cohelix.web.openapi import describe
 from cohelix.web.service import ServiceKind, install, serve
 from cohelix.web.telemetry import configure_logs
@@ -16,6 +16,7 @@ __all__ = [
     "install",
     "member_roads",
     "name_route",
+    "note_refusal",
     "request_id",
     "serve",
 ]

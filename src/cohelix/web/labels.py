@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-_ID, _ROUTE = "cohelix.request_id", "cohelix.route"
+_ID, _ROUTE, _REFUSED = "cohelix.request_id", "cohelix.route", "cohelix.refused"
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -42,3 +42,14 @@ def route_of(scope: Scope) -> str:
     endpoint = scope.get("endpoint")
     name = getattr(endpoint, "__name__", None) or (type(endpoint).__name__ if endpoint is not None else "unmatched")
     return str(name)
+
+
+def note_refusal(scope: Scope, slug: str) -> None:
+    """Say with which problem this request is answered, for the figures."""
+    scope[_REFUSED] = slug
+
+
+def refusal_of(scope: Scope) -> str | None:
+    """The slug of the problem that a request was answered with; None for an answer."""
+    found = scope.get(_REFUSED)
+    return found if isinstance(found, str) else None

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cohelix.core.errors import BadQuestion, CohelixError, MethodNotAllowed, NotFound, NotPermitted, TooLarge
-from cohelix.web.labels import request_id
+from cohelix.web.labels import note_refusal, request_id
 from cohelix.wire.problem import MEDIA_TYPE, Problem, problem_of, problem_type
 
 # A malformed request is told its first faults; a hostile one does not make the answer long.
@@ -52,6 +52,7 @@ def internal_problem(identifier: str) -> Problem:
 
 async def _house_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CohelixError)
+    note_refusal(request.scope, error.slug)
     return problem_response(problem_of(error, request_id(request.scope)))
 
 
@@ -59,6 +60,7 @@ async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = _OF_STATUS.get(error.status_code, CohelixError if error.status_code >= 500 else BadQuestion)
     detail = "there is nothing at this address" if error.status_code == 404 else str(error.detail)
+    note_refusal(request.scope, kind.slug)
     problem = problem_of(kind(detail), request_id(request.scope)).model_copy(update={"status": error.status_code})
     return problem_response(problem, error.headers)
 
@@ -66,5 +68,6 @@ async def _framework_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = tuple(f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}" for fault in error.errors()[:FAULTS_MAX])
+    note_refusal(request.scope, BadQuestion.slug)
     problem = problem_of(BadQuestion("the request does not have the expected form"), request_id(request.scope))
     return problem_response(problem.model_copy(update={"errors": faults}))

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cohelix.core.errors import BadUsage, CohelixError, Overloaded, TooLarge
-from cohelix.web.labels import label, route_of
+from cohelix.web.labels import label, note_refusal, refusal_of, route_of
 from cohelix.web.problem import internal_problem, problem_response
 from cohelix.wire.problem import problem_of
 
@@ -116,6 +116,9 @@ class Telemetry:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_of(scope)
         self._meters.count(route, scope["method"], status, seconds)
+        refused = refusal_of(scope)
+        if refused is not None:
+            self._meters.refusals.labels(self._meters.service, refused).inc()
         level = logging.WARNING if status >= 500 else logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
         self._log.log(level, "request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 3))
 
@@ -128,13 +131,16 @@ class Meters:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         labels = ("service", "method", "route", "status")
-        self._service = service
+        self.service = service
         self._requests = Counter("cohelix_requests", "Requests answered.", labels, registry=self.registry)
         self._seconds = Histogram(
             "cohelix_request_seconds", "Time to answer.", labels[:3], buckets=_BUCKETS, registry=self.registry
         )
         self.running = Gauge(
             "cohelix_requests_running", "Requests being answered.", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.refusals = Counter(
+            "cohelix_refusals", "Requests answered with a problem, by its slug.", ("service", "slug"), registry=self.registry
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -152,8 +158,8 @@ class Meters:
         found = self._children.get(key)
         if found is None:
             found = (
-                self._requests.labels(self._service, key[0], route, str(status)),
-                self._seconds.labels(self._service, key[0], route),
+                self._requests.labels(self.service, key[0], route, str(status)),
+                self._seconds.labels(self.service, key[0], route),
             )
             self._children[key] = found
         found[0].inc()
@@ -206,6 +212,7 @@ class _Exchange:
         if self.started:
             raise _CutShort("the response failed after it had begun")
         problem = problem_of(error, self._id) if error else internal_problem(self._id)
+        note_refusal(scope, (error or CohelixError).slug)
         headers = {"Retry-After": "1"} if isinstance(error, Overloaded) else None
         await problem_response(problem, headers)(scope, self._receive, self.send)
 
