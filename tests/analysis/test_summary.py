@@ -11,19 +11,22 @@ import pytest
 from scipy import stats
 
 from cohelix.analysis.files import TableWriter
-from cohelix.analysis.summary import SIGNIFICANT, summarise
+from cohelix.analysis.gathering import MAF_EDGES
+from cohelix.analysis.summary import KEPT, SIGNIFICANT, Summary, keep_summary, summarise, summary_of
 from cohelix.analysis.variants import VariantList
 from cohelix.core.variant import VariantKey
 
 
-def _written(folder: Path, strength: np.ndarray, block: int) -> VariantList:
+def _written(folder: Path, strength: np.ndarray, block: int, **columns: np.ndarray) -> VariantList:
     per_contig = -(-len(strength) // 3)
     keys = [VariantKey(str(1 + i // per_contig), 1000 * (i % per_contig), "A", "C") for i in range(len(strength))]
     variants = VariantList.of(keys)
     writer = TableWriter(folder, variants, ["t"], metadata={})
     for start in range(0, len(strength), block):
         rows = np.arange(start, min(start + block, len(strength)))
-        writer.write(rows, {"neg_log10_p": strength[rows], "beta": strength[rows] / 10})
+        writer.write(
+            rows, {"neg_log10_p": strength[rows], "beta": strength[rows] / 10} | {n: c[rows] for n, c in columns.items()}
+        )
     writer.close()
     return variants
 
@@ -58,6 +61,45 @@ def test_summary_equals_the_table(tmp_path: Path, block: int) -> None:
     for expected, observed in summary.quantiles[::40].tolist():
         rank = int(np.clip(round(10.0**-expected * len(known) - 0.5), 0, len(known) - 1))
         assert observed == pytest.approx(ordered[rank], abs=0.01)
+
+
+def test_strata_equal_those_of_the_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    frequency = rng.choice([0.0004, 0.004, 0.04, 0.4, 0.001, 0.01, 0.05, 0.5, np.nan], 40_000)
+    frequency = np.where(rng.random(40_000) < 0.5, frequency, 1 - frequency)
+    minor = np.minimum(frequency, 1 - frequency)
+    z = rng.normal(size=40_000) * np.where(minor < 0.01, 1.3, 0.9)
+    strength = -np.log10(stats.chi2.sf(z**2, 1))
+    _written(tmp_path, strength, 9_000, effect_allele_frequency=frequency)
+    strata = summarise(tmp_path).strata
+    edges = [0.0, *MAF_EDGES, np.inf]
+    assert [(one.low, one.high) for one in strata] == [(0.0, 0.001), (0.001, 0.01), (0.01, 0.05), (0.05, 0.5)]
+    for one, low, high in zip(strata, edges, edges[1:], strict=False):
+        inside = (minor >= low) & (minor < high)
+        assert one.tested == np.count_nonzero(inside)
+        assert one.inflation == pytest.approx(np.median(z[inside] ** 2) / stats.chi2.ppf(0.5, 1), abs=2e-3)
+        ordered = np.sort(strength[inside])[::-1]
+        for expected, observed in one.quantiles.tolist():
+            rank = int(np.clip(round(10.0**-expected * len(ordered) - 0.5), 0, len(ordered) - 1))
+            assert observed == pytest.approx(ordered[rank], abs=0.02)
+
+
+def test_a_kept_summary_is_the_same_until_the_table_changes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    _written(tmp_path, -np.log10(rng.random(12_000)) * 2, 5_000, effect_allele_frequency=rng.random(12_000))
+    made = summarise(tmp_path)
+    keep_summary(tmp_path, made)
+    (tmp_path / "results.parquet").rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").rename(tmp_path / "results.parquet")
+    assert _told(summary_of(tmp_path)) == _told(made)
+    (tmp_path / KEPT).write_text("half a fi")
+    assert _told(summary_of(tmp_path)) == _told(made), "what was damaged is made again"
+    _written(tmp_path, np.full(10, 3.0), 10)
+    assert summary_of(tmp_path).lines == 10, "of the table as it is now"
+
+
+def _told(summary: Summary) -> tuple[object, ...]:
+    return summary.document(), summary.drawing(), summary.top
 
 
 def test_nothing_tested_is_said(tmp_path: Path) -> None:

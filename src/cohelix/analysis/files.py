@@ -138,42 +138,50 @@ class TablePart:
     _NAMED = ("chromosome", "effect_allele", "other_allele", "trait")
     _ROWS = 65_536
 
-    def __init__(self, path: Path, groups: range, first_row: int, names: Collection[str]) -> None:
-        self._path, self._groups, self._first_row, self._names = path, groups, first_row, frozenset(names)
+    def __init__(self, path: Path, groups: Sequence[int], names: Collection[str]) -> None:
+        self._path, self._groups, self._names = path, tuple(groups), frozenset(names)
 
-    def blocks(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Its lines, block by block, each with the number in the table of its first line."""
-        row = self._first_row
+    def blocks(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Its lines, block by block; of the columns those that the table has."""
         wanted = [name for name in columns if name in self._names]
         try:
             named = [name for name in self._NAMED if name in self._names]
             with pq.ParquetFile(self._path, read_dictionary=named, memory_map=True) as file:
-                for block in file.iter_batches(self._ROWS, row_groups=list(self._groups), columns=wanted, use_threads=False):
-                    yield row, block
-                    row += block.num_rows
+                yield from file.iter_batches(self._ROWS, row_groups=list(self._groups), columns=wanted, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise Damaged(f"{TABLE} cannot be read ({error})", path=str(self._path)) from None
-
-    def lines(self, rows: AnyArray, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Those of its lines whose numbers in the table are among `rows` (ascending)."""
-        for first_row, block in self.blocks(columns):
-            low, high = np.searchsorted(rows, [first_row, first_row + block.num_rows])
-            if high > low:
-                yield block.take(pa.array(rows[low:high] - first_row))
 
 
 def table_parts(folder: Path, most: int) -> tuple[TablePart, ...]:
     """The table of a result folder in at most so many parts of about the same length; `Damaged` where it is not one."""
-    path = folder / TABLE
-    try:
-        metadata = pq.read_metadata(path)
-    except (OSError, pa.ArrowException) as error:
-        raise Damaged(f"{TABLE} cannot be read ({error})", path=str(path)) from None
+    metadata = _about(folder)
     ends = np.cumsum([0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))])
     cuts = sorted({0, *(int(np.searchsorted(ends, ends[-1] * one / most)) for one in range(1, most)), len(ends) - 1})
     spans = list(pairwise(cuts)) or [(0, 0)]
     names = metadata.schema.to_arrow_schema().names
-    return tuple(TablePart(path, range(first, last), int(ends[first]), names) for first, last in spans)
+    return tuple(TablePart(folder / TABLE, range(first, last), names) for first, last in spans)
+
+
+def table_around(folder: Path, contig: str, start: int, end: int) -> TablePart:
+    """The part of the table that has all lines of a stretch (1-based, inclusive), by the file's own statistics, and others."""
+    metadata = _about(folder)
+    names = metadata.schema.to_arrow_schema().names
+    columns = [(names.index("chromosome"), contig, contig), (names.index("base_pair_location"), start, end)]
+
+    def may_have(number: int) -> bool:
+        group = metadata.row_group(number)
+        told = [(group.column(at).statistics, low, high) for at, low, high in columns]
+        return all(one is None or not one.has_min_max or (one.min <= high and low <= one.max) for one, low, high in told)
+
+    return TablePart(folder / TABLE, [number for number in range(metadata.num_row_groups) if may_have(number)], names)
+
+
+def _about(folder: Path) -> pq.FileMetaData:
+    path = folder / TABLE
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise Damaged(f"{TABLE} cannot be read ({error})", path=str(path)) from None
 
 
 def write_ssf(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from cohelix.analysis.files import INDEX, METADATA, SSF, TABLE, write_metadata, 
 from cohelix.analysis.pictures import lines_around
 from cohelix.analysis.record import RunRecord
 from cohelix.analysis.report import report_page
-from cohelix.analysis.summary import LOCUS_BASES, Summary, Top, summarise
+from cohelix.analysis.summary import LOCUS_BASES, Summary, Top, keep_summary, summarise
 from cohelix.analysis.verdict import FileVerdict, judge_other, judge_table
 from cohelix.core.arrays import FloatArray, IntArray
 
@@ -54,7 +54,7 @@ def finish_results(
     -------
     The verdict on each file, also in `verdicts.json`, which is for reviewers and is not released.
     """
-    summary = summarise(folder)
+    summary = keep_summary(folder, summarise(folder))  # pages show it without reading the table again
     write_ssf(folder)
     write_metadata(folder, _ssf_metadata(folder, record))
     verdicts = (

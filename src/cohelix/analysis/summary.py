@@ -1,52 +1,41 @@
 """What a result table looks like from afar: bins for a Manhattan plot, quantiles, genomic inflation, and the top loci.
 
-Two passes, in memory that does not grow with the table: the first reads where and how strong each line is, the second the
-strongest lines whole. Ten million variants become some hundred thousand cells in less than two seconds.
+`gathering` reads the table, once; a run's folder keeps the summary beside its table, so that no page waits for it.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from cohelix.analysis.files import TablePart, table_parts
+from cohelix.analysis.files import TABLE
+from cohelix.analysis.gathering import (
+    CELL_STEPS,
+    COLUMNS,
+    HISTOGRAM_STEP,
+    MAF_EDGES,
+    Gathering,
+    gather,
+    stratum_of,
+)
 from cohelix.core.arrays import FloatArray, IntArray
 
+KEPT = "summary.json"  # beside the table, for this program alone
 SIGNIFICANT = 7.30103  # −log10 of 5 × 10⁻⁸, the genome-wide threshold (Pe'er et al. 2008)
 LOCUS_BASES = 500_000  # a locus reaches this far to each side of its lead variant
-_CELL_BASES_LEAST = 1 << 10  # doubled until the table's contigs have no more than so many columns of cells
-_COLUMNS_MOST = 3_000
-CELL_STEPS = 80  # cells are a tenth of −log10 p high; what is stronger than the highest is kept exactly
-_EXACT_MOST = 10_000  # strongest lines that are drawn as themselves
-_TOLD_MOST = 2_000  # of them in JSON
+_TOLD_MOST = 2_000  # strongest lines in JSON
 _LEADS_MOST = 100  # of loci that a drawing names
-_HISTOGRAM_STEP = 1e-4
-_HISTOGRAM_STEPS = 400_000
-_STEPS_A_CELL = 1_000
-_WORKERS = 2
-_QUANTILES = 400
+_QUANTILES, _QUANTILES_OF_STRATUM = 400, 60
 _CHI2_MEDIAN = 0.454936423119572  # of one degree of freedom
-_COLUMNS = (
-    "chromosome",
-    "base_pair_location",
-    "effect_allele",
-    "other_allele",
-    "trait",
-    "beta",
-    "standard_error",
-    "effect_allele_frequency",
-    "neg_log10_p",
-    "n",
-)
+_KEPT_FORM = 1  # of the kept file; another one is made anew
+_OF_META = ("studies", "q", "i_squared")
 
 
 class Top(NamedTuple):
@@ -62,11 +51,37 @@ class Top(NamedTuple):
     effect_allele_frequency: float | None
     neg_log10_p: float
     n: int | None
+    studies: int | None = None
+    q: float | None = None
+    i_squared: float | None = None
 
     @property
     def name(self) -> str:
         """The variant as people write it."""
         return f"{self.chromosome}-{self.position}-{self.other_allele}-{self.effect_allele}"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; what a meta-analysis alone tells is not there for other methods."""
+        told = self._asdict()
+        return told if self.studies is not None else {name: told[name] for name in told if name not in _OF_META}
+
+
+class Stratum(NamedTuple):
+    """The tests of variants whose minor allele frequency is in [low, high); 0.5 belongs to the last one.
+
+    `quantiles` and `inflation` are as those of a `Summary`.
+    """
+
+    low: float
+    high: float
+    tested: int
+    inflation: float | None
+    quantiles: FloatArray
+
+    def document(self, digits: int) -> dict[str, Any]:
+        """As JSON."""
+        told = {"low": self.low, "high": self.high, "tested": self.tested, "lambda": _rounded(self.inflation)}
+        return told | {"quantiles": np.round(self.quantiles, digits).tolist()}
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,8 @@ class Summary:
         (points, 2) float64: expected and observed −log10 p.
     inflation
         λ: the median of χ² over that of no association; None where nothing was tested.
+    strata
+        The same by minor allele frequency, the rarest first; empty where the table tells no frequencies.
     """
 
     lines: int
@@ -102,6 +119,7 @@ class Summary:
     loci: tuple[Top, ...]
     quantiles: FloatArray
     inflation: float | None
+    strata: tuple[Stratum, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -113,13 +131,14 @@ class Summary:
         return {
             "lines": self.lines,
             "tested": self.tested,
-            "lambda": None if self.inflation is None else round(self.inflation, 4),
+            "lambda": _rounded(self.inflation),
             "contigs": {name: list(extent) for name, extent in self.contigs.items()},
             "cellBases": self.cell_bases,
             "cells": {name: cells.tolist() for name, cells in self.cells.items()},
-            "top": [one._asdict() for one in self.top[:_TOLD_MOST]],
-            "loci": [one._asdict() for one in self.loci],
+            "top": [one.document() for one in self.top[:_TOLD_MOST]],
+            "loci": [one.document() for one in self.loci],
             "quantiles": np.round(self.quantiles, 4).tolist(),
+            "strata": [one.document(4) for one in self.strata],
         }
 
     def drawing(self) -> dict[str, Any]:
@@ -134,14 +153,14 @@ class Summary:
         return {
             "lines": self.lines,
             "tested": self.tested,
-            "lambda": None if self.inflation is None else round(self.inflation, 4),
+            "lambda": _rounded(self.inflation),
             "threshold": SIGNIFICANT,
             "cellBases": self.cell_bases,
             "cellSteps": CELL_STEPS,
             "contigs": [
                 {"name": name, "first": extent[0], "last": extent[1]}
-                | _bitmap(self.cells[name])
-                | _deltas(sorted((one.position, one.neg_log10_p) for one in strong if one.chromosome == name))
+                | bitmap(self.cells[name])
+                | deltas(sorted((one.position, one.neg_log10_p) for one in strong if one.chromosome == name))
                 for name, extent in self.contigs.items()
             ],
             "leads": [
@@ -150,17 +169,20 @@ class Summary:
                 for one in leads
             ],
             "quantiles": np.round(self.quantiles, 3).tolist(),
+            "strata": [one.document(3) for one in self.strata],
         }
 
 
-def _bitmap(cells: IntArray) -> dict[str, Any]:
+def bitmap(cells: IntArray) -> dict[str, Any]:
+    """Cells, (cells, 2) number of the column and step, as a drawing tells them."""
     first, last = (int(cells[:, 0].min()), int(cells[:, 0].max())) if len(cells) else (0, -1)
     grid = np.zeros((last - first + 1, CELL_STEPS), np.bool_)
     grid[cells[:, 0] - first, cells[:, 1]] = True
     return {"column": first, "cells": b64encode(np.packbits(grid).tobytes()).decode()}
 
 
-def _deltas(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+def deltas(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """Positions, ascending, with −log10 p, as a drawing tells them."""
     positions = np.array([position for position, _ in points], np.int64)
     return {
         "positions": np.diff(positions, prepend=0).tolist(),
@@ -168,163 +190,121 @@ def _deltas(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     }
 
 
-@dataclass
-class _Gathering:
-    """What the first pass keeps of one part of the table."""
-
-    trait: str | None
-    cell_bases: int = _CELL_BASES_LEAST
-    lines: int = 0
-    contigs: dict[str, tuple[int, int]] = field(default_factory=dict)
-    grids: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)  # (columns × CELL_STEPS,) flat
-    histogram: IntArray = field(default_factory=lambda: np.zeros(_HISTOGRAM_STEPS + 1, np.int64))
-    strength: FloatArray = field(default_factory=lambda: np.empty(0))  # of the strongest lines, in the table's order
-    rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def add(self, block: pa.RecordBatch, first_row: int) -> None:
-        rows = np.arange(first_row, first_row + block.num_rows)
-        if self.trait is not None and "trait" in block.schema.names:
-            chosen = pc.equal(block.column("trait"), self.trait)
-            block, rows = block.filter(chosen), rows[np.asarray(chosen.to_numpy(zero_copy_only=False), bool)]
-        if not block.num_rows:
-            return
-        self.lines += block.num_rows
-        strength = _numbers(block, "neg_log10_p")
-        known = np.isfinite(strength)
-        steps = np.minimum(np.where(known, strength, 0.0) / _HISTOGRAM_STEP, _HISTOGRAM_STEPS).astype(np.int64)
-        self.histogram += np.bincount(steps if known.all() else steps[known], minlength=_HISTOGRAM_STEPS + 1)
-        column = block.column("chromosome")
-        contigs, numbers = column.dictionary.to_pylist(), column.indices.to_numpy()
-        positions = block.column("base_pair_location").to_numpy()
-        starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(numbers)], strict=True):
-            drawn = known[start:stop] & (steps[start:stop] < CELL_STEPS * _STEPS_A_CELL)
-            self._add_contig(contigs[numbers[start]], positions[start:stop], steps[start:stop], drawn)
-        self._keep_top(strength, known, rows)
-
-    def _add_contig(self, contig: str, positions: IntArray, steps: IntArray, drawn: npt.NDArray[np.bool_]) -> None:
-        first, last = int(positions.min()), int(positions.max())
-        low, high = self.contigs.get(contig, (first, last))
-        self.contigs[contig] = (min(low, first), max(high, last))
-        self.coarsen(self._width())
-        self._grid(contig, (last // self.cell_bases + 1) * CELL_STEPS)
-        cells = positions // self.cell_bases * CELL_STEPS + steps // _STEPS_A_CELL
-        self.grids[contig][cells[drawn]] = True
-
-    def _width(self) -> int:
-        """How wide cells have to be for the contigs so far."""
-        covered, width = sum(high - low for low, high in self.contigs.values()), self.cell_bases
-        while covered > width * _COLUMNS_MOST:
-            width *= 2
-        return width
-
-    def coarsen(self, cell_bases: int) -> None:
-        """Draw with cells of that width instead, unless they are as wide already."""
-        times = cell_bases // self.cell_bases
-        if times > 1:
-            for contig, grid in self.grids.items():
-                columns = grid.reshape(-1, CELL_STEPS)
-                columns = np.append(columns, np.zeros((-len(columns) % times, CELL_STEPS), np.bool_), axis=0)
-                self.grids[contig] = columns.reshape(-1, times, CELL_STEPS).any(axis=1).ravel()
-            self.cell_bases = cell_bases
-
-    def _grid(self, contig: str, size: int) -> npt.NDArray[np.bool_]:
-        """The contig's grid, with at least so many cells."""
-        grid = self.grids.get(contig, np.zeros(0, np.bool_))
-        if len(grid) < size:
-            grid = np.append(grid, np.zeros(size - len(grid), np.bool_))
-        self.grids[contig] = grid
-        return grid
-
-    def _keep_top(self, strength: FloatArray, known: npt.NDArray[np.bool_], rows: IntArray) -> None:
-        if len(self.rows) >= _EXACT_MOST:
-            known = known & (strength > np.partition(self.strength, -_EXACT_MOST)[-_EXACT_MOST])
-        self.strength = np.append(self.strength, strength[known])
-        self.rows = np.append(self.rows, rows[known])
-        if len(self.rows) > 4 * _EXACT_MOST:
-            self.prune()
-
-    def prune(self) -> None:
-        """Forget all but the strongest lines; of equals the earlier is kept."""
-        if len(self.rows) > _EXACT_MOST:
-            kept = np.sort(np.argsort(-self.strength, kind="stable")[:_EXACT_MOST])
-            self.strength, self.rows = self.strength[kept], self.rows[kept]
-
-    def join(self, later: _Gathering) -> None:
-        """Add what was gathered of a later part."""
-        self.lines += later.lines
-        self.histogram += later.histogram
-        for contig, (low, high) in later.contigs.items():
-            known_low, known_high = self.contigs.get(contig, (low, high))
-            self.contigs[contig] = (min(low, known_low), max(high, known_high))
-        width = max(self._width(), later.cell_bases)
-        self.coarsen(width)
-        later.coarsen(width)
-        for contig in later.contigs:
-            self._grid(contig, len(later.grids[contig]))[: len(later.grids[contig])] |= later.grids[contig]
-        self.strength, self.rows = np.append(self.strength, later.strength), np.append(self.rows, later.rows)
+def _rounded(inflation: float | None) -> float | None:
+    return None if inflation is None else round(inflation, 4)
 
 
 def summarise(folder: Path, *, trait: str | None = None) -> Summary:
     """Summarise the table of a result folder, or its lines of one trait."""
-    parts = table_parts(folder, _WORKERS)
-
-    def gathered(part: TablePart) -> _Gathering:
-        found = _Gathering(trait)
-        for first_row, block in part.blocks(("chromosome", "base_pair_location", "trait", "neg_log10_p")):
-            found.add(block, first_row)
-        return found
-
-    whole, *others = _by_part(gathered, parts)
-    for other in others:
-        whole.join(other)
-    whole.prune()
-    top = _top(parts, whole)
+    found = gather(folder, trait)
+    top_lines = lines_of(found.top)
+    top = tuple(top_lines[at] for at in np.argsort(-found.strength, kind="stable").tolist())
+    whole = found.histogram.sum(axis=0)
     return Summary(
-        lines=whole.lines,
-        tested=int(whole.histogram.sum()),
-        contigs=whole.contigs,
-        cell_bases=whole.cell_bases,
-        cells={name: np.column_stack(np.divmod(np.flatnonzero(grid), CELL_STEPS)) for name, grid in whole.grids.items()},
+        lines=found.lines,
+        tested=int(whole.sum()),
+        contigs=found.contigs,
+        cell_bases=found.cell_bases,
+        cells={name: np.column_stack(np.divmod(np.flatnonzero(grid), CELL_STEPS)) for name, grid in found.grids.items()},
         top=top,
         loci=_loci(top),
-        quantiles=_quantiles(whole.histogram, top),
-        inflation=_inflation(whole.histogram),
+        quantiles=_quantiles(whole, top, _QUANTILES),
+        inflation=_inflation(whole),
+        strata=_strata(found, top),
     )
 
 
-_T = TypeVar("_T")
+def lines_of(table: pa.Table) -> list[Top]:
+    """Lines of a result table as such; what it has no column of, or no number for, is None."""
+    known = set(table.schema.names)
+    columns = []
+    for name in COLUMNS:
+        values = table.column(name).to_pylist() if name in known else [None] * table.num_rows
+        columns.append([None if value != value else value for value in values])  # noqa: PLR0124 (NaN is not itself)
+    return [Top(*line) for line in zip(*columns, strict=True)]
 
 
-def _by_part(work: Callable[[TablePart], _T], parts: Sequence[TablePart]) -> list[_T]:
-    """The work on every part, in the parts' order; reading and counting leave the interpreter free for each other."""
-    if len(parts) == 1:
-        return [work(parts[0])]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(work, parts))
+def summary_of(folder: Path) -> Summary:
+    """The summary that a folder keeps of its whole table; made and kept if it keeps none of this table."""
+    try:
+        document = orjson.loads((folder / KEPT).read_bytes())
+        if document["form"] == _KEPT_FORM and document["table"] == _stamp(folder):
+            return _read(document)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none, or one that another version or a full disk left: it is made again
+    return keep_summary(folder, summarise(folder))
 
 
-def _top(parts: Sequence[TablePart], gathered: _Gathering) -> tuple[Top, ...]:
-    """The strongest lines whole, strongest first; of equals the earlier."""
-    strength, rows = gathered.strength, gathered.rows
+def keep_summary(folder: Path, summary: Summary) -> Summary:
+    """Keep the summary of a folder's whole table beside it, and give it back; a folder that cannot be written keeps none."""
+    document = {
+        "form": _KEPT_FORM,
+        "table": _stamp(folder),
+        "lines": summary.lines,
+        "tested": summary.tested,
+        "contigs": summary.contigs,
+        "cellBases": summary.cell_bases,
+        "cells": {name: bitmap(cells) for name, cells in summary.cells.items()},
+        "top": [tuple(one) for one in summary.top],
+        "loci": [tuple(one) for one in summary.loci],
+        "quantiles": summary.quantiles.tolist(),
+        "lambda": summary.inflation,
+        "strata": [{**one._asdict(), "quantiles": one.quantiles.tolist()} for one in summary.strata],
+    }
+    part = folder / f".{KEPT}.part"
+    try:
+        part.write_bytes(orjson.dumps(document))
+        part.replace(folder / KEPT)
+    except OSError:
+        part.unlink(missing_ok=True)
+    return summary
 
-    def read(part: TablePart) -> list[Top]:
-        found = []
-        for block in part.lines(rows, _COLUMNS):
-            columns = [
-                block.column(name).to_pylist() if name in block.schema.names else [None] * block.num_rows for name in _COLUMNS
-            ]
-            found += [Top(*line) for line in zip(*columns, strict=True)]
-        return found
 
-    lines = [one for found in _by_part(read, parts) for one in found]
-    return tuple(lines[at] for at in np.argsort(-strength, kind="stable").tolist())
+def _stamp(folder: Path) -> list[int]:
+    """What changes with a table."""
+    about = (folder / TABLE).stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
-def _numbers(block: pa.RecordBatch, name: str) -> FloatArray:
-    if name not in block.schema.names:
-        return np.full(block.num_rows, np.nan)
-    return np.asarray(block.column(name).to_numpy(zero_copy_only=False), np.float64)
+def _read(document: Mapping[str, Any]) -> Summary:
+    return Summary(
+        lines=document["lines"],
+        tested=document["tested"],
+        contigs={name: (low, high) for name, (low, high) in document["contigs"].items()},
+        cell_bases=document["cellBases"],
+        cells={name: _cells(told) for name, told in document["cells"].items()},
+        top=tuple(Top(*one) for one in document["top"]),
+        loci=tuple(Top(*one) for one in document["loci"]),
+        quantiles=np.array(document["quantiles"], np.float64).reshape(-1, 2),
+        inflation=document["lambda"],
+        strata=tuple(
+            Stratum(**{**one, "quantiles": np.array(one["quantiles"], np.float64).reshape(-1, 2)}) for one in document["strata"]
+        ),
+    )
+
+
+def _cells(told: Mapping[str, Any]) -> IntArray:
+    """The cells of a `bitmap`."""
+    grid = np.unpackbits(np.frombuffer(b64decode(told["cells"]), np.uint8)).reshape(-1, CELL_STEPS)
+    return np.asarray(np.argwhere(grid) + np.array([told["column"], 0]), np.int64)
+
+
+def _strata(found: Gathering, top: Sequence[Top]) -> tuple[Stratum, ...]:
+    if not found.frequencies:
+        return ()
+    frequency = np.array([np.nan if one.effect_allele_frequency is None else one.effect_allele_frequency for one in top])
+    place = stratum_of(frequency).tolist()
+    edges = (0.0, *MAF_EDGES, 0.5)
+    return tuple(
+        Stratum(
+            edges[number],
+            edges[number + 1],
+            int(histogram.sum()),
+            _inflation(histogram),
+            _quantiles(histogram, [one for one, at in zip(top, place, strict=True) if at == number], _QUANTILES_OF_STRATUM),
+        )
+        for number, histogram in enumerate(found.histogram[:-1])
+    )
 
 
 def _loci(top: Sequence[Top]) -> tuple[Top, ...]:
@@ -346,19 +326,19 @@ def _upper(histogram: IntArray) -> IntArray:
     return np.asarray(histogram[::-1].cumsum()[::-1])
 
 
-def _quantiles(histogram: IntArray, top: Sequence[Top]) -> FloatArray:
+def _quantiles(histogram: IntArray, top: Sequence[Top], most: int) -> FloatArray:
     """Expected and observed −log10 p, thinned: the strongest exactly, the others evenly in expectation."""
     tested = int(histogram.sum())
     if not tested:
         return np.empty((0, 2))
-    exact = np.array([one.neg_log10_p for one in top[:_QUANTILES]])
+    exact = np.array([one.neg_log10_p for one in top[:most]])
     points = [np.column_stack([-np.log10((np.arange(len(exact)) + 0.5) / tested), exact])]
     if tested > len(exact):
         above = _upper(histogram)
-        expected = np.linspace(0, -np.log10((len(exact) + 0.5) / tested), _QUANTILES)
+        expected = np.linspace(0, -np.log10((len(exact) + 0.5) / tested), most)
         ranks = 10.0**-expected * tested  # so many are at least as strong
         steps = len(above) - np.searchsorted(above[::-1], ranks, side="left") - 1
-        points.append(np.column_stack([expected, np.maximum(steps, 0) * _HISTOGRAM_STEP])[::-1])
+        points.append(np.column_stack([expected, np.maximum(steps, 0) * HISTOGRAM_STEP])[::-1])
     return np.concatenate(points)
 
 
@@ -370,7 +350,7 @@ def _inflation(histogram: IntArray) -> float | None:
     step = int(np.searchsorted(below, tested / 2))
     before = int(below[step - 1]) if step else 0
     inside = (tested / 2 - before) / max(1, int(histogram[step]))
-    median = (step + inside) * _HISTOGRAM_STEP
+    median = (step + inside) * HISTOGRAM_STEP
     from scipy.special import gammainccinv  # χ² of one degree of freedom; scipy.stats would take a second to import
 
     return float(2 * gammainccinv(0.5, 10.0**-median) / _CHI2_MEDIAN)

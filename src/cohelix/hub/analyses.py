@@ -234,10 +234,12 @@ async def released_summary(runs: Runs, run: str, actor: Actor) -> bytes:
 
 @lru_cache(maxsize=32)  # a released table does not change
 def _summary(folder: Path, trait: str | None) -> Summary:
-    from cohelix.analysis.summary import summarise
+    from cohelix.analysis.summary import summarise, summary_of
 
+    if trait is None:
+        return summary_of(folder)
     found = summarise(folder, trait=trait)
-    if trait is not None and not found.lines:
+    if not found.lines:
         raise NotFound(f"the table has no line of trait {trait[:80]!r}")
     return found
 
