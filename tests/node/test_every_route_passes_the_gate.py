@@ -40,9 +40,9 @@ OTHERS = {
     *("datasets", "successions", "audit-witness", "revocations-sign", "grants"),
     *(f"analysis-{step}" for step in ("roster", "sites", "variants", "ask", "step", "aggregate", "end")),
 }
-# Hashes of the log, and what pages are made of.
+# Hashes of the log, what pages are made of, and how the node is, for its operator.
 OPERATIONS = ("/", "/service-info", "/healthz", "/readyz", "/metrics", "/openapi.json", "/static/{digest}/{name}")
-PAGES = ("/audit/v1/", "/consent")
+PAGES = ("/audit/v1/", "/consent", "/operate")
 BEACON = (
     "g_variants",
     "g_variants?limit=1",

@@ -116,8 +116,8 @@ def _visitors(walked: Town, address: str) -> list[str]:
     """Who sees something of their own there: nobody in particular, or those whom the page answers with 200."""
     if address.startswith(("/applications/", "/audit?all")):
         return [name for name, browser in walked.browsers.items() if browser.get(address).status_code == 200]
-    if address.startswith("/checks"):
-        return ["auditor"]  # who reviews results, too
+    if address.startswith(("/checks", "/operate")):
+        return ["auditor"]  # who reviews results and operates the hub, too
     if address.startswith(("/desk", "/account", "/notices", "/basket", "/grants", "/applications", "/audit")):
         return ["researcher", "committee"]
     return [""]

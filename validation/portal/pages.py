@@ -28,7 +28,7 @@ DUTIES = {
     "researcher": (),
     "official": ((Role.SIGNING_OFFICIAL, "institute"),),
     "committee": ((Role.DAC_CHAIR, "FI-dac"), (Role.NATIONAL_COORDINATION_POINT, "FI"), (Role.DATA_HOLDER, "FI")),
-    "auditor": ((Role.AUDITOR, ""), (Role.OUTPUT_REVIEWER, "")),
+    "auditor": ((Role.AUDITOR, ""), (Role.OUTPUT_REVIEWER, ""), (Role.HUB_OPERATOR, "")),
 }
 LINE = {"dataset": "FI:sim", "authority": "FI-dac", "country": "FI"}
 FORM: dict[str, Any] = {
@@ -105,6 +105,7 @@ class Town:
             "/login": ("/login",),
             "/account": ("/account",),
             "/checks": ("/checks",),
+            "/operate": ("/operate",),
             "/audit": ("/audit", "/audit?all=1"),
             "/notices": ("/notices",),
             "/catalogue": ("/catalogue", "/catalogue?does:genetic=yes&words=sim"),

@@ -80,6 +80,11 @@ def examine(folder: Path, *, backup: Path | None = None, quick: bool = False) ->
     return [finding for check in _CHECKS for finding in _guarded(check, place)]
 
 
+def glance(folder: Path) -> list[Finding]:
+    """What a server's own page shows: all findings but those that need every byte read, and that of the backup."""
+    return [one for one in examine(folder, quick=True) if one.slug != "backup-old"]
+
+
 def _guarded(check: Callable[[_Place], Iterator[Finding]], place: _Place) -> list[Finding]:
     """A check's findings; one that cannot be made says so, and the others go on."""
     found: list[Finding] = []
@@ -138,10 +143,8 @@ def _identity(place: _Place) -> Iterator[Finding]:
 
 
 def _certificate(place: _Place) -> Iterator[Finding]:
-    from cryptography import x509
-
     from cohelix.web import chosen_tls
-    from cohelix.web.tls import server_context
+    from cohelix.web.tls import certificate_end
 
     tls = chosen_tls(place.folder, place.settings)
     if tls is None:
@@ -153,8 +156,7 @@ def _certificate(place: _Place) -> Iterator[Finding]:
         else:
             yield Finding("tls-off", "ok", "TLS is a proxy's, or the address is this machine's own")
         return
-    server_context(tls)  # both files fit together
-    until = x509.load_pem_x509_certificate(tls.certificate.read_bytes()).not_valid_after_utc
+    until = certificate_end(tls)
     days = (until - datetime.now(UTC)).total_seconds() / 86_400
     words = f"the certificate {tls.certificate} holds until {until:%Y-%m-%d %H:%M} UTC"
     level: Level = "fault" if days <= 0 else "warning" if days < CERTIFICATE_DAYS else "ok"

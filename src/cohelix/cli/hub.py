@@ -121,10 +121,11 @@ def serve(
     settings = read_settings(folder)  # a mistake in them is told before anything heavy is loaded
 
     from cohelix import web
+    from cohelix.cli.doctor_checks import glance
     from cohelix.hub.app import create_app
 
     tls = web.chosen_tls(folder, settings, certificate, key)
-    web.serve(partial(create_app, folder), host, port, tls=tls)
+    web.serve(partial(create_app, folder, examine=glance), host, port, tls=tls)
 
 
 def join(

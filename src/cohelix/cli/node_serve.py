@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     add_group(app, node_app)
     node_app.command("init")(init)
     node_app.command("serve")(serve)
+    node_app.command("operate")(operate)
 
 
 def init(
@@ -64,7 +65,28 @@ def serve(
         check_dask(dask)
 
     from cohelix import web
+    from cohelix.cli.doctor_checks import glance
     from cohelix.node.app import create_app
 
     tls = web.chosen_tls(folder, settings, certificate, key)
-    web.serve(partial(create_app, folder, dask=dask), host, port, tls=tls, workers=workers)
+    web.serve(partial(create_app, folder, dask=dask, examine=glance), host, port, tls=tls, workers=workers)
+
+
+def operate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Make a code with which you sign in once at the node's /operate page; it holds for a quarter of an hour."""
+    from cohelix.db import open_database
+    from cohelix.node.operate import CODE_SECONDS, codes
+    from cohelix.node.settings import database_of, read_settings
+
+    settings = read_settings(folder)
+    code = codes(open_database(database_of(folder, settings))).begin({}).key
+    page = f"{settings.url.rstrip('/')}/operate" if settings.url else "the node's address, /operate"
+    if as_json:
+        typer.echo(json.dumps({"code": code, "page": page, "minutes": CODE_SECONDS // 60}))
+        return
+    typer.echo(code)
+    typer.echo(f"works once, within {CODE_SECONDS // 60} minutes, at {page}", err=True)

@@ -98,6 +98,11 @@ class RunStore:
         with self._engine.begin() as connection:
             return [_stored(row) for row in connection.execute(chosen).mappings()]
 
+    def count_held(self) -> int:
+        """How many runs wait for the check of their output."""
+        with self._engine.begin() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(RUNS).where(RUNS.c.state == "held")).scalar_one()
+
     def move(
         self, run: str, state: RunState, *, reason: str | None = None, details: Mapping[str, Any] | None = None
     ) -> StoredRun:

@@ -21,6 +21,7 @@ from cohelix.core.genome import Assembly
 from cohelix.db import open_database
 from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
+from cohelix.federation.console import Examine
 from cohelix.federation.heralds import Herald, keys_of
 from cohelix.federation.polling import PollingTransport, Roads
 from cohelix.federation.questions import Federation
@@ -43,6 +44,7 @@ from cohelix.hub.grants import HubGrants
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
 from cohelix.hub.notices import Notices, notice_pages, notices_router
+from cohelix.hub.operate import OperatorDesk, hub_console, operation_router
 from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
@@ -50,17 +52,22 @@ from cohelix.hub.visas import read_grant, visas_router
 from cohelix.portal import pages
 from cohelix.portal.checks import check_pages
 from cohelix.portal.languages import written
+from cohelix.portal.operate import hub_operator_pages
 from cohelix.portal.report_page import report_pages
 from cohelix.web import install, member_roads
 
 
-def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # noqa: PLR0915 - a line for each wire
+def create_app(  # noqa: PLR0915 - a line for each wire
+    folder: Path, *, desk_clock: Clock | None = None, examine: Examine | None = None
+) -> FastAPI:
     """The hub in a folder that `cohelix hub init` made.
 
     Parameters
     ----------
     desk_clock
         The clock by which applications run; the machine's where nothing is given.
+    examine
+        The doctor's look at the folder, for the operators' page.
     """
     settings = read_settings(folder)
     identity = load_identity(folder)
@@ -145,11 +152,21 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
         await persons.close()
         await anyio.to_thread.run_sync(log.close)
 
+    console = hub_console(
+        folder,
+        settings,
+        log,
+        registry=registry,
+        runs=runs.store,
+        outbox=outbox,
+        applications=applications.figures,
+        examine=examine,
+    )
     app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(
         app,
         service="hub",
-        figures=applications.figures,
+        figures=lambda: {**applications.figures(), **console.figures()},
         large_bodies={
             f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
             "/api/v1/applications/": ATTACHMENT_BYTES_MAX,
@@ -186,6 +203,9 @@ def create_app(folder: Path, *, desk_clock: Clock | None = None) -> FastAPI:  # 
     desk = Desk(log)
     app.include_router(audit_entries_router(desk, persons.people.caller_of))
     app.router.routes.extend(audit_pages(desk, persons.people.caller_of))
+    operators = OperatorDesk(console)
+    app.include_router(operation_router(operators, persons.people.caller_of))
+    app.router.routes.extend(hub_operator_pages(operators, persons.people.caller_of))
     app.include_router(successions_router(herald, identity, folder, hub_url=settings.url))
     app.include_router(api_router(federation, hub_url=settings.url, caller_of=persons.people.caller_of))
     caller_of = persons.people.caller_of

@@ -29,6 +29,7 @@ from cohelix.disclosure.budget import Budget
 from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.audit_log import open_log
 from cohelix.federation.audit_routes import audit_router
+from cohelix.federation.console import Examine
 from cohelix.federation.dial_out import DialOut
 from cohelix.federation.door import Door
 from cohelix.federation.granting import Granting, NodeData, granting_door
@@ -47,6 +48,7 @@ from cohelix.federation.worker import Workers, workers_wanted
 from cohelix.genotypes.kernels import warm
 from cohelix.node.consent import ConsentFollower, consent_pages
 from cohelix.node.gate import NodeTrust, identify, make_gate
+from cohelix.node.operate import node_console, operator_pages
 from cohelix.node.settings import NodeSettings, database_of, read_settings
 from cohelix.wire.grants import QUESTION as GRANTS_QUESTION
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
@@ -54,13 +56,15 @@ from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceT
 T = TypeVar("T")
 
 
-def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
+def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None = None) -> FastAPI:
     """The app of the node in a folder.
 
     Parameters
     ----------
     dask
         Address of the Dask scheduler that computes the node's part of analyses; None for workers of its own.
+    examine
+        The doctor's look at the folder, for the operator's page.
 
     Raises
     ------
@@ -81,6 +85,16 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     bank = counter.bank
     consent = ConsentFollower(folder, settings.node, bank, log)
     runs = _run_doors(folder, settings, door, gate, engine, dask=dask)
+
+    granting = Granting(
+        folder,
+        NodeData(folder, settings.id, settings.country),
+        grants=grants,
+        hub_url=lambda: hub.hub_url.rstrip("/") if (hub := door.pinned()) else "",
+        note=lambda event: log.record(event, by=f"node:{settings.id}", wait=True),
+        rules=lambda: read_settings(folder).applications,
+    )
+    console = node_console(folder, settings, log, bank=bank, engine=engine, granting=granting, examine=examine)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -105,7 +119,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         app,
         service="node",
         ready=lambda: _missing(bank),
-        figures=lambda: _figures(bank),
+        figures=lambda: {**_figures(bank), **console.figures()},
         large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
         members_only=(PATH,) if settings.tls_mutual else (),
     )
@@ -122,14 +136,6 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
     )
     runs.open()
     open_signing(door, folder, grants, watch)
-    granting = Granting(
-        folder,
-        NodeData(folder, settings.id, settings.country),
-        grants=grants,
-        hub_url=lambda: hub.hub_url.rstrip("/") if (hub := door.pinned()) else "",
-        note=lambda event: log.record(event, by=f"node:{settings.id}", wait=True),
-        rules=lambda: read_settings(folder).applications,
-    )
     door.open(GRANTS_QUESTION, granting_door(granting, watch.visas_wait))
     door.open("successions", noting(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers}))
     keys = keys_at_node(door, lambda: {peer.id: peer.key for peer in read_settings(folder).peers})
@@ -140,6 +146,7 @@ def create_app(folder: Path, *, dask: str | None = None) -> FastAPI:
         consent_pages(folder, settings.node, engine, log, name=settings.name, url=settings.url or "").routes()
     )
     beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine, door.pinned))
+    app.router.routes.extend(operator_pages(console, settings, engine).routes())
     # First of all routes, as most questions are its.
     app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
     _own_addresses(app, settings)

@@ -48,6 +48,15 @@ def milliseconds(elapsed: float) -> str:
     return f"{signed(f'{elapsed:.1f}')} ms" if elapsed < 10 else f"{elapsed:.0f} ms"
 
 
+def in_bytes(number: float) -> str:
+    """A size with one decimal: `58.5 GB`, in German `58,5 GB`; powers of a thousand."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} B" if unit == "B" else signed(f"{number:.1f}") + f" {unit}"
+        number /= 1000
+    return signed(f"{number:.1f}") + " TB"
+
+
 def sentence(text: str) -> str:
     """An error's detail, which begins small and has no full stop, as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

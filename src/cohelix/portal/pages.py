@@ -36,7 +36,7 @@ from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
 from cohelix.portal.assets import asset, asset_path
 from cohelix.portal.cohort_pages import CohortPages
 from cohelix.portal.downloads import KINDS, counts_file, variants_file
-from cohelix.portal.figures import decimal, formatted, grouped, milliseconds, place, sentence, signed
+from cohelix.portal.figures import decimal, formatted, grouped, in_bytes, milliseconds, place, sentence, signed
 from cohelix.portal.languages import (
     LANGUAGES,
     current,
@@ -599,6 +599,7 @@ _TEMPLATES.filters.update(
     formatted=formatted,
     signed=signed,
     milliseconds=milliseconds,
+    in_bytes=in_bytes,
     sentence=sentence,
     translated=gettext,  # for words that come from a table of ours; its result is escaped, unlike that of `_`
 )

@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -86,6 +87,14 @@ def chosen_tls(folder: Path, settings: TlsChoice, certificate: Path | None = Non
         folder / settings.tls_ca if settings.tls_ca else None,
         settings.tls_mutual,
     )
+
+
+def certificate_end(tls: Tls) -> datetime:
+    """When a server's certificate ends; `BadUsage` where its files are none, or do not belong together."""
+    from cryptography import x509
+
+    server_context(tls)
+    return x509.load_pem_x509_certificate(tls.certificate.read_bytes()).not_valid_after_utc
 
 
 def member_roads(folder: Path, settings: TlsChoice) -> MemberRoads:

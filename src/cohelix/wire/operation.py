@@ -42,13 +42,14 @@ class DatasetLine(Wire):
 
 
 class MemberLine(Wire):
-    """A member of a hub; `last_seen` is RFC 3339, None where it has never answered."""
+    """A member of a hub; `last_seen` is RFC 3339, None where it has never answered; a `silent` one should have answered."""
 
     id: str
     name: str
     state: str
     dials_out: bool = False
     last_seen: str | None = None
+    silent: bool = False
 
 
 class Waiting(Wire):
@@ -60,10 +61,11 @@ class Waiting(Wire):
 
 
 class Ending(Wire):
-    """What holds for a limited time; `until` is RFC 3339."""
+    """What holds for a limited time: the certificate, or visas for a dataset; `until` is RFC 3339, `days` are from now."""
 
-    what: Literal["certificate", "visas"]
+    what: Literal["certificate", "visa"]
     until: str
+    days: float
     name: str = ""
 
 

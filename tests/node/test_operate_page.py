@@ -1,0 +1,136 @@
+"""The operator's page of a node: its door, what it shows and what it does not, and the same numbers for Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cohelix import node
+from cohelix.audit.events import Decided, Keyed, Person, QuestionAnswered, QuestionRefused
+from cohelix.audit.tally import refusals
+from cohelix.bank.load import LoadRequest, load
+from cohelix.cli.doctor_checks import glance
+from cohelix.core.genome import Assembly
+from cohelix.core.ids import DatasetId
+from cohelix.federation.audit_log import open_log
+from cohelix.node.app import create_app
+from cohelix.testing.commands import run_command
+from cohelix.testing.federation import running_app
+
+HEADER = '##fileformat=VCFv4.3\n##contig=<ID=22,length=51304566>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
+NAMES = [f"PERSON{number:02d}" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("operate")
+    columns = "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *NAMES])
+    calls = "\t".join(["22", "20000001", ".", "A", "G", ".", ".", ".", "GT", *(["0|1"] * 6 + ["0|0"] * 6)])
+    (place / "c.vcf").write_text(f"{HEADER}{columns}\n{calls}\n")
+    (place / "p.tsv").write_text("individual_id\tsex\n" + "".join(f"{name}\tfemale\n" for name in NAMES))
+    home = place / "node"
+    node.init_node(home, node="FI", name="Finnish <i>bank</i>", country="FI")
+    request = LoadRequest(
+        dataset=DatasetId("one"), genotypes=(place / "c.vcf",), individuals=place / "p.tsv", assembly=Assembly.GRCH37
+    )
+    load(home, request)
+    with open_log(home, "node/FI", str(home / "node.sqlite")) as log:
+        told = (Decided("FI:one", "refused", "public", reason="login-required"), Decided("FI:two", "answered", "public"))
+        log.record(
+            QuestionAnswered("frequency", "hub", Keyed("22-20000001-A-G"), "", told), by=Person("asker-1234567", "https://x")
+        )
+        log.record(QuestionRefused("beacon", "direct", "budget-spent"), by=Person("asker-1234567", "https://x"), wait=True)
+    return home
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with running_app(create_app(folder, examine=glance)) as running:
+        yield running.url
+
+
+def code(folder: Path) -> str:
+    done = run_command("node", "operate", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["code"])
+
+
+@pytest.fixture
+def browser(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers={"origin": url}, trust_env=False, timeout=30, follow_redirects=True) as client:
+        yield client
+
+
+def test_nobody_comes_in_without_a_code_and_a_code_opens_once(folder: Path, browser: httpx.Client, url: str) -> None:
+    assert "Sign in" in browser.get("/operate").text
+    assert browser.get("/operate/state.json").status_code == 403
+    assert browser.post("/operate/sign-in", data={"code": "x" * 43}).status_code == 403
+    one = code(folder)
+    assert browser.post("/operate/sign-in", data={"code": one}, headers={"origin": "https://evil.example"}).status_code == 403
+    page = browser.post("/operate/sign-in", data={"code": one})
+    assert page.status_code == 200 and "What was refused" in page.text
+    with httpx.Client(base_url=url, headers={"origin": url}, trust_env=False) as other:
+        assert other.post("/operate/sign-in", data={"code": one}).status_code == 403
+        assert "What was refused" not in other.get("/operate").text
+    form_key = re.search(r'name="form_key" value="(\w+)"', page.text)
+    assert form_key is not None
+    assert browser.post("/operate/sign-out", data={"form_key": "other"}).status_code == 403
+    assert "Sign in" in browser.post("/operate/sign-out", data={"form_key": form_key[1]}).text
+    assert browser.get("/operate/state.json").status_code == 403
+
+
+def test_the_page_tells_how_the_node_is_and_nothing_of_people_or_questions(folder: Path, browser: httpx.Client) -> None:
+    browser.post("/operate/sign-in", data={"code": code(folder)})
+    page = browser.get("/operate")
+    assert "Finnish &lt;i&gt;bank" in page.text and "login-required" in page.text and "budget-spent" in page.text
+    told = browser.get("/operate/state.json").json()
+    assert [(one["kind"], one["reason"], one["number"]) for one in told["refusals"]["refused"]] == [
+        ("beacon", "budget-spent", 1),
+        ("frequency", "login-required", 1),
+    ]
+    [dataset] = told["datasets"]
+    assert (dataset["id"], dataset["state"], dataset["people"], dataset["variants"]) == ("one", "published", 12, 1)
+    assert dataset["quality"] in ("accept", "accept with exclusions", "refuse")
+    found = {one["slug"]: one["level"] for one in told["findings"]}
+    assert found["hub-unknown"] == "warning" and found["identity"] == "ok" and "backup-old" not in found
+    for secret in ("asker-1234567", "20000001", *NAMES):
+        assert secret not in page.text and secret not in json.dumps(told)
+
+
+def test_damage_is_seen_without_a_restart(folder: Path, browser: httpx.Client) -> None:
+    browser.post("/operate/sign-in", data={"code": code(folder)})
+    manifest = folder / "datasets" / "one" / "versions" / "000001" / "manifest.json"
+    kept = manifest.read_bytes()
+    try:
+        manifest.write_bytes(kept[:-2])
+        pointer = folder / "datasets" / "one" / "current.json"
+        pointer.touch()
+        browser.post("/beacon/v2/g_variants", json={})
+        [dataset] = browser.get("/operate/state.json").json()["datasets"]
+        assert dataset["state"] == "damaged" and dataset["reason"]
+    finally:
+        manifest.write_bytes(kept)
+
+
+def test_prometheus_reads_the_same_numbers(browser: httpx.Client) -> None:
+    browser.get("/nowhere")
+    until = time.monotonic() + 20
+    while "cohelix_warnings" not in (text := browser.get("/metrics").text):
+        assert time.monotonic() < until, "the doctor's look does not end"
+        time.sleep(0.1)
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("cohelix_"))
+    assert float(values["cohelix_warnings"]) >= 1 and float(values["cohelix_disk_free_bytes"]) > 0
+    assert values["cohelix_waiting_runs"] == "0"
+    assert float(values['cohelix_refusals_total{service="node",slug="not-found"}']) >= 1
+
+
+def test_refusals_are_counted_among_the_newest_only(folder: Path) -> None:
+    with open_log(folder, "node/FI", str(folder / "node.sqlite")) as log:
+        told = refusals(log.store(), most=1)
+        assert told.entries == 1 and sum(told.refused.values()) <= 1
