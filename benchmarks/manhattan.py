@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from benchmarks.measure import Row, duration, each, size
 from benchmarks.scale import FULL, Scale
 from cohelix.access.actor import Actor
 from cohelix.analysis.summary import keep_summary, summarise, summary_of
+from cohelix.core.genome import Region
 from cohelix.portal.analyses import AnalysisPages
 from cohelix.portal.assets import asset
 from cohelix.portal.pages import page_route, render
@@ -101,7 +102,19 @@ def _write(folder: Path, lines: int) -> None:
 
 
 class _Board:
-    """The one run of the benchmark."""
+    """The one run of the benchmark, and what it found."""
+
+    def __init__(self, told: bytes) -> None:
+        self._told = told
+
+    async def summary(self, run: str, actor: Actor, trait: str | None = None) -> bytes:
+        return self._told
+
+    async def lines(self, run: str, actor: Actor, region: Region, most: int, trait: str | None = None) -> bytes:
+        return orjson.dumps({"region": str(region), "lines": 0, "tested": 0, "strongest": []})
+
+    async def estimates(self, run: str, actor: Actor) -> Mapping[str, object]:
+        return {"state": "not-asked", "trait": None, "loci": []}
 
     async def get(self, run: str) -> Run:
         return Run.model_validate(_RUN)
@@ -115,15 +128,12 @@ class _Board:
 
 @contextmanager
 def _served(document: dict[str, object], drawn: bytes) -> Iterator[str]:
-    told = orjson.dumps(document)
-
-    async def summary(_run: str, _actor: Actor) -> bytes:
-        return told
+    board = _Board(orjson.dumps(document))
 
     async def drawing(_request: Request) -> Response:
         return Response(drawn, media_type="application/json")
 
-    pages = AnalysisPages(_Board(), summary, render)
+    pages = AnalysisPages(board, board, render)
     routes = [
         Route("/api/v1/analyses/benchmark/drawing", drawing),
         page_route("/analyses/{run}", pages.one),

@@ -16,12 +16,13 @@ from scipy import stats
 
 from cohelix.analysis.drawing import Estimate, forest, manhattan, rendered
 from cohelix.analysis.files import TableWriter
-from cohelix.analysis.pictures import lines_around
 from cohelix.analysis.record import Participant, RunRecord
 from cohelix.analysis.release import RELEASED, finish_results
 from cohelix.analysis.summary import summarise
 from cohelix.analysis.variants import VariantList
 from cohelix.analysis.verdict import membership_auc, worst
+from cohelix.analysis.window import lines_around
+from cohelix.core.genome import Region
 from cohelix.core.variant import VariantKey
 from cohelix.wire.plan import Plan, plan_hash
 
@@ -94,7 +95,7 @@ def test_all_files_are_made_and_their_checksums_hold(tmp_path: Path) -> None:
     assert "22-50200001-A-G" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "<script" not in page
-    positions, strengths = lines_around(tmp_path, "22", 50_000_001, 50_010_001)
+    positions, strengths = lines_around(tmp_path, Region("22", 50_000_000, 50_010_001))
     assert positions.tolist() == [50_000_001 + 1000 * i for i in range(11)]
     assert len(strengths) == 11
 

@@ -50,6 +50,7 @@ class Board:
         self.summaries: dict[str, dict[str, Any]] = {}
         self.happened: list[RunEvent] = []
         self.asked: list[Mapping[str, Any]] = []
+        self.node_estimates: dict[str, Any] = {"state": "not-asked", "trait": None, "loci": []}
 
     async def get(self, run: str) -> Run:
         if run not in self.runs:
@@ -72,8 +73,15 @@ class Board:
         self.runs["new12345"] = begun = run("proposed", id="new12345", plan=dict(plan))
         return begun
 
-    async def summary(self, run: str, _actor: object) -> bytes:
+    async def summary(self, run: str, _actor: object, _trait: str | None = None) -> bytes:
         return json.dumps(self.summaries[run]).encode()
+
+    async def lines(self, run: str, _actor: object, region: object, most: int, _trait: str | None = None) -> bytes:
+        top = self.summaries[run]["top"][:most]
+        return json.dumps({"region": str(region), "lines": len(top), "tested": len(top), "strongest": top}).encode()
+
+    async def estimates(self, run: str, _actor: object) -> Mapping[str, Any]:
+        return self.node_estimates
 
 
 def run(state: str, **more: Any) -> Run:
@@ -376,7 +384,7 @@ def make_app(tmp_path: Path) -> Callable[..., FastAPI]:
         app.state.registry = registry
         federation = Federation(registry, stage, deadline_seconds=deadline_seconds)
         app.state.board = Board()
-        app.router.routes.extend(routes(federation, app.state.board, app.state.board.summary, app.state.board))
+        app.router.routes.extend(routes(federation, app.state.board, app.state.board, app.state.board))
         return app
 
     return make

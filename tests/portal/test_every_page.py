@@ -30,6 +30,8 @@ PAGES = {  # address by route; a new route gets its line here, and is then walke
     "/analyses": "/analyses",
     "/analyses/new": "/analyses/new?project=demo&dataset=FI:geuvadis&traits=BMI&do=check",
     "/analyses/{run}": "/analyses/abc12345",
+    "/analyses/{run}/region/{region}": "/analyses/abc12345/region/22:50310000-50320000",
+    "/analyses/{run}/estimates": "/analyses/abc12345/estimates",
     "/about": "/about",
     "/{path:path}": "/nowhere",
 }
@@ -68,7 +70,16 @@ def walked(app: FastAPI, stage: Any, wire: Any, serve: Callable[..., Any]) -> It
     app.state.board.runs["abc12345"] = wire.run("released", files=("results.parquet",))
     app.state.board.runs["def12345"] = wire.run("running", id="def12345", reason="the owner said so")
     told = {"lines": 9, "tested": 9, "lambda": 1.02, "contigs": {}, "cells": {}, "top": [top], "loci": [top], "quantiles": []}
-    app.state.board.summaries["abc12345"] = told
+    stratum = {"low": 0.05, "high": 0.5, "tested": 9, "lambda": 1.02, "quantiles": [[1.2, 44.12]]}
+    app.state.board.summaries["abc12345"] = {**told, "strata": [stratum]}
+    figures = {"beta": -1.1, "standardError": 0.1, "low": -1.3, "high": -0.9}
+    locus = {
+        "variant": "22-50313359-G-A",
+        "nodes": [{"node": "FI", **figures}, {"node": "IT", **figures}],
+        "silent": ["GB"],
+        "together": {**figures, "q": 0.0, "qNegLog10P": 0.0, "iSquared": 0.0},
+    }
+    app.state.board.node_estimates = {"state": "released", "trait": "BMI", "loci": [locus]}
     with serve(app) as url, httpx.Client(base_url=url, headers={"accept": "text/html"}, timeout=20) as client:
         yield client
 

@@ -26,6 +26,7 @@ _ON_DARK = {_COLOURS[0]: "#56b4e9", _COLOURS[1]: "#a9d8f5", _LEAD: "#ff9d4d", _L
 _LABELLED_MOST = 12
 _LANES_MOST = 5
 _GAP_BASES = 10_000_000
+REACH = 1.959963984540054  # of a 95 % confidence interval, in standard errors
 
 
 class Estimate(NamedTuple):
@@ -129,7 +130,7 @@ def forest(estimates: Sequence[Estimate], *, title: str) -> Figure:
     """Estimates with their 95 % confidence intervals, one below the other."""
     figure, axes = _paper(6, 1.2 + 0.35 * len(estimates))
     for line, one in enumerate(reversed(estimates)):
-        reach = 1.959963984540054 * one.standard_error
+        reach = REACH * one.standard_error
         axes.plot([one.beta - reach, one.beta + reach], [line, line], color=_COLOURS[0])
         axes.scatter([one.beta], [line], color=_COLOURS[0], marker="s", s=25)
     axes.set_yticks(range(len(estimates)), [one.name for one in reversed(estimates)])

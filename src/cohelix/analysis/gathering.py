@@ -53,6 +53,49 @@ def stratum_of(frequency: FloatArray) -> IntArray:
     return np.asarray(found)
 
 
+class Strongest:
+    """The strongest lines of blocks that come one after the other, in the table's order; of equals the earlier is kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._strengths: list[FloatArray] = []
+        self._lines: list[pa.Table] = []
+        self._weakest = -np.inf  # no line that is not stronger is among them
+
+    @property
+    def strength(self) -> FloatArray:
+        """−log10 p of the lines kept; a few more than wanted until `prune`."""
+        return np.concatenate(self._strengths) if self._strengths else np.empty(0)
+
+    @property
+    def lines(self) -> pa.Table:
+        """The lines kept, whole."""
+        return pa.concat_tables(self._lines) if self._lines else pa.table({})
+
+    def add(self, strength: FloatArray, block: pa.RecordBatch | pa.Table) -> None:
+        """Take in the next lines; those that were not tested are never kept."""
+        rows = np.flatnonzero(np.isfinite(strength) & (strength > self._weakest))
+        rows = rows[_strongest(strength[rows], self._most)]
+        if len(rows):
+            self._strengths.append(strength[rows])
+            self._lines.append(_plain(block.take(pa.array(rows))))
+        if sum(map(len, self._strengths)) > 4 * self._most:
+            self.prune()
+
+    def join(self, later: Strongest) -> None:
+        """Add those of a later part."""
+        self._strengths += later._strengths
+        self._lines += later._lines
+
+    def prune(self) -> None:
+        """Forget all but the strongest."""
+        strength = self.strength
+        if len(strength) > self._most:
+            kept = _strongest(strength, self._most)
+            self._lines, self._strengths = [self.lines.take(pa.array(kept)).combine_chunks()], [strength[kept]]
+            self._weakest = float(strength[kept].min())
+
+
 @dataclass
 class Gathering:
     """What is kept of a table, or of one part of it.
@@ -65,8 +108,8 @@ class Gathering:
         (strata, steps) tests by −log10 p.
     frequencies
         Whether the table tells allele frequencies.
-    strength, top
-        The strongest lines in the table's order: −log10 p, and the lines whole.
+    top
+        The strongest lines.
     """
 
     trait: str | None
@@ -76,19 +119,7 @@ class Gathering:
     grids: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     histogram: IntArray = field(default_factory=lambda: np.zeros((_STRATA, _HISTOGRAM_STEPS + 1), np.int64))
     frequencies: bool = False
-    _strengths: list[FloatArray] = field(default_factory=list)
-    _tops: list[pa.Table] = field(default_factory=list)
-    _weakest: float = -np.inf  # no line below it is among the strongest
-
-    @property
-    def strength(self) -> FloatArray:
-        """−log10 p of the strongest lines."""
-        return np.concatenate(self._strengths) if self._strengths else np.empty(0)
-
-    @property
-    def top(self) -> pa.Table:
-        """The strongest lines."""
-        return pa.concat_tables(self._tops) if self._tops else pa.table({})
+    top: Strongest = field(default_factory=lambda: Strongest(_EXACT_MOST))
 
     def add(self, block: pa.RecordBatch) -> None:
         """Take in the next lines."""
@@ -107,7 +138,7 @@ class Gathering:
         for contig, lines in contig_stretches(block):
             drawn = known[lines] & (steps[lines] < CELL_STEPS * STEPS_A_CELL)
             self._add_contig(contig, block.column("base_pair_location").to_numpy()[lines], steps[lines], drawn)
-        self._keep_top(strength, block)
+        self.top.add(strength, block)
 
     def _add_contig(self, contig: str, positions: IntArray, steps: IntArray, drawn: npt.NDArray[np.bool_]) -> None:
         first, last = int(positions.min()), int(positions.max())
@@ -143,23 +174,6 @@ class Gathering:
         self.grids[contig] = grid
         return grid
 
-    def _keep_top(self, strength: FloatArray, block: pa.RecordBatch) -> None:
-        rows = np.flatnonzero(np.isfinite(strength) & (strength > self._weakest))
-        rows = rows[strongest(strength[rows], _EXACT_MOST)]
-        if len(rows):
-            self._strengths.append(strength[rows])
-            self._tops.append(_plain(block.take(pa.array(rows))))
-        if sum(map(len, self._strengths)) > 4 * _EXACT_MOST:
-            self.prune()
-
-    def prune(self) -> None:
-        """Forget all but the strongest lines; of equals the earlier is kept."""
-        strength = self.strength
-        if len(strength) > _EXACT_MOST:
-            kept = strongest(strength, _EXACT_MOST)
-            self._tops, self._strengths = [self.top.take(pa.array(kept)).combine_chunks()], [strength[kept]]
-            self._weakest = float(strength[kept].min())
-
     def join(self, later: Gathering) -> None:
         """Add what was gathered of a later part."""
         self.lines += later.lines
@@ -173,8 +187,7 @@ class Gathering:
         later._coarsen(width)
         for contig in later.contigs:
             self._grid(contig, len(later.grids[contig]))[: len(later.grids[contig])] |= later.grids[contig]
-        self._strengths += later._strengths
-        self._tops += later._tops
+        self.top.join(later.top)
 
 
 def gather(folder: Path, trait: str | None = None) -> Gathering:
@@ -194,7 +207,7 @@ def gather(folder: Path, trait: str | None = None) -> Gathering:
             whole, *others = pool.map(gathered, parts)
     for other in others:
         whole.join(other)
-    whole.prune()
+    whole.top.prune()
     return whole
 
 
@@ -220,18 +233,15 @@ def cells_of(positions: IntArray, steps: IntArray, cell_bases: int) -> IntArray:
     return np.asarray((positions >> (cell_bases.bit_length() - 1)) * CELL_STEPS + steps // STEPS_A_CELL)
 
 
-def strongest(strength: FloatArray, most: int) -> IntArray:
+def _strongest(strength: FloatArray, most: int) -> IntArray:
     """Indices of the strongest, ascending; of equals the earlier."""
     if len(strength) <= most:
         return np.arange(len(strength))
     return np.sort(np.argsort(-strength, kind="stable")[:most])
 
 
-def _plain(block: pa.RecordBatch) -> pa.Table:
+def _plain(block: pa.RecordBatch | pa.Table) -> pa.Table:
     """The lines with texts as texts: blocks have dictionaries of their own."""
-    table = pa.Table.from_batches([block])
-    kinds = [
-        (name, pa.string() if pa.types.is_dictionary(kind) else kind)
-        for name, kind in zip(table.schema.names, table.schema.types, strict=True)
-    ]
-    return table.cast(pa.schema(kinds))
+    table = pa.Table.from_batches([block]) if isinstance(block, pa.RecordBatch) else block
+    kinds = zip(table.schema.names, table.schema.types, strict=True)
+    return table.cast(pa.schema([(name, pa.string() if pa.types.is_dictionary(kind) else kind) for name, kind in kinds]))

@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 
 from cohelix.analysis.drawing import manhattan, quantiles, region_plot, rendered
-from cohelix.analysis.files import METADATA, read_blocks
-from cohelix.analysis.summary import LOCUS_BASES, Summary
-from cohelix.core.arrays import FloatArray, IntArray
+from cohelix.analysis.files import METADATA
+from cohelix.analysis.summary import LOCUS_BASES, Summary, Top
+from cohelix.analysis.window import lines_around
 from cohelix.core.errors import Damaged, NotFound
 from cohelix.core.genome import Assembly, Region
 
@@ -45,10 +45,8 @@ def picture(
     if region is None:
         if not summary.top:
             raise NotFound("nothing was tested: there is no region to draw")
-        lead = summary.top[0]
-        region = Region(lead.chromosome, max(0, lead.position - 1 - LOCUS_BASES), lead.position + LOCUS_BASES)
-        trait = lead.trait
-    positions, strength = lines_around(folder, region.contig, region.start + 1, region.end, trait=trait)
+        region, trait = region_of(summary.top[0]), summary.top[0].trait
+    positions, strength = lines_around(folder, region, trait=trait)
     if not np.isfinite(strength).any():
         raise NotFound(f"the table has no test in {region}")
     title = f"{region} {trait or ''}".strip()
@@ -57,27 +55,14 @@ def picture(
     return rendered(drawn, suffix, dark=dark)
 
 
+def region_of(lead: Top) -> Region:
+    """The region of a locus: so far to each side of its lead variant."""
+    return Region(lead.chromosome, max(0, lead.position - 1 - LOCUS_BASES), lead.position + LOCUS_BASES)
+
+
 def assembly_of(folder: Path) -> Assembly:
     """The assembly of a result folder, from its metadata; `Damaged` where they are not there."""
     try:
         return Assembly(yaml.safe_load((folder / METADATA).read_text(encoding="utf-8"))["genome_assembly"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise Damaged(f"{METADATA} does not say the assembly ({error})", path=str(folder / METADATA)) from None
-
-
-def lines_around(folder: Path, contig: str, start: int, end: int, *, trait: str | None = None) -> tuple[IntArray, FloatArray]:
-    """1-based positions and −log10 p of the lines in a stretch (1-based, inclusive) of the table, of one trait if named."""
-    positions, strengths = [np.empty(0, np.int64)], [np.empty(0)]
-    for block in read_blocks(folder, ("chromosome", "base_pair_location", "trait", "neg_log10_p")):
-        if not block.num_rows:
-            continue
-        place = block.column("base_pair_location").to_numpy()
-        chosen = (place >= start) & (place <= end)
-        if not chosen.any():
-            continue
-        chosen &= np.array([name == contig for name in block.column("chromosome").to_pylist()], np.bool_)
-        if trait is not None and "trait" in block.schema.names:
-            chosen &= np.array([name == trait for name in block.column("trait").to_pylist()], np.bool_)
-        positions.append(place[chosen].astype(np.int64))
-        strengths.append(np.asarray(block.column("neg_log10_p").to_numpy(zero_copy_only=False), np.float64)[chosen])
-    return np.concatenate(positions), np.concatenate(strengths)

@@ -16,11 +16,12 @@ import orjson
 from cohelix import __version__
 from cohelix.analysis.drawing import Estimate
 from cohelix.analysis.files import INDEX, METADATA, SSF, TABLE, write_metadata, write_ssf
-from cohelix.analysis.pictures import lines_around
+from cohelix.analysis.pictures import region_of
 from cohelix.analysis.record import RunRecord
 from cohelix.analysis.report import report_page
-from cohelix.analysis.summary import LOCUS_BASES, Summary, Top, keep_summary, summarise
+from cohelix.analysis.summary import Summary, Top, keep_summary, summarise
 from cohelix.analysis.verdict import FileVerdict, judge_other, judge_table
+from cohelix.analysis.window import lines_around
 from cohelix.core.arrays import FloatArray, IntArray
 
 MANIFEST, REPORT, VERDICTS = "manifest.json", "report.html", "verdicts.json"
@@ -79,9 +80,7 @@ def finish_results(
 
 
 def _around(folder: Path, lead: Top) -> tuple[IntArray, FloatArray, int]:
-    positions, strengths = lines_around(
-        folder, lead.chromosome, lead.position - LOCUS_BASES, lead.position + LOCUS_BASES, trait=lead.trait
-    )
+    positions, strengths = lines_around(folder, region_of(lead), trait=lead.trait)
     return positions, strengths, int(np.nanargmax(strengths))
 
 

@@ -197,8 +197,8 @@ def _rounded(inflation: float | None) -> float | None:
 def summarise(folder: Path, *, trait: str | None = None) -> Summary:
     """Summarise the table of a result folder, or its lines of one trait."""
     found = gather(folder, trait)
-    top_lines = lines_of(found.top)
-    top = tuple(top_lines[at] for at in np.argsort(-found.strength, kind="stable").tolist())
+    top_lines = lines_of(found.top.lines)
+    top = tuple(top_lines[at] for at in np.argsort(-found.top.strength, kind="stable").tolist())
     whole = found.histogram.sum(axis=0)
     return Summary(
         lines=found.lines,

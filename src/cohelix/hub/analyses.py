@@ -1,12 +1,11 @@
-"""Federated analyses over HTTP: `/api/v1/analyses` takes plans, tells of runs as they go, and gives released results."""
+"""Federated analyses over HTTP: `/api/v1/analyses` takes plans, tells of runs as they go, and gives their files."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Body, Header, Query
@@ -17,8 +16,7 @@ from cohelix.access.actor import Actor, Role
 from cohelix.access.caller import Caller, CallerOf, nobody_calls
 from cohelix.audit.events import RunEnded, RunProposed, RunReviewed
 from cohelix.audit.log import AuditLog
-from cohelix.core.errors import NotAuthentic, NotFound, NotPermitted
-from cohelix.core.genome import Region, parse_region
+from cohelix.core.errors import NotAuthentic, NotPermitted
 from cohelix.federation.behalf import behalf_of
 from cohelix.federation.runs import Runs, owns, reviewer_name, reviewers_needed
 from cohelix.hub.audit import person_of
@@ -27,13 +25,8 @@ from cohelix.wire.analysis import ENDED, FileWord, HeldRun, HeldRuns, PlanCheck,
 from cohelix.wire.frequency import Wire
 from cohelix.wire.plan import parse_plan
 
-if TYPE_CHECKING:  # plots and tables are loaded when the first is asked for
-    from cohelix.analysis.summary import Summary
-
 AllOpen = Callable[[Sequence[str]], Awaitable[bool]]
 LOGIN_FIRST = "login-required: analyses of data that are not open are proposed by people who have logged in"
-PictureKind = Literal["manhattan", "qq", "region"]
-TABLE = "results.parquet"
 _PREFIX = "/api/v1/analyses"
 _STREAM = "text/event-stream"
 _LOOK_SECONDS = 0.5
@@ -49,7 +42,6 @@ _KINDS = {
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in (*_KINDS.values(), "application/octet-stream")}}
 }
-_Trait = Annotated[str | None, Query(max_length=200, description="One of several traits")]
 _After = Annotated[int, Query(ge=0, lt=10**9, description="Only events after this number; `Last-Event-ID` goes first")]
 _Plan = Annotated[dict[str, Any], Body(description="A plan, as docs/reference/plan.md describes it")]
 
@@ -192,74 +184,7 @@ def analyses_router(
         kind = _KINDS.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=kind, filename=path.name)
 
-    @router.get("/{run}/summary", summary="A released table from afar: bins, quantiles, inflation, loci")
-    async def summary(request: Request, run: str, trait: _Trait = None) -> Response:
-        place = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
-        return Response(await asyncio.to_thread(_summary_text, place, trait), media_type="application/json")
-
-    @router.get("/{run}/drawing", summary="What a browser draws of a released table: cells, strong lines, leads, quantiles")
-    async def drawing(request: Request, run: str, trait: _Trait = None) -> Response:
-        place = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
-        return Response(await asyncio.to_thread(_drawing_text, place, trait), media_type="application/json")
-
-    @router.get(
-        "/{run}/pictures/{kind}.{suffix}",
-        summary="A plot of a released table, as PNG or SVG",
-        response_class=Response,
-        responses={200: {"content": {"image/png": {}, "image/svg+xml": {}}}},
-    )
-    async def plotted(
-        request: Request,
-        run: str,
-        kind: PictureKind,
-        suffix: Literal["png", "svg"],
-        *,
-        trait: _Trait = None,
-        region: str | None = None,
-        scheme: Annotated[Literal["light", "dark"], Query(description="The page that it stands on")] = "light",
-    ) -> Response:
-        table = (await runs.file(run, TABLE, (await caller_of(request)).actor)).parent
-        place = None if region is None else parse_region(region)
-        content = await asyncio.to_thread(_picture, table, kind, trait, place, (suffix, scheme))
-        return Response(content, media_type="image/svg+xml" if suffix == "svg" else "image/png")
-
     return router
-
-
-async def released_summary(runs: Runs, run: str, actor: Actor) -> bytes:
-    """The JSON summary of a released run's table, for pages of this person."""
-    folder = (await runs.file(run, TABLE, actor)).parent
-    return await asyncio.to_thread(_summary_text, folder, None)
-
-
-@lru_cache(maxsize=32)  # a released table does not change
-def _summary(folder: Path, trait: str | None) -> Summary:
-    from cohelix.analysis.summary import summarise, summary_of
-
-    if trait is None:
-        return summary_of(folder)
-    found = summarise(folder, trait=trait)
-    if not found.lines:
-        raise NotFound(f"the table has no line of trait {trait[:80]!r}")
-    return found
-
-
-@lru_cache(maxsize=32)
-def _summary_text(folder: Path, trait: str | None) -> bytes:
-    return orjson.dumps(_summary(folder, trait).document())
-
-
-@lru_cache(maxsize=32)
-def _drawing_text(folder: Path, trait: str | None) -> bytes:
-    return orjson.dumps(_summary(folder, trait).drawing())
-
-
-@lru_cache(maxsize=128)
-def _picture(folder: Path, kind: PictureKind, trait: str | None, region: Region | None, form: tuple[str, str]) -> bytes:
-    from cohelix.analysis.pictures import picture
-
-    svg, dark = form[0] == "svg", form[1] == "dark"
-    return picture(folder, _summary(folder, trait), kind, trait=trait, region=region, svg=svg, dark=dark)
 
 
 async def _events(runs: Runs, run: str, after: int) -> AsyncIterator[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -32,7 +31,7 @@ from cohelix.federation.signing import load_identity
 from cohelix.federation.successions import SuccessionBook
 from cohelix.federation.transport import PATH, HttpTransport
 from cohelix.federation.witness import HubWitness, keys_at_hub, successions_of
-from cohelix.hub.analyses import AllOpen, Proposals, Reviews, analyses_router, released_summary
+from cohelix.hub.analyses import AllOpen, Proposals, Reviews, analyses_router
 from cohelix.hub.api import api_router
 from cohelix.hub.application_pages import FederationCatalogue, application_pages
 from cohelix.hub.application_routes import applications_router, catalogue_router, five_safes_of, reports_router
@@ -40,6 +39,7 @@ from cohelix.hub.applications import ATTACHMENT_BYTES_MAX, Applications
 from cohelix.hub.audit import Desk, audit_entries_router, audit_pages
 from cohelix.hub.central import CentralGrants
 from cohelix.hub.diseases import Diseases
+from cohelix.hub.findings import Findings, findings_router
 from cohelix.hub.grants import HubGrants
 from cohelix.hub.identity import install_identity
 from cohelix.hub.network import network_router
@@ -212,6 +212,8 @@ def create_app(  # noqa: PLR0915 - a line for each wire
     proposals = Proposals(runs, log, caller_of=caller_of, all_open=_all_open(federation, settings))
     reviews = Reviews(runs, folder, log, caller_of=caller_of)
     app.include_router(analyses_router(runs, proposals, reviews, log, caller_of=caller_of))
+    findings = Findings(runs)
+    app.include_router(findings_router(findings, caller_of=caller_of))
     app.router.routes.extend(check_pages(reviews, caller_of, persons.people.form_of))
     app.include_router(network_router(federation, settings, caller_of=persons.people.caller_of))
     app.include_router(services_router(federation, settings))
@@ -226,7 +228,7 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of, desk_clock)
     )
     app.router.routes.extend(
-        pages.routes(federation, runs, partial(released_summary, runs), proposals, caller_of=caller_of)
+        pages.routes(federation, runs, findings, proposals, caller_of=caller_of)
     )  # last: it takes every address that is left
     return app
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cohelix.access.actor import Actor
-from cohelix.access.caller import known_caller
 from cohelix.core.errors import NotFound
 from cohelix.core.genome import Assembly
+from cohelix.portal.findings import FindingPages, Findings
 from cohelix.wire.analysis import ENDED, Run, RunEvent
 
 RUNS_SHOWN = 100
@@ -69,20 +67,13 @@ class RunBoard(Protocol):
 
 
 Render = Callable[..., Response]
-Summarise = Callable[[str, Actor], Awaitable[bytes]]
 
 
 class AnalysisPages:
-    """`/analyses`, `/analyses/{run}`, and the part of it that changes.
+    """`/analyses`, `/analyses/{run}` with the part of it that changes, and what a released run found from nearer."""
 
-    Parameters
-    ----------
-    summary
-        Gives the JSON summary of a released run's table to somebody who may see it.
-    """
-
-    def __init__(self, runs: RunBoard, summary: Summarise, render: Render) -> None:
-        self._runs, self._summary, self._render = runs, summary, render
+    def __init__(self, runs: RunBoard, findings: Findings, render: Render) -> None:
+        self._runs, self._found, self._render = runs, FindingPages(findings), render
 
     async def board(self, request: Request) -> Response:
         """All runs."""
@@ -92,18 +83,18 @@ class AnalysisPages:
     async def one(self, request: Request) -> Response:
         """One run: how far it is and what has happened, or its results once released."""
         run = await self._named(request)
-        summary: Mapping[str, Any] | None = None
-        if run.state == "released":
-            summary = orjson.loads(await self._summary(run.id, known_caller(request).actor))
-        return self._render(
-            request,
-            "analysis.html",
-            **await self._told(run),
-            file_words=FILE_WORDS,
-            summary=summary,
-            lines=(summary["loci"] or summary["top"])[:20] if summary else (),
-            assembly=Assembly(run.plan.get("assembly") or Assembly.GRCH38),
-        )
+        shown = await self._found.of_run(request, run)
+        return self._render(request, "analysis.html", **await self._told(run), file_words=FILE_WORDS, **shown)
+
+    async def region(self, request: Request) -> Response:
+        """A region of a released run's table."""
+        shown = await self._found.region(request, await self._named(request))
+        return self._render(request, "finding_region.html", **shown)
+
+    async def estimates(self, request: Request) -> Response:
+        """What single nodes estimate at a plan's loci, or that it is not released."""
+        shown = await self._found.forest(request, await self._named(request))
+        return self._render(request, "finding_forest.html", **shown)
 
     async def live(self, request: Request) -> Response:
         """The part of a run's page that changes while it goes on: the page's script asks for it with each event."""

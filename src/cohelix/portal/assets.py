@@ -1,4 +1,7 @@
-"""Styles, script and icon under addresses that carry their content's hash, so that a browser may keep them for ever."""
+"""Styles, scripts and icon under addresses with the hash of all of them, so that a browser may keep them for ever.
+
+The hash is of all, so that a script can import the one beside it by its name.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,10 @@ _MEDIA_TYPES = {
     "portal.css": "text/css; charset=utf-8",
     "portal.js": "text/javascript; charset=utf-8",
     "plots.js": "text/javascript; charset=utf-8",
+    "quantiles.js": "text/javascript; charset=utf-8",
+    "forest.js": "text/javascript; charset=utf-8",
+    "canvas.js": "text/javascript; charset=utf-8",
+    "findings.css": "text/css; charset=utf-8",
     "applications.css": "text/css; charset=utf-8",
     "applications.js": "text/javascript; charset=utf-8",
     "proof.js": "text/javascript; charset=utf-8",
@@ -30,7 +37,7 @@ _MEDIA_TYPES = {
 
 def asset_path(name: str) -> str:
     """`/static/3f2a…/portal.css`: the address of an asset in its present content."""
-    return f"/static/{_digest(name)}/{name}"
+    return f"/static/{_digest()}/{name}"
 
 
 async def asset(request: Request) -> Response:
@@ -38,7 +45,7 @@ async def asset(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _MEDIA_TYPES:
         raise NotFound(f"there is no static file {name!r}")
-    current = request.path_params["digest"] == _digest(name)
+    current = request.path_params["digest"] == _digest()
     kept = "public, max-age=31536000, immutable" if current else "no-store"
     headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
     return Response(_content(name), media_type=_MEDIA_TYPES[name], headers=headers)
@@ -50,5 +57,5 @@ def _content(name: str) -> bytes:
 
 
 @cache
-def _digest(name: str) -> str:
-    return sha256(_content(name)).hexdigest()[:16]
+def _digest() -> str:
+    return sha256(b"".join(sha256(_content(name)).digest() for name in _MEDIA_TYPES)).hexdigest()[:16]

@@ -31,12 +31,13 @@ from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import Behalf
 from cohelix.federation.naming import variants_named
 from cohelix.federation.questions import Federation
-from cohelix.portal.analyses import AnalysisPages, RunBoard, Summarise
+from cohelix.portal.analyses import AnalysisPages, RunBoard
 from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
 from cohelix.portal.assets import asset, asset_path
 from cohelix.portal.cohort_pages import CohortPages
 from cohelix.portal.downloads import KINDS, counts_file, variants_file
 from cohelix.portal.figures import decimal, formatted, grouped, in_bytes, milliseconds, place, sentence, signed
+from cohelix.portal.findings import Findings
 from cohelix.portal.languages import (
     LANGUAGES,
     current,
@@ -100,7 +101,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 def routes(
     federation: Federation,
     runs: RunBoard,
-    summary: Summarise,
+    findings: Findings,
     plans: PlanDesk,
     clock: Clock | None = None,
     *,
@@ -115,7 +116,7 @@ def routes(
     roll, terms = Roll(federation, clock), Terms()
     pages = _Pages(federation, roll, terms, Arrivals(federation, clock))
     cohorts = CohortPages(federation, roll, terms, clock, render, redirect)
-    analyses, wizard = AnalysisPages(runs, summary, render), WizardPages(plans, roll, render, redirect)
+    analyses, wizard = AnalysisPages(runs, findings, render), WizardPages(plans, roll, render, redirect)
 
     def route(template: str, handler: Handler) -> Route:
         return page_route(template, handler, caller_of)
@@ -142,6 +143,8 @@ def routes(
         route("/analyses/new/plan.yaml", wizard.file),
         route("/analyses/{run}", analyses.one),
         route("/analyses/{run}/live", analyses.live),
+        route("/analyses/{run}/region/{region}", analyses.region),
+        route("/analyses/{run}/estimates", analyses.estimates),
         route("/about", pages.about),
         route("/static/{digest}/{name}", asset),
         route("/{path:path}", _elsewhere_or_nothing),
