@@ -88,7 +88,18 @@ def test_a_run_of_nobody_in_particular_is_cancelled_by_anybody(town: Town) -> No
 
 
 @pytest.mark.parametrize(
-    "address", ["files/results.tsv", "files/nothing.tsv", "summary", "pictures/qq.png", "pictures/manhattan.svg"]
+    "address",
+    [
+        "files/results.tsv",
+        "files/nothing.tsv",
+        "summary",
+        "pictures/qq.png",
+        "pictures/manhattan.svg",
+        "pictures/forest.svg",
+        "tiles/22/3/0",
+        "lines?region=22:1-5",
+        "estimates",
+    ],
 )
 def test_results_are_for_whoever_proposed_them_and_for_reviewers(town: Town, address: str) -> None:
     run = town.run("ada", "released")

@@ -91,3 +91,53 @@ def test_an_analysis_that_is_not_there(site: tuple[FastAPI, TestClient], name: s
 
 def test_no_analysis_yet(site: tuple[FastAPI, TestClient]) -> None:
     assert "No analysis yet" in site[1].get("/analyses").text
+
+
+ESTIMATE = {"beta": 0.25, "standardError": 0.125, "low": 0.005, "high": 0.495}
+LOCUS = {
+    "variant": "22-50313359-G-A",
+    "nodes": [{"node": "FI", **ESTIMATE}, {"node": "IT", **ESTIMATE}],
+    "silent": ["GB"],
+    "together": {**ESTIMATE, "q": 1.5, "qNegLog10P": 0.66, "iSquared": 0.33},
+}
+
+
+@pytest.mark.parametrize("part", ["estimates", "region/22:50000000-51000000"])
+def test_nothing_from_nearer_before_the_release(site: tuple[FastAPI, TestClient], part: str) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"] = run("held")
+    assert client.get(f"/analyses/abc12345/{part}").status_code == httpx.codes.FORBIDDEN
+
+
+@pytest.mark.parametrize(("state", "why"), [("not-asked", "did not ask"), ("not-agreed", "not every node’s policy agreed")])
+def test_estimates_of_nodes_that_are_not_released_are_said_to_be_so(
+    site: tuple[FastAPI, TestClient], state: str, why: str
+) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"], app.state.board.summaries["abc12345"] = run("released"), SUMMARY
+    app.state.board.node_estimates = {"state": state, "trait": "BMI", "loci": []}
+    page = client.get("/analyses/abc12345/estimates").text
+    assert "Not released." in page and why in page and "<svg viewBox" not in page.partition("<main")[2]
+    assert why in client.get("/analyses/abc12345").text
+
+
+def test_a_forest_plot_has_its_words_and_its_table(site: tuple[FastAPI, TestClient]) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"], app.state.board.summaries["abc12345"] = run("released"), SUMMARY
+    app.state.board.node_estimates = {"state": "released", "trait": "BMI", "loci": [LOCUS]}
+    page = client.get("/analyses/abc12345/estimates?locus=22-50313359-G-A").text
+    assert "2 nodes. Together: effect 0.25 (95 % interval 0.005 to 0.495)." in page
+    assert "Q = 1.5, −log₁₀ p = 0.66, I² = 33 %." in page and "no estimate: GB." in page
+    assert page.count("<svg viewBox") >= 3 and page.count('class="weight"') == 2
+    assert client.get("/analyses/abc12345/estimates?locus=1-1-A-C").status_code == httpx.codes.NOT_FOUND
+
+
+def test_a_region_of_a_table_leads_to_the_windows_beside_it(site: tuple[FastAPI, TestClient]) -> None:
+    app, client = site
+    app.state.board.runs["abc12345"], app.state.board.summaries["abc12345"] = run("released"), SUMMARY
+    page = client.get("/analyses/abc12345/region/22:50000001-51000000?trait=%3Cb%3E").text
+    assert "1 test in 22:50,000,001–51,000,000." in page and ">22-50313359-G-A</a>" in page
+    for window in ("22:49500001-50500000", "22:50500001-51500000", "22:50250001-50750000"):
+        assert f'href="/analyses/abc12345/region/{window}?trait=%3Cb%3E"' in page, window
+    assert "pictures/region.png?scheme=dark&amp;region=22" in page and "<b></b>" not in page and "<b><b>" not in page
+    assert client.get("/analyses/abc12345/region/22").status_code == httpx.codes.BAD_REQUEST

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cohelix.analysis.files import TableWriter
 from cohelix.analysis.summary import summarise
 from cohelix.analysis.variants import VariantList
+from cohelix.analysis.window import strongest_within, tile
+from cohelix.core.genome import parse_region
 from cohelix.core.variant import VariantKey
 from cohelix.wire.analysis import Run
 
@@ -254,8 +257,47 @@ def released(app: FastAPI, tmp_path: Path) -> str:
     run = {"id": "abc12345", "state": "released", "plan": plan, "planHash": "f" * 64, "nodes": nodes, "people": 358, **times}
     app.state.board.runs["abc12345"] = Run.model_validate(run)
     app.state.board.summaries["abc12345"] = summary.document()
-    app.router.routes.insert(0, Route("/api/v1/analyses/abc12345/drawing", lambda _: JSONResponse(summary.drawing())))
+
+    def tiled(request: Request) -> JSONResponse:
+        asked = request.path_params
+        return JSONResponse(tile(tmp_path, asked["contig"], asked["level"], asked["number"]))
+
+    def near(request: Request) -> JSONResponse:
+        found = strongest_within(tmp_path, parse_region(request.query_params["region"]), 100)
+        return JSONResponse({"strongest": [one.document() for one in found.strongest]})
+
+    for path, answer in (
+        ("drawing", lambda _: JSONResponse(summary.drawing())),
+        ("tiles/{contig}/{level:int}/{number:int}", tiled),
+        ("lines", near),
+    ):
+        app.router.routes.insert(0, Route(f"/api/v1/analyses/abc12345/{path}", answer))
     return "/analyses/abc12345"
+
+
+def test_a_manhattan_plot_is_zoomed_and_moved_with_keys(page: Page, released: str) -> None:
+    page.route("**/pictures/**", lambda route: route.fulfill(status=204))
+    page.goto(released)
+    page.wait_for_selector("figure[data-drawn]")
+    figure = page.locator("figure.manhattan")
+    status = figure.get_by_role("status")
+    figure.focus()
+    page.keyboard.press("End")  # the peak on 22; it stays in the middle
+    with page.expect_response("**/tiles/22/*/*") as tiles:
+        for _ in range(5):
+            page.keyboard.press("+")
+    assert tiles.value.json()["tested"] > 0
+    expect(status).to_have_text(re.compile(r"Shown: 22:2,(\d+),\d+–3,\d+,\d+\."))
+    window = page.get_by_role("link", name="The lines of this window as a table")
+    before = window.get_attribute("href")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(window).not_to_have_attribute("href", str(before))
+    page.keyboard.press("0")
+    expect(status).to_have_text("Shown: the whole table.")
+    expect(window).to_be_hidden()
+    page.keyboard.press("ArrowLeft")
+    figure.get_by_role("link", name="The region of this peak").click()
+    page.wait_for_url("**/region/21:2500001-3500001")
 
 
 def test_a_manhattan_plot_is_walked_with_keys(page: Page, released: str, url: str, browser: Browser, axe: str) -> None:
@@ -280,6 +322,12 @@ def test_a_manhattan_plot_is_walked_with_keys(page: Page, released: str, url: st
     assert page.get_by_role("row", name=re.compile("22-3000001-A-C .*31.25")).is_visible(), "the table says it, too"
     page.get_by_role("link", name="Its frequencies").click()
     page.wait_for_url("**/variant/22-3000001-A-C?assembly=GRCh37")
+    page.goto(f"{released}/region/22:2900001-3100000")
+    page.wait_for_selector("figure[data-drawn]")
+    figure.focus()
+    page.keyboard.press("Home")
+    assert page.evaluate(inked) > 2_000
+    assert status.inner_text().startswith("1 / ") and "22-29" in status.inner_text()
     for scheme in ("light", "dark"):
         context = browser.new_context(base_url=url, color_scheme=scheme, bypass_csp=True, viewport=PHONE)
         checked = context.new_page()

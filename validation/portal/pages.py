@@ -100,6 +100,8 @@ class Town:
             "/analyses": ("/analyses",),
             "/analyses/new": ("/analyses/new", "/analyses/new?project=x&dataset=FI:sim&traits=T&do=check"),
             "/analyses/{run}": (f"/analyses/{self.run}",) if self.run else (),
+            "/analyses/{run}/region/{region}": (f"/analyses/{self.run}/region/22:16000000-51000000",) if self.run else (),
+            "/analyses/{run}/estimates": (f"/analyses/{self.run}/estimates",) if self.run else (),
             "/about": ("/about",),
             "/{path:path}": ("/nowhere",),
             "/login": ("/login",),

@@ -22,7 +22,18 @@ _COLOURS = ("#0072b2", "#56b4e9")
 _LEAD, _LIMIT, _GENE = "#d55e00", "#b00020", "#4d4d4d"
 # The same on a dark page: its surface, its ink, and the colours that would not stand out from it.
 _DARK_PAPER, _DARK_INK = "#152026", "#dfe8ec"
-_ON_DARK = {_COLOURS[0]: "#56b4e9", _COLOURS[1]: "#a9d8f5", _LEAD: "#ff9d4d", _LIMIT: "#ff8a9a", _GENE: "#a2b3bc"}
+# Strata of allele frequency, the rarest first.
+_STRATA = (("#a4460b", "s"), ("#8a5aa8", "^"), ("#2b7a3e", "D"), (_COLOURS[0], "o"))
+_ON_DARK = {
+    _COLOURS[0]: "#56b4e9",
+    _COLOURS[1]: "#a9d8f5",
+    _LEAD: "#ff9d4d",
+    _LIMIT: "#ff8a9a",
+    _GENE: "#a2b3bc",
+    "#a4460b": "#f0975a",
+    "#8a5aa8": "#c49be0",
+    "#2b7a3e": "#7fcf92",
+}
 _LABELLED_MOST = 12
 _LANES_MOST = 5
 _GAP_BASES = 10_000_000
@@ -85,7 +96,15 @@ def quantiles(summary: Summary, *, title: str) -> Figure:
     """Observed against expected strength, with genomic inflation."""
     figure, axes = _paper(4.5, 4.5)
     points = summary.quantiles
-    axes.scatter(points[:, 0], points[:, 1], s=6, color=_COLOURS[0], linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], s=6, color=_GENE, linewidths=0)
+    for stratum, (colour, marker) in zip(summary.strata, _STRATA, strict=True) if summary.strata else ():
+        if stratum.tested:
+            until = "" if stratum.high == 0.5 else f"–{100 * stratum.high:g}"
+            inflated = "" if stratum.inflation is None else f", λ {stratum.inflation:.3f}"
+            label = f"MAF {'≥ ' if not until else ''}{100 * stratum.low:g}{until} %{inflated}"
+            axes.scatter(*stratum.quantiles.T, s=10, color=colour, marker=marker, linewidths=0, label=label)
+    if summary.strata:
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
     end = float(points.max()) if len(points) else 1.0
     edge = min(end, float(points[:, 0].max()) if len(points) else 1.0)
     axes.plot([0, edge], [0, edge], color=_GENE, linewidth=0.8)

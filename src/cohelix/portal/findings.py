@@ -59,10 +59,12 @@ class FindingPages:
             return shown
         actor = known_caller(request).actor
         summary = orjson.loads(await self._findings.summary(run.id, actor, trait))
+        several = len(run.plan.get("traits") or ()) > 1
         return shown | {
             "summary": summary,
             "lines": [
-                {**one, "path": lead_path(run.id, one, trait)} for one in (summary["loci"] or summary["top"])[:LEADS_SHOWN]
+                {**one, "path": lead_path(run.id, one, trait or (one["trait"] if several else None))}
+                for one in (summary["loci"] or summary["top"])[:LEADS_SHOWN]
             ],
             "estimates": await self._findings.estimates(run.id, actor),
             "query": _query(trait),
@@ -123,7 +125,7 @@ def forest_of(locus: Mapping[str, Any]) -> dict[str, Any]:
             "left": across(one["low"]),
             "middle": across(one["beta"]),
             "right": across(one["high"]),
-            "size": round(0.9 + 1.1 / one["standardError"] / most, 3),  # the side of a square: its area grows with the weight
+            "size": round(4 + 12 / one["standardError"] / most, 1),  # pixels of a square's side: its area grows with the weight
         }
         for one in lines
     ]
@@ -144,7 +146,7 @@ def lead_path(run: str, line: Mapping[str, Any], trait: str | None = None) -> st
     """The page of the region around a line of the table."""
     position = line["position"]
     region = Region(line["chromosome"], max(0, position - 1 - _AROUND_LEAD), position + _AROUND_LEAD)
-    return finding_path(run, region, line.get("trait") or trait)
+    return finding_path(run, region, trait)
 
 
 def _steps(run: str, region: Region, assembly: Assembly, trait: str | None) -> Steps:

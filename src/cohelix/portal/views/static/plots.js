@@ -19,7 +19,7 @@ async function begin(figure) {
   }
   document.dispatchEvent(new CustomEvent("cohelix-drawing", { detail: found }));
   if (near) found.leads = near.strongest.map(leadOf);
-  const genome = laidOut(found.contigs);
+  const genome = laidOut(found);
   const strengths = near ? found.leads.map((one) => one.strength) : found.contigs.flatMap((one) => one.part.strengths);
   const strongest = strengths.reduce((most, one) => Math.max(most, one), Math.max(found.threshold * 1.15, 1));
   const view = { figure, found, genome, canvas: figure.querySelector("canvas"), top: strongest * 1.05, at: -1, from: 0, to: 1, tiles: new Map() };
@@ -44,14 +44,14 @@ function leadOf(one) {
 }
 
 // Each contig's place on the axis, and its lines as numbers.
-function laidOut(contigs) {
+function laidOut({ contigs, cellBases, cellSteps }) {
   const bases = (one) => Math.max(1, one.last - one.first), total = contigs.reduce((sum, one) => sum + bases(one), 0);
   const room = 1 - GAP * Math.max(0, contigs.length - 1);
   let from = 0;
   return contigs.map((one, number) => {
     const width = (bases(one) / total) * room, start = from;
     from += width + GAP;
-    one.part = readPart(one);
+    one.part = readPart({ ...one, cellBases, cellSteps });
     return {
       ...one, number, from: start, width, to: start + width, bases: bases(one),
       place: (position) => start + (width * (position - one.first)) / bases(one),
@@ -62,7 +62,7 @@ function laidOut(contigs) {
 
 // Cells of a column that touch become one stretch, so that a window of any table is some thousand rectangles.
 function readPart(told) {
-  const bits = Uint8Array.from(atob(told.cells), (letter) => letter.charCodeAt(0)), steps = told.cellSteps || 80;
+  const bits = Uint8Array.from(atob(told.cells), (letter) => letter.charCodeAt(0)), steps = told.cellSteps;
   const runs = [], set = (at) => bits[at >> 3] & (128 >> (at & 7));
   for (let column = 0; column * steps < bits.length * 8; column++) {
     for (let step = 0; step < steps; step++) {
@@ -148,9 +148,10 @@ function draw(view) {
   pen.beginPath();
   pen.rect(MARGIN.left, 0, inner.width, height);
   pen.clip();
-  for (const stretch of visible(view)) {
+  const stretches = visible(view);
+  for (const stretch of stretches) {
     const [contig, first, last] = stretch;
-    pen.fillStyle = colour(contig.number % 2 ? "plot-b" : "plot-a");
+    pen.fillStyle = colour(contig.number % 2 && stretches.length > 1 ? "plot-b" : "plot-a");
     const tiles = tilesOf(view, stretch);
     if (!tiles.length) drawPart(pen, view, contig, contig.part, first, last);
     for (const { key, level, at } of tiles) {
