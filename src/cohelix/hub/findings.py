@@ -206,18 +206,24 @@ def _picture(
 
 
 def _estimates(stored: StoredRun) -> dict[str, Any]:
+    plan, found = parse_plan(stored.plan), stored.details.get("estimates") or {}
+    state = "released" if found else "not-agreed" if plan.release.node_level else "not-asked"
+    return {"state": state, "trait": plan.trait_names[0] if plan.trait_names else None, "loci": _loci(stored, found)}
+
+
+def _loci(stored: StoredRun, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if not found:
+        return []
     from cohelix.analysis.drawing import Estimate
     from cohelix.analysis.estimates import together, told
 
-    plan, found = parse_plan(stored.plan), stored.details.get("estimates") or {}
-    state = "released" if found else "not-agreed" if plan.release.node_level else "not-asked"
     loci = []
     for variant, lines in found.items():
         estimates = [Estimate(*line) for line in lines]
         silent = [node for node in stored.details["contributors"] if node not in {one.name for one in estimates}]
         nodes = [{"node": one.name, **told(one)} for one in estimates]
         loci.append({"variant": variant, "nodes": nodes, "silent": silent, "together": together(estimates)})
-    return {"state": state, "trait": plan.trait_names[0] if plan.trait_names else None, "loci": loci}
+    return loci
 
 
 def _forest(found: Mapping[str, Any], locus: str | None, form: tuple[str, str]) -> bytes:
