@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cohelix.access.actor import VisaKind
-from cohelix.access.jose import Key, read_key_set
 from cohelix.core.errors import NotAuthentic
+
+if TYPE_CHECKING:
+    from cohelix.access.jose import Key
 
 _STATED: Final = tuple(kind for kind in VisaKind if kind is not VisaKind.CONTROLLED_ACCESS_GRANTS)
 
@@ -72,6 +74,8 @@ class Trusted(BaseModel):
     @property
     def pinned(self) -> dict[str, Key]:
         """The pinned keys by `kid`."""
+        from cohelix.access.jose import read_key_set  # 70 ms, for the few settings that have keys
+
         return read_key_set({"keys": list(self.keys)})
 
     @property

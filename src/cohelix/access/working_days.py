@@ -13,8 +13,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from cohelix.core.errors import BadUsage
 
 # The time of the capital: committees sit there. ISO 3166-1 alpha-2 → IANA time zone.
@@ -79,7 +77,7 @@ class Calendar:
     def __post_init__(self) -> None:
         if self.country not in TIME_ZONES:
             raise BadUsage(f"no calendar of country {self.country[:20]!r} is known: use one of {', '.join(TIME_ZONES)}")
-        if self.part is not None and self.part not in holidays.country_holidays(self.country).subdivisions:
+        if self.part is not None and self.part not in _parts(self.country):
             raise BadUsage(f"{self.country} has no part {self.part[:20]!r} with holidays of its own")
 
     def is_working_day(self, day: date) -> bool:
@@ -136,6 +134,14 @@ def _zone(country: str) -> ZoneInfo:
     return ZoneInfo(TIME_ZONES[country])
 
 
+def _parts(country: str) -> tuple[str, ...]:
+    import holidays
+
+    return tuple(holidays.country_holidays(country).subdivisions)
+
+
 @functools.lru_cache(maxsize=256)
 def _public_holidays(country: str, part: str | None, year: int) -> frozenset[date]:
+    import holidays  # reading settings, as every command does, needs none
+
     return frozenset(holidays.country_holidays(country, subdiv=part, years=year))

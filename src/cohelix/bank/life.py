@@ -45,14 +45,12 @@ from cohelix.core.arrays import BoolArray, IntArray
 from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import BadUsage, CohelixError, Conflict, Damaged, NotFound
 from cohelix.core.ids import DatasetId, dataset_id
-from cohelix.genotypes import load_genotypes
 from cohelix.genotypes.annotations import Annotation, Annotations, write_annotations
 from cohelix.genotypes.fractions import rewrite_cases
 from cohelix.genotypes.merge import Joined, join_samples, keep_samples
 from cohelix.genotypes.sections import check_file
 from cohelix.genotypes.store import open_store
 from cohelix.genotypes.structural import write_mates
-from cohelix.phenotypes import read_people
 from cohelix.phenotypes.consents import SCOPES
 from cohelix.phenotypes.model import People
 
@@ -267,6 +265,9 @@ def add(
     BadUsage
         If a column or a person is in the dataset already, or the dataset is not of germline genotypes.
     """
+    from cohelix.genotypes.load import load_genotypes
+    from cohelix.phenotypes.reading import read_people
+
     clock, begin = clock or SystemClock(), stage or _nothing
     if mapping is not None and individuals is None:
         raise BadUsage("a mapping explains a table of people: give --individuals too")

@@ -11,9 +11,9 @@ from cohelix.bank.questions import VariantQuery
 from cohelix.core.arrays import IntArray
 from cohelix.core.genes import find_gene
 from cohelix.core.genome import Region
+from cohelix.core.reported import UNKNOWN_BASE
 from cohelix.core.variant import VariantKey, is_sequence
 from cohelix.genotypes.annotations import Annotations
-from cohelix.genotypes.reported import UNKNOWN_BASE
 from cohelix.genotypes.store import GenotypeStore
 from cohelix.genotypes.structural import Mates, mate_of, types_of
 

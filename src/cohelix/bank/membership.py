@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cohelix.access.actor import Actor, VisaKind
-from cohelix.access.gate import Charge, Charging
 from cohelix.access.policy import ANONYMOUS_POWER_MAX, Decision
 from cohelix.bank.cases import NOT_COUNTED
 from cohelix.bank.manifest import MANIFEST_FILE
@@ -32,6 +31,7 @@ from cohelix.genotypes.store import GenotypeStore
 from cohelix.wire.dataset import Content, Disclosure
 
 if TYPE_CHECKING:
+    from cohelix.access.gate import Charge, Charging
     from cohelix.disclosure.budget import Budget
 
 MEMBERSHIP_FILE: Final = "membership.json"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cohelix.bank.consent import ConsentMode
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
-from cohelix.genotypes import RefAllele
 from cohelix.wire.dataset import AbsentMeans, Disclosure
+
+if TYPE_CHECKING:
+    from cohelix.genotypes import RefAllele
 
 FilterPolicy = Literal["keep", "pass"]
 QualityPolicy = Literal["off", "report", "enforce"]

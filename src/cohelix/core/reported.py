@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Origin = Literal["germline", "somatic"]
 Zygosity = Literal["heterozygous", "homozygous", "hemizygous", "unknown"]
+# Stands before a deletion or an insertion whose preceding base nobody has said.
+UNKNOWN_BASE: Final = "N"
 
 
 @dataclass(frozen=True, slots=True)

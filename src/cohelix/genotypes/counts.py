@@ -30,9 +30,10 @@ import orjson
 
 from cohelix.core.arrays import ByteArray, IntArray
 from cohelix.core.errors import CohelixError, Conflict, Damaged, ShapeMismatch
-from cohelix.genotypes import kernels
+from cohelix.genotypes.loops import kernels
 from cohelix.genotypes.model import Cohort
 from cohelix.genotypes.sections import SectionFile, check_file, sha256_of, smallest, sync_folder, write_sections
+from cohelix.genotypes.shard_layout import COUNT_SECTIONS
 from cohelix.genotypes.store import GenotypeStore
 
 FORMAT, FORMAT_VERSION = "cohelix-counts", 1
@@ -224,7 +225,7 @@ def _usual_vectors(store: GenotypeStore, cohorts: list[Cohort], rows: range) -> 
 def _toc(file: SectionFile) -> IntArray:
     """Where the sections lie, for the kernel: (groups, 0), then (byte offset, bytes of an element, 0 if absent)."""
     entries = [(file.n_samples, 0)]
-    for name in kernels.COUNT_SECTIONS:
+    for name in COUNT_SECTIONS:
         array = file.array(name)
         entries.append((int(file.places([name])[0, 0]), array.itemsize if array.size else 0))
     return np.array(entries, np.int64)

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 
 from cohelix.core.arrays import IntArray
@@ -104,6 +103,8 @@ def rewrite_cases(source: Path, target: Path, *, sample_of: IntArray, row_of: In
     `sample_of` (old columns,) and `row_of` (old rows,) are the new numbers, -1 for what was taken out; `names` are all
     columns that the new store has: the name of a tumour that left goes, too.
     """
+    import pyarrow.compute as pc
+
     target.mkdir(parents=True, exist_ok=True)
     calls, unplaced = _read(source / CALLS_FILE), _read(source / UNPLACED_FILE)
     rows, samples = row_of[calls["row"].to_numpy()], sample_of[calls["sample"].to_numpy()]

@@ -47,7 +47,7 @@ from cohelix.core.arrays import AlleleCounts, BoolArray, ByteArray, FloatArray, 
 from cohelix.core.errors import CohelixError, Damaged, ShapeMismatch
 from cohelix.core.genome import Assembly, Region
 from cohelix.core.variant import VariantKey
-from cohelix.genotypes import kernels
+from cohelix.genotypes.loops import kernels
 from cohelix.genotypes.model import (
     FLAG_DENSE,
     PHASE_SHIFT,
@@ -62,6 +62,7 @@ from cohelix.genotypes.model import (
     sparse_limit,
 )
 from cohelix.genotypes.sections import AnyArray, SectionFile, check_file, sha256_of
+from cohelix.genotypes.shard_layout import ID_NAMED, ID_NONE, ID_SEPARATORS, ID_TEXT, ROW_PHASE_SHIFT, SECTIONS
 
 FORMAT, FORMAT_VERSION = "cohelix-genotypes", 1
 READABLE_VERSIONS = (1,)
@@ -107,7 +108,7 @@ class Shard:
             raise Damaged(f"{path} is not the shard that the index describes")
         self.n_rows, self.n_samples = record.rows, n_samples
         self.buffer = self.file.buffer
-        self.toc = np.concatenate([[[n_samples, listed_bytes(n_samples)]], self.file.places(kernels.SECTIONS)])
+        self.toc = np.concatenate([[[n_samples, listed_bytes(n_samples)]], self.file.places(SECTIONS)])
         self.position: UintArray = self.file.array("position", np.uint32)
         self.allele: ByteArray = self.file.array("allele")
         if not len(self.position) == len(self.allele) == int(self.toc[1, 1]) == self.n_rows:
@@ -210,11 +211,11 @@ class Shard:
         found = self.texts("id", start, stop)
         alleles, first = self.alleles_between(start, stop), self.position[start:stop].tolist()
         for i, number in enumerate(numbers.tolist()):
-            if number >= kernels.ID_NAMED:
-                style, prefixed = divmod(number - kernels.ID_NAMED, 2)
-                name = kernels.ID_SEPARATORS[style].join((self.record.contig, str(first[i] + 1), *alleles[i]))
+            if number >= ID_NAMED:
+                style, prefixed = divmod(number - ID_NAMED, 2)
+                name = ID_SEPARATORS[style].join((self.record.contig, str(first[i] + 1), *alleles[i]))
                 found[i] = f"chr{name}" if prefixed else name
-            elif kernels.ID_NONE < number < kernels.ID_TEXT:
+            elif ID_NONE < number < ID_TEXT:
                 found[i] = f"rs{number}"
         return found
 
@@ -266,7 +267,7 @@ class Shard:
         dense_row, sizes = np.empty(2 * words, np.uint64), np.empty((1, 2), np.int64)
         all_carriers, all_missing, rows = [], [], []
         row_flags = self.file.array("flags")[start:stop]
-        flags: ByteArray = (((row_flags >> kernels.ROW_PHASE_SHIFT) & 3) << PHASE_SHIFT).astype(np.uint8)
+        flags: ByteArray = (((row_flags >> ROW_PHASE_SHIFT) & 3) << PHASE_SHIFT).astype(np.uint8)
         for row in range(start, stop):
             if kernels.unpack_row(self.buffer, self.toc, row, limit, carriers, dense_row, missing, sizes):
                 flags[row - start] |= FLAG_DENSE
@@ -307,7 +308,7 @@ def _rs_number(identifier: str) -> int:
     """The number of `rs671` as the column of ids holds it; 0 for any other id."""
     digits = identifier.removeprefix("rs")
     plain = digits != identifier and digits.isascii() and digits.isdigit() and len(digits) <= _RS_DIGITS and digits[0] != "0"
-    return int(digits) if plain and int(digits) < kernels.ID_TEXT else 0
+    return int(digits) if plain and int(digits) < ID_TEXT else 0
 
 
 class HybridStore:

@@ -18,27 +18,19 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
+from cohelix.genotypes.shard_layout import (
+    ID_NAMED,
+    ID_NONE,
+    ID_TEXT,
+    ROW_HALF,
+    ROW_HIGH,
+    ROW_LOW,
+    ROW_MISSING,
+    ROW_PHASE_SHIFT,
+    SECTIONS,
+)
 from cohelix.stats.compiled import compile_all, kernel
 
-# The sections that kernels read; `hybrid_store` explains them.
-SECTIONS = (
-    "flags",
-    "pattern",
-    "ploidy",
-    "carrier_starts",
-    "carriers",
-    "plane_rows",
-    "plane_starts",
-    "planes",
-    "missing_rows",
-    "missing_starts",
-    "missing",
-    "half_rows",
-    "half_starts",
-    "half",
-    "phase_starts",
-    "phase",
-)
 (
     _FLAGS,
     _PATTERN,
@@ -57,11 +49,6 @@ SECTIONS = (
     _PHASE_STARTS,
     _PHASE,
 ) = range(1, 1 + len(SECTIONS))
-
-# A shard's row flags.
-ROW_LOW, ROW_HIGH = 1, 2  # has a plane of low bits, also one of high bits
-ROW_PHASE_SHIFT = 2  # two bits, as in `model`
-ROW_MISSING, ROW_HALF = 16, 32  # has listed missing samples, half-called samples
 
 _bytes_in = types.Array(types.uint8, 1, "C", readonly=True)
 _words_in = types.Array(types.uint64, 1, "C", readonly=True)
@@ -332,8 +319,6 @@ def list_carriers(buf, toc, row, flags, samples, copies):
 
 
 # ---- tables of counts
-
-COUNT_SECTIONS = ("usual", "which", "starts", "group", "ac", "hom", "hemi", "missing", "an_less", "half_alt")
 
 
 @njit(nogil=True, inline="always")
@@ -689,11 +674,6 @@ def unpack_row(buf, toc, row, limit, carriers, dense_row, missing, sizes):
 
 
 # ---- identifiers
-
-ID_NONE = 0  # 1 … ID_TEXT - 1 are rs numbers
-ID_TEXT = 0xF0000000  # spelled out
-ID_NAMED = 0xF0000001  # and above: contig, 1-based position and alleles, joined by a separator, with or without `chr`
-ID_SEPARATORS = "-:_"
 
 
 @njit(nogil=True)

@@ -12,10 +12,10 @@ import numpy as np
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import ShapeMismatch
 from cohelix.core.genome import HAPLOID_CONTIGS
-from cohelix.genotypes import kernels, product_kernels
 from cohelix.genotypes.hybrid_store import HybridStore, Shard
-from cohelix.genotypes.kernels import ROW_LOW
+from cohelix.genotypes.loops import kernels, product_kernels
 from cohelix.genotypes.model import Cohort
+from cohelix.genotypes.shard_layout import ROW_LOW
 from cohelix.genotypes.store import GenotypeStore
 
 NOT_ASSESSED, ALL_REFERENCE = -1, -2  # instead of a store's row: nobody has a call; everybody is homozygous for REF

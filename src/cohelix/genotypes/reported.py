@@ -19,7 +19,7 @@ import numpy as np
 from cohelix.core.arrays import AlleleArray
 from cohelix.core.errors import BadFile
 from cohelix.core.genome import Assembly, contig_order, known_contig
-from cohelix.core.reported import ReportedCall
+from cohelix.core.reported import UNKNOWN_BASE, ReportedCall
 from cohelix.core.variant import VariantKey, is_sequence, trim
 from cohelix.genotypes.encode import encode_calls
 from cohelix.genotypes.fractions import CallDetail
@@ -27,7 +27,6 @@ from cohelix.genotypes.load import GenotypeReport
 from cohelix.genotypes.reference import Reference
 from cohelix.genotypes.writer import StoreWriter
 
-UNKNOWN_BASE = "N"
 _BATCH_ROWS = 512
 _CALL_OF = {"homozygous": (1, 1), "hemizygous": (1, -2)}
 _LEFT_ALIGN_BASES = 1000  # as far as `genotypes.load` moves an indel

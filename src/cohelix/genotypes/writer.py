@@ -21,7 +21,6 @@ import numpy.typing as npt
 from cohelix.core.arrays import IntArray, UintArray
 from cohelix.core.errors import Conflict, ShapeMismatch
 from cohelix.core.genome import Assembly, contig_order
-from cohelix.genotypes import kernels
 from cohelix.genotypes.batches import join, slice_batch, take, take_strings
 from cohelix.genotypes.hybrid_store import (
     BASES,
@@ -34,8 +33,10 @@ from cohelix.genotypes.hybrid_store import (
     index_document,
     listed_bytes,
 )
+from cohelix.genotypes.loops import kernels
 from cohelix.genotypes.model import PHASE_MASK, PHASE_SHIFT, EncodedBatch, StoreInfo, Strings
 from cohelix.genotypes.sections import smallest, sync_folder, write_sections
+from cohelix.genotypes.shard_layout import ID_SEPARATORS, ID_TEXT, ROW_HALF, ROW_HIGH, ROW_LOW, ROW_MISSING, ROW_PHASE_SHIFT
 
 # A shard closes before the row that would take it beyond either. 16 MiB are two seconds' work to read back and check
 # on a slow disk, and small enough that several sources can be open at once; row numbers and patterns fit 16 bits.
@@ -298,7 +299,7 @@ class _Packed:
         sizes = np.stack([width * (one + two + full), 8 * words + width * (two + full), np.full(len(batch), 16 * words)])
         choice = sizes.argmin(axis=0)
         self.planes = choice
-        self.kinds = np.array([0, kernels.ROW_LOW, kernels.ROW_LOW | kernels.ROW_HIGH], np.uint8)[choice]
+        self.kinds = np.array([0, ROW_LOW, ROW_LOW | ROW_HIGH], np.uint8)[choice]
         self.n_carriers = np.select([choice == 0, choice == 1], [one + two, two], 0)
         self.n_missing = np.where(choice < 2, full, 0)
         self.n_half = half
@@ -385,12 +386,12 @@ class _ShardBuilder:
             alleles,
             batch.alleles.offsets,
             np.frombuffer(b"chr", np.uint8),
-            np.frombuffer(kernels.ID_SEPARATORS.encode(), np.uint8),
+            np.frombuffer(ID_SEPARATORS.encode(), np.uint8),
             ids,
         )
         state = (batch.flags & PHASE_MASK) >> PHASE_SHIFT
-        flags = packed.kinds | state << kernels.ROW_PHASE_SHIFT
-        flags = flags | kernels.ROW_MISSING * (packed.n_missing > 0) | kernels.ROW_HALF * (packed.n_half > 0)
+        flags = packed.kinds | state << ROW_PHASE_SHIFT
+        flags = flags | ROW_MISSING * (packed.n_missing > 0) | ROW_HALF * (packed.n_half > 0)
         listed = np.uint16 if listed_bytes(self._n_samples) == 2 else np.uint32
         fixed = {
             "flags": flags.astype(np.uint8),
@@ -410,7 +411,7 @@ class _ShardBuilder:
             "half": (packed.n_half, half),
             "phase": (np.diff(batch.phase_offsets), batch.phase),
             "long": _texts_where(batch.alleles, code == LONG),
-            "id": _texts_where(batch.ids, ids == kernels.ID_TEXT),
+            "id": _texts_where(batch.ids, ids == ID_TEXT),
             "source": _texts_where(batch.source, np.diff(batch.source.offsets) > 0),
         }
         for name, column in fixed.items():
@@ -425,7 +426,7 @@ class _ShardBuilder:
         """Write the shard, and say what the index must know of it."""
         position, end, long = self._get("position.fixed"), self._get("end.fixed"), self._get("allele.fixed") == LONG
         pattern, ids = self._get("pattern.fixed"), self._get("id.fixed")
-        phased = (self._get("flags.fixed") >> kernels.ROW_PHASE_SHIFT & 3).any()
+        phased = (self._get("flags.fixed") >> ROW_PHASE_SHIFT & 3).any()
         sections: dict[str, AnyArray] = {
             "flags": self._get("flags.fixed"),
             "pattern": pattern if pattern.any() else pattern[:0],

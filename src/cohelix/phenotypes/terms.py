@@ -16,7 +16,6 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyroaring import BitMap
 
 from cohelix.core.arrays import BoolArray, IntArray
@@ -157,8 +156,11 @@ class TermIndex:
 
     def direct_rows(self) -> IntArray:
         """The rows of codes that somebody has directly, words left out, in the order of the table."""
-        of_terms = pc.invert(pc.is_in(self._table["kind"], pa.array(sorted(WORD_KINDS))))
-        return np.flatnonzero(pc.and_(of_terms, pc.greater(self._table["n_direct"], 0)).to_numpy())
+        said: BoolArray = self._table["n_direct"].to_numpy() > 0
+        for kind in WORD_KINDS & self._rows_of.keys():
+            rows = self._rows_of[kind]
+            said[rows.start : rows.stop] = False
+        return np.flatnonzero(said)
 
     def named(self, row: int) -> tuple[str, str, str]:
         """Kind, code and label of a row."""

@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 _LOCK = threading.Lock()
 
 
@@ -19,6 +17,8 @@ class Kernel:
 
     Kernels that are called by other kernels are no `Kernel`: Numba compiles them into these.
     """
+
+    replaced_when_called = True  # see `core.later`
 
     def __init__(self, function: Callable[..., Any], signature: Any) -> None:
         self._function, self._signature = function, signature
@@ -29,6 +29,8 @@ class Kernel:
 
     def compiled(self) -> Callable[..., Any]:
         """The compiled function."""
+        from numba import njit
+
         with _LOCK:
             if self._compiled is None:
                 self._compiled = njit(self._signature, nogil=True, cache=True)(self._function)
