@@ -109,7 +109,7 @@ def test_nothing_from_nearer_before_the_release(site: tuple[FastAPI, TestClient]
     assert client.get(f"/analyses/abc12345/{part}").status_code == httpx.codes.FORBIDDEN
 
 
-@pytest.mark.parametrize(("state", "why"), [("not-asked", "did not ask"), ("not-agreed", "not every node’s policy agreed")])
+@pytest.mark.parametrize(("state", "why"), [("not-asked", "did not ask"), ("not-agreed", "not every member’s policy agreed")])
 def test_estimates_of_nodes_that_are_not_released_are_said_to_be_so(
     site: tuple[FastAPI, TestClient], state: str, why: str
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_forest_plot_has_its_words_and_its_table(site: tuple[FastAPI, TestClie
     app.state.board.runs["abc12345"], app.state.board.summaries["abc12345"] = run("released"), SUMMARY
     app.state.board.node_estimates = {"state": "released", "trait": "BMI", "loci": [LOCUS]}
     page = client.get("/analyses/abc12345/estimates?locus=22-50313359-G-A").text
-    assert "2 nodes. Together: effect 0.25 (95 % interval 0.005 to 0.495)." in page
+    assert "2 members. Together: effect 0.25 (95 % interval 0.005 to 0.495)." in page
     assert "Q = 1.5, −log₁₀ p = 0.66, I² = 33 %." in page and "no estimate: GB." in page
     assert page.count("<svg viewBox") >= 3 and page.count('class="weight"') == 2
     assert client.get("/analyses/abc12345/estimates?locus=1-1-A-C").status_code == httpx.codes.NOT_FOUND

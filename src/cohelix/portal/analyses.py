@@ -92,7 +92,7 @@ class AnalysisPages:
         return self._render(request, "finding_region.html", **shown)
 
     async def estimates(self, request: Request) -> Response:
-        """What single nodes estimate at a plan's loci, or that it is not released."""
+        """What single members estimate at a plan's loci, or that it is not released."""
         shown = await self._found.forest(request, await self._named(request))
         return self._render(request, "finding_forest.html", **shown)
 

@@ -1,4 +1,4 @@
-"""Pages of what a released run found: the run's own section, a region of its table, and what single nodes estimate."""
+"""Pages of what a released run found: the run's own section, a region of its table, and what single members estimate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Findings(Protocol):
         """The strongest lines of a region, as JSON."""
 
     async def estimates(self, run: str, actor: Actor) -> Mapping[str, Any]:
-        """What single nodes estimate at the plan's loci, where that is released."""
+        """What single members estimate at the plan's loci, where that is released."""
 
 
 class Steps(NamedTuple):
@@ -91,14 +91,14 @@ class FindingPages:
         }
 
     async def forest(self, request: Request, run: Run) -> dict[str, Any]:
-        """What single nodes estimate at one locus, and a line for each of the others."""
+        """What single members estimate at one locus, and a line for each of the others."""
         _must_be_released(run)
         estimates = await self._findings.estimates(run.id, known_caller(request).actor)
         wanted = request.query_params.get("locus")
         loci: Sequence[Mapping[str, Any]] = estimates["loci"]
         shown = next((one for one in loci if one["variant"] == wanted), None)
         if wanted and shown is None:
-            raise NotFound(f"no estimate of a single node was asked for at {wanted[:80]!r}")
+            raise NotFound(f"no estimate of a single member was asked for at {wanted[:80]!r}")
         shown = shown or next((one for one in loci if one["nodes"]), None)
         return {
             "run": run,
@@ -110,7 +110,7 @@ class FindingPages:
 
 
 def forest_of(locus: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a forest plot's marks lie, from 0 to 100 across: each node's line, and that of all together."""
+    """Where a forest plot's marks lie, from 0 to 100 across: each member's line, and that of all together."""
     lines = [*locus["nodes"], {**locus["together"], "node": None}]
     low, high = min(0.0, *(one["low"] for one in lines)), max(0.0, *(one["high"] for one in lines))
     width = (high - low) or 1.0

@@ -157,11 +157,13 @@ function draw(view) {
     for (const { key, level, at } of tiles) {
       const bases = TILE_COLUMNS * 2 ** level, part = view.tiles.get(key)?.part;
       const [from, to] = [Math.max(first, at * bases), Math.min(last, (at + 1) * bases - 1)];
-      const left = x(contig.place(from)) - (from === first ? 3 : 0), right = x(contig.place(to + 1)) + (to === last ? 3 : 0);
+      const left = x(contig.place(from)), right = x(contig.place(to + 1));
       pen.save();
-      pen.beginPath();
-      pen.rect(left, 0, right - left, height);
-      pen.clip();
+      if (!part) { // the first drawing stands in, for this stretch alone
+        pen.beginPath();
+        pen.rect(left, 0, right - left, height);
+        pen.clip();
+      }
       drawPart(pen, view, contig, part || contig.part, from, to);
       pen.restore();
     }
@@ -184,9 +186,8 @@ function drawPart(pen, view, contig, part, first, last) {
     const left = x(contig.place(Math.max(contig.first, column * bases)));
     pen.fillRect(left, y(high / 10), Math.min(wide, x(contig.to) - left + 1), Math.max(1.5, (high - low) * tall + 0.5));
   }
-  const spread = (last - first) / Math.max(1, part.positions.length), margin = 4 * spread;
   part.positions.forEach((position, at) => {
-    if (position < first - margin || position > last + margin) return;
+    if (position < first || position > last) return;
     pen.beginPath();
     pen.arc(x(contig.place(position)), y(part.strengths[at]), part.runs.length ? 2 : 2.5, 0, 7);
     pen.fill();
