@@ -21,6 +21,7 @@ LEADS_SHOWN = 20
 _GENES_MOST = 60
 _AROUND_LEAD = 500_000  # bases to each side, as of a locus
 _NARROWEST = 1_000
+_BASES_MOST = 15_000  # of the alleles on a page, which has each of them in a link
 
 
 class Findings(Protocol):
@@ -64,7 +65,7 @@ class FindingPages:
             "summary": summary,
             "lines": [
                 {**one, "path": lead_path(run.id, one, trait or (one["trait"] if several else None))}
-                for one in (summary["loci"] or summary["top"])[:LEADS_SHOWN]
+                for one in _fitting((summary["loci"] or summary["top"])[:LEADS_SHOWN])
             ],
             "estimates": await self._findings.estimates(run.id, actor),
             "query": _query(trait),
@@ -82,7 +83,7 @@ class FindingPages:
             "trait": trait,
             "query": _query(trait),
             "region": region,
-            "found": found,
+            "found": {**found, "strongest": _fitting(found["strongest"])},
             "genes": genes_in(region, assembly)[:_GENES_MOST],
             "drawn_genes": orjson.dumps(
                 [[one.symbol, one.region.start + 1, one.region.end] for one in genes_in(wide, assembly)[:_GENES_MOST]]
@@ -172,6 +173,18 @@ def _query(trait: str | None) -> str:
 
 def _trait(request: Request) -> str | None:
     return request.query_params.get("trait", "")[:200] or None
+
+
+def _fitting(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As many lines, one at least, as a page holds: alleles may be thousands of bases long."""
+    bases = 0
+    found: list[Mapping[str, Any]] = []
+    for one in lines:
+        bases += len(one["other_allele"]) + len(one["effect_allele"])
+        if found and bases > _BASES_MOST:
+            break
+        found.append(one)
+    return found
 
 
 def _must_be_released(run: Run) -> None:
