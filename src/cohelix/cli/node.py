@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -176,6 +178,8 @@ def load(
         consent=consent.value if consent is not None else None,
         consents=consents,
     )
+    # What writes the audit log is loaded meanwhile: the compiled loops leave Python to another thread.
+    Thread(target=import_module, args=("cohelix.federation.audit_log",), name="imports").start()
     with _stoppable(), _progress() as (on_progress, on_stage):
         done = load_dataset(folder, request, progress=on_progress, stage=on_stage)
     note(node_log(folder), [DatasetLoaded(f"{read_settings(folder).id}:{done.dataset}", str(done.version), disclosure.value)])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,7 +203,7 @@ class _Reading:
         other_assembly = next(build for build in Assembly if build != self.assembly)
         contig, finished, carried = "", set[str](), _Carried()
         before = self.records
-        for piece in source.pieces(plan.keys):
+        for piece in _ahead(source.pieces(plan.keys)):
             if piece.contig != contig:
                 if piece.contig in finished:
                     raise BadFile(
@@ -280,6 +280,15 @@ class _Reading:
         contigs = np.concatenate([np.full(len(positions), by_rank[number], np.int32) for number, positions in self._ranks])
         positions = np.concatenate([positions for _, positions in self._ranks])
         return np.asarray(np.lexsort((positions, contigs)), np.int64)  # stable: file order within a position
+
+
+def _ahead(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The pieces, of which the next is scanned, by another thread, while one is worked upon."""
+    with ThreadPoolExecutor(1, "scan") as scanner:
+        coming = scanner.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = scanner.submit(next, pieces, None)
+            yield piece
 
 
 class _Carried:

@@ -88,13 +88,12 @@ def other_build(stated: Evidence, other: Evidence) -> bool:
 @cache
 def _sites(assembly: Assembly) -> dict[str, Sites]:
     raw = resources.files("cohelix.genotypes").joinpath("data/build_sites.tsv.gz").read_bytes()
-    column = 1 if assembly == Assembly.GRCH37 else 2
-    by_contig: dict[str, list[tuple[int, int, int]]] = {}
-    for line in gzip.decompress(raw).decode("ascii").splitlines()[1:]:
-        fields = line.split("\t")
-        by_contig.setdefault(fields[0], []).append((int(fields[column]) - 1, ord(fields[3]), ord(fields[4])))
-    tables = {contig: np.array(sorted(rows), np.int64) for contig, rows in by_contig.items()}
-    return {
-        contig: Sites(np.ascontiguousarray(table[:, 0]), table[:, 1].astype(np.uint8), table[:, 2].astype(np.uint8))
-        for contig, table in tables.items()
-    }
+    fields = gzip.decompress(raw).decode("ascii").split()[5:]
+    position = np.array(fields[1 if assembly == Assembly.GRCH37 else 2 :: 5], np.int64) - 1
+    ref, alt = (np.frombuffer("".join(fields[column::5]).encode(), np.uint8) for column in (3, 4))
+    number_of: dict[str, int] = {}
+    contig = np.array([number_of.setdefault(name, len(number_of)) for name in fields[::5]], np.int64)
+    order = np.lexsort((alt, ref, position, contig))
+    bounds = np.searchsorted(contig[order], np.arange(len(number_of) + 1)).tolist()
+    rows = {name: order[bounds[number] : bounds[number + 1]] for name, number in number_of.items()}
+    return {name: Sites(position[whose], ref[whose], alt[whose]) for name, whose in rows.items()}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from cohelix.core.arrays import ByteArray, IntArray, UintArray, WordArray
+from cohelix.stats.numba_start import njit
 
 ENTRIES_MOST: Final = 1 << 15  # entries of one batch, and bytes of its texts beside one record's
 TEXT_BYTES: Final = 1 << 21

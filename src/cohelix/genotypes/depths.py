@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.core.genome import plain_contig
 from cohelix.genotypes.source import Source, open_source
 from cohelix.stats.compiled import kernel
+from cohelix.stats.numba_start import njit
 
 BYTES_MAX = 512 << 20
 _NOT_VARIANT_TEXT = (".bed", ".pgen", ".pvar", ".bim", ".fam", ".psam", ".zst", ".parquet", ".maf")

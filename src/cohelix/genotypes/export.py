@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from cohelix.core.arrays import ByteArray, IntArray
 from cohelix.core.errors import BadUsage
@@ -20,6 +19,7 @@ from cohelix.genotypes.bgzf import END_OF_FILE, compress_block, split_blocks
 from cohelix.genotypes.model import StoreInfo, VariantTable
 from cohelix.genotypes.scan_layout import LEFT_ALIGN_BASES
 from cohelix.genotypes.store import GenotypeStore
+from cohelix.stats.numba_start import njit
 
 # Records of one piece of work, in bytes of their calls.
 _PIECE_BYTES = 4 << 20

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from cohelix.genotypes.shard_layout import (
@@ -30,6 +30,7 @@ from cohelix.genotypes.shard_layout import (
     SECTIONS,
 )
 from cohelix.stats.compiled import compile_all, kernel
+from cohelix.stats.numba_start import njit
 
 (
     _FLAGS,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.core.arrays import WordArray
 from cohelix.genotypes.scan_layout import P_FASTA_LENGTH
@@ -26,6 +25,7 @@ from cohelix.genotypes.scan_sites import (
     ref_differs,
     reference_base,
 )
+from cohelix.stats.numba_start import njit
 
 # Columns of a site file, as indexes of its fields; -1 where the file has none.
 COLUMNS = ("chrom", "position", "id", "ref", "alt", "filter", "info")

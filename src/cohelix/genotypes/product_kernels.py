@@ -13,12 +13,13 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 from cohelix.genotypes import kernels as k
 from cohelix.stats.compiled import kernel
+from cohelix.stats.numba_start import njit
 
 _LANES = COLUMNS = 8  # float64 numbers of a vector of AVX-512; other processors work on it in parts
 # Rows and vectors of a tile of sums, as many as the registers hold: 32 of 8 numbers with AVX-512, else 16 of 4.

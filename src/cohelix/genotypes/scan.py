@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.genotypes.plink_records import COLUMNS, SITE_COLUMNS, TALLIES, bed_words, parse_lines, write_bcf
 from cohelix.genotypes.scan_bcf import encode_records, walk_records
 from cohelix.genotypes.scan_layout import P_SIZE, S_SIZE, new_output, new_scratch
 from cohelix.genotypes.scan_vcf import encode_lines
+from cohelix.stats.numba_start import njit
 
 
 def _sources(*further: str) -> int:

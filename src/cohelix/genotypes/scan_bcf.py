@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.genotypes.scan_calls import emit_record, mask_calls
 from cohelix.genotypes.scan_layout import (
@@ -44,6 +43,7 @@ from cohelix.genotypes.scan_layout import (
     STOP_FULL,
 )
 from cohelix.genotypes.scan_sites import NONE, check_site, note_block, note_record
+from cohelix.stats.numba_start import njit
 
 _BCF_HOM_REF = np.uint64(0x0202020202020202)  # allele 0 is (0 + 1) << 1; the lowest bit is the phase
 _BCF_ALLELES = np.uint64(0xFEFEFEFEFEFEFEFE)

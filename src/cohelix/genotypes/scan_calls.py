@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.genotypes.model import (
     CODE_MISSING,
@@ -68,6 +67,7 @@ from cohelix.genotypes.scan_sites import (
     put_number,
     upper,
 )
+from cohelix.stats.numba_start import njit
 
 
 @njit(nogil=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.genotypes.scan_layout import (
     ALTS_MAX,
@@ -33,6 +32,7 @@ from cohelix.genotypes.scan_layout import (
     S_WITHOUT_GT,
     SITE_ALLELES_BYTES,
 )
+from cohelix.stats.numba_start import njit
 
 TAB, NEWLINE, RETURN, COMMA, DOT, COLON, SEMICOLON, EQUALS = 9, 10, 13, 44, 46, 58, 59, 61
 SLASH, BAR, ZERO, NINE, HASH = 47, 124, 48, 57, 35

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from cohelix.genotypes.scan_calls import emit_record, mask_calls
 from cohelix.genotypes.scan_layout import (
@@ -56,6 +55,7 @@ from cohelix.genotypes.scan_sites import (
     note_block,
     note_record,
 )
+from cohelix.stats.numba_start import njit
 
 _HOM_REF_BAR = np.uint64(0x09307C3009307C30)  # "0|0\t0|0\t", little-endian
 _HOM_REF_SLASH = np.uint64(0x09302F3009302F30)

@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.genotypes import kernels as k
 from cohelix.genotypes.hybrid_store import HybridStore
 from cohelix.stats.compiled import kernel
+from cohelix.stats.numba_start import njit
 
 # Stretches of the genome that behave alike; PAR belongs to `OTHER`, with MT and what is not placed.
 AUTOSOME, X, Y, OTHER = range(4)

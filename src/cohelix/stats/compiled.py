@@ -29,7 +29,7 @@ class Kernel:
 
     def compiled(self) -> Callable[..., Any]:
         """The compiled function."""
-        from numba import njit
+        from cohelix.stats.numba_start import njit
 
         with _LOCK:
             if self._compiled is None:

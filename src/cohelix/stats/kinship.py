@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from cohelix.core.arrays import FloatArray, IntArray, WordArray
 from cohelix.core.errors import ShapeMismatch
 from cohelix.stats.bits import popcount
 from cohelix.stats.compiled import kernel
+from cohelix.stats.numba_start import njit
 
 # Kinship above which two samples are the same person (or identical twins), parent and child or full siblings, and
 # relatives of the second degree: powers of 1/2 half-way between the expected values (Manichaikul 2010, table 1).

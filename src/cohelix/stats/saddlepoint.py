@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from scipy.special import log_ndtr
 
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.stats.compiled import kernel
+from cohelix.stats.numba_start import njit
 from cohelix.stats.thresholds import limit
 
 CUMULANTS = 5  # K, K', K'', K''', K''''
