@@ -99,9 +99,7 @@ def quantiles(summary: Summary, *, title: str) -> Figure:
     axes.scatter(points[:, 0], points[:, 1], s=6, color=_GENE, linewidths=0)
     for stratum, (colour, marker) in zip(summary.strata, _STRATA, strict=True) if summary.strata else ():
         if stratum.tested:
-            until = "" if stratum.high == 0.5 else f"–{100 * stratum.high:g}"
-            inflated = "" if stratum.inflation is None else f", λ {stratum.inflation:.3f}"
-            label = f"MAF {'≥ ' if not until else ''}{100 * stratum.low:g}{until} %{inflated}"
+            label = f"{stratum.name}, λ {stratum.inflation:.3f}"
             axes.scatter(*stratum.quantiles.T, s=10, color=colour, marker=marker, linewidths=0, label=label)
     if summary.strata:
         axes.legend(fontsize=7, frameon=False, loc="upper left")
@@ -110,8 +108,8 @@ def quantiles(summary: Summary, *, title: str) -> Figure:
     axes.plot([0, edge], [0, edge], color=_GENE, linewidth=0.8)
     axes.set_xlabel("expected −log₁₀ p")
     axes.set_ylabel("observed −log₁₀ p")
-    inflation = "" if summary.inflation is None else f", λ = {summary.inflation:.3f}"
-    axes.set_title(f"{title}{inflation}", fontsize=10)
+    inflation = "" if summary.inflation is None else f"λ = {summary.inflation:.3f}"
+    axes.set_title(", ".join(filter(None, (title, inflation))), fontsize=10)
     return figure
 
 

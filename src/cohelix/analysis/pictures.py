@@ -36,8 +36,8 @@ def picture(
         If there is nothing to draw.
     """
     suffix: Literal["png", "svg"] = "svg" if svg else "png"
-    traits = {one.trait for one in summary.top}
-    title = trait or (str(next(iter(traits))) if len(traits) == 1 else "all traits")
+    traits = {one.trait for one in summary.top if one.trait}
+    title = trait or ("all traits" if len(traits) > 1 else "".join(traits))
     if kind == "manhattan":
         return rendered(manhattan(summary, title=title), suffix, dark=dark)
     if kind == "qq":

@@ -80,6 +80,11 @@ class Stratum(NamedTuple):
     inflation: float | None
     quantiles: FloatArray
 
+    @property
+    def name(self) -> str:
+        """`MAF 1–5 %`, `MAF ≥ 5 %`."""
+        return f"MAF ≥ {100 * self.low:g} %" if self.high == 0.5 else f"MAF {100 * self.low:g}–{100 * self.high:g} %"
+
     def document(self, digits: int) -> dict[str, Any]:
         """As JSON."""
         told = {"low": self.low, "high": self.high, "tested": self.tested, "lambda": _rounded(self.inflation)}

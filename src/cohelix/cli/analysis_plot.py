@@ -61,6 +61,9 @@ def plot(
         return
     inflation = "–" if summary.inflation is None else f"{summary.inflation:.3f}"
     typer.echo(f"{summary.lines:,} lines, {summary.tested:,} tests, λ = {inflation}, {len(summary.loci):,} genome-wide loci")
+    for stratum in summary.strata:
+        if stratum.tested:
+            typer.echo(f"  {stratum.name}: {stratum.tested:,} tests, λ = {stratum.inflation:.3f}")
     for one in (summary.loci or summary.top)[:10]:
         told = "" if one.trait is None else f"  {one.trait}"
         effect = "" if one.beta is None else f"  effect {one.beta:.6g}"
