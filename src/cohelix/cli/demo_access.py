@@ -30,6 +30,7 @@ ACCOUNTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "researcher": (("researcher", ""),),
     "reviewer": (("output-reviewer", ""),),
     "auditor": (("auditor", ""),),
+    "operator": (("hub-operator", ""),),
     "signing-official": (("signing-official", "Demo institute"),),
     "dac-member": tuple(("dac-member", f"{node}-dac") for node in ("FI", "GB", "IT", "CEU")),
     "dac-chair": tuple(("dac-chair", f"{node}-dac") for node in ("FI", "GB", "IT", "CEU")),
