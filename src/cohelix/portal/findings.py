@@ -17,7 +17,7 @@ from cohelix.core.genome import Assembly, Region, known_contig, parse_region
 from cohelix.wire.analysis import Run
 
 LINES_SHOWN = 100
-LEADS_SHOWN = 20
+LEADS_SHOWN, STRONGEST_SHOWN = 60, 20  # of loci; of lines where there is no locus
 _GENES_MOST = 60
 _AROUND_LEAD = 500_000  # bases to each side, as of a locus
 _NARROWEST = 1_000
@@ -65,7 +65,7 @@ class FindingPages:
             "summary": summary,
             "lines": [
                 {**one, "path": lead_path(run.id, one, trait or (one["trait"] if several else None))}
-                for one in _fitting((summary["loci"] or summary["top"])[:LEADS_SHOWN])
+                for one in _fitting(summary["loci"][:LEADS_SHOWN] or summary["top"][:STRONGEST_SHOWN])
             ],
             "estimates": await self._findings.estimates(run.id, actor),
             "query": _query(trait),
