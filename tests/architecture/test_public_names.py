@@ -57,6 +57,7 @@ FACES: dict[str, set[str]] = {
             "configure_logs",
             "describe",
             "install",
+            "make_token",
             "member_roads",
             "name_route",
             "note_refusal",

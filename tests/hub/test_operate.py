@@ -46,5 +46,8 @@ def test_nobody_else_does(hub: HubWithPeople) -> None:
     assert bob.get("/operate").status_code == 403 and bob.get("/api/v1/operation").status_code == 403
     assert '"/operate"' not in bob.get("/account").text
     assert httpx.get(f"{hub.url}/api/v1/operation", trust_env=False).status_code == 401
+    assert "cohelix_application_clocks_passed" not in httpx.get(f"{hub.url}/metrics", trust_env=False).text
+    brought = {"authorization": f"Bearer {(hub.folder / 'metrics.token').read_text().strip()}"}
+    assert "cohelix_application_clocks_passed 0" in httpx.get(f"{hub.url}/metrics", headers=brought, trust_env=False).text
     sent = httpx.get(f"{hub.url}/operate", trust_env=False)
     assert sent.status_code == 303 and sent.headers["location"].endswith("/login?next=/operate")

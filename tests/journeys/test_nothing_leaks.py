@@ -78,6 +78,7 @@ class Twins:
         cohort = synthetic.make_cohort(PEOPLE, 3)
         self.clients: list[tuple[httpx.Client, httpx.Client]] = []
         self.hubs: list[str] = []
+        self.homes: list[tuple[Path, Path]] = []
         for name, hidden in (("empty", False), ("hidden", True)):
             home = folder / name
             home.mkdir()
@@ -102,6 +103,7 @@ class Twins:
             urls = (served.url, hub_url)
             self.clients.append(tuple(stack.enter_context(httpx.Client(base_url=u, timeout=30)) for u in urls))  # type: ignore[arg-type]
             self.hubs.append(hub_url)
+            self.homes.append((node, home / "hub"))
 
     def same(self, where: str, method: str, path: str, **words: Any) -> Any:
         """Ask both twins; the common answer, or a failure that shows the difference."""
@@ -294,8 +296,11 @@ def test_errors_say_nothing_of_the_data(twins: Twins) -> None:
 
 
 def test_metrics_and_logs_carry_no_variant(twins: Twins) -> None:
-    for client in twins.clients[1]:
-        labels = re.findall(r'"([^"]*)"', client.get("/metrics").text)
+    for client, home in zip(twins.clients[1], twins.homes[1], strict=True):
+        brought = {"authorization": f"Bearer {(home / 'metrics.token').read_text().strip()}"}
+        figures = client.get("/metrics", headers=brought).text
+        labels = re.findall(r'"([^"]*)"', figures)
+        assert re.search(r"cohelix_(datasets|application_clocks_passed) \d", figures)
         assert labels and not [label for label in labels if re.search(r"5030\d{4}|G35", label)]
 
 

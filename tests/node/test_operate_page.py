@@ -18,6 +18,7 @@ from cohelix.bank.load import LoadRequest, load
 from cohelix.cli.doctor_checks import glance
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId
+from cohelix.core.private_files import replace_private
 from cohelix.federation.audit_log import open_log
 from cohelix.node.app import create_app
 from cohelix.testing.commands import run_command
@@ -118,7 +119,39 @@ def test_damage_is_seen_without_a_restart(folder: Path, browser: httpx.Client) -
         manifest.write_bytes(kept)
 
 
-def test_prometheus_reads_the_same_numbers(browser: httpx.Client) -> None:
+def test_figures_are_for_the_token_and_those_of_requests_for_the_machine_itself(folder: Path, url: str) -> None:
+    token = (folder / "metrics.token").read_text().strip()
+    assert (folder / "metrics.token").stat().st_mode & 0o077 == 0 and len(token) == 43
+    own = ("cohelix_datasets", "cohelix_disk_free_bytes", "cohelix_audit_entries")
+    with httpx.Client(base_url=url, trust_env=False) as somebody:
+        assert "cohelix_datasets" in somebody.get("/metrics", headers={"authorization": f"Bearer {token}"}).text
+        for given in ("", "Bearer", f"Bearer {token}x", f"Basic {token}", "Bearer \xe4"):
+            near = somebody.get("/metrics", headers={b"authorization": given.encode("latin-1")})
+            assert "cohelix_requests_total" in near.text and not any(name in near.text for name in own)
+        for header in ("x-forwarded-for", "forwarded", "via"):
+            far = somebody.get("/metrics", headers={header: "127.0.0.1"})
+            assert far.status_code == 401 and far.json()["type"].endswith("not-authentic") and "cohelix_" not in far.text
+        brought = {"x-forwarded-for": "192.0.2.1", "authorization": f"bearer {token}"}
+        assert "cohelix_datasets" in somebody.get("/metrics", headers=brought).text
+
+
+def test_a_token_is_replaced_without_a_restart_and_a_short_one_opens_nothing(folder: Path, url: str) -> None:
+    path = folder / "metrics.token"
+    kept = path.read_bytes()
+    try:
+        for word, opens in (("y" * 43, True), ("short", False)):
+            path.write_text(word)
+            told = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {word}"}, trust_env=False)
+            assert ("cohelix_datasets" in told.text) is opens
+        path.unlink()
+        told = httpx.get(f"{url}/metrics", headers={"authorization": f"Bearer {kept.decode().strip()}"}, trust_env=False)
+        assert "cohelix_datasets" not in told.text
+    finally:
+        replace_private(path, kept)
+
+
+def test_prometheus_reads_the_same_numbers(folder: Path, browser: httpx.Client) -> None:
+    browser.headers["authorization"] = f"Bearer {(folder / 'metrics.token').read_text().strip()}"
     browser.get("/nowhere")
     until = time.monotonic() + 20
     while "cohelix_warnings" not in (text := browser.get("/metrics").text):

@@ -54,7 +54,7 @@ from cohelix.portal.checks import check_pages
 from cohelix.portal.languages import written
 from cohelix.portal.operate import hub_operator_pages
 from cohelix.portal.report_page import report_pages
-from cohelix.web import install, member_roads
+from cohelix.web import install, make_token, member_roads
 
 
 def create_app(  # noqa: PLR0915 - a line for each wire
@@ -167,6 +167,7 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         app,
         service="hub",
         figures=lambda: {**applications.figures(), **console.figures()},
+        metrics_token=make_token(folder),
         large_bodies={
             f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
             "/api/v1/applications/": ATTACHMENT_BYTES_MAX,

@@ -120,6 +120,7 @@ def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None
         service="node",
         ready=lambda: _missing(bank),
         figures=lambda: {**_figures(bank), **console.figures()},
+        metrics_token=web.make_token(folder),
         large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
         members_only=(PATH,) if settings.tls_mutual else (),
     )

@@ -2,6 +2,7 @@
 
 from cohelix.web.labels import name_route, note_refusal, request_id
 from cohelix.web.openapi import describe
+from cohelix.web.scraping import make_token
 from cohelix.web.service import ServiceKind, install, serve
 from cohelix.web.telemetry import configure_logs
 from cohelix.web.tls import MemberRoads, Tls, chosen_tls, member_roads
@@ -14,6 +15,7 @@ __all__ = [
     "configure_logs",
     "describe",
     "install",
+    "make_token",
     "member_roads",
     "name_route",
     "note_refusal",

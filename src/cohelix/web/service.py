@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final, Literal
@@ -23,9 +24,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from uvicorn.supervisors import Multiprocess
 
-from cohelix.core.errors import BadUsage, Conflict
+from cohelix.core.errors import BadUsage, Conflict, NotAuthentic
 from cohelix.web.openapi import describe
 from cohelix.web.problem import install_problems
+from cohelix.web.scraping import TOKEN_FILE, brings_token, is_near
 from cohelix.web.telemetry import SHARED_FIGURES_VARIABLE, Meters, Telemetry, configure_logs
 from cohelix.web.tls import CertifiedProtocol, MembersOnly, Tls, server_context
 
@@ -45,6 +47,7 @@ def install(
     service: ServiceKind,
     ready: Callable[[], str | None] | None = None,
     figures: Callable[[], Mapping[str, float]] | None = None,
+    metrics_token: Path | None = None,
     large_bodies: Mapping[str, int] | None = None,
     patient: Collection[str] = (),
     members_only: Collection[str] = (),
@@ -59,7 +62,10 @@ def install(
     ready
         Says what is still missing, or None when questions can be answered.
     figures
-        Gauges of the app's own, by name; asked when `/metrics` is.
+        Gauges of the app's own, by name; asked when `/metrics` is, for whoever brings the token.
+    metrics_token
+        The file with the token that opens all of `/metrics`; without it nobody sees more than the figures of requests,
+        and these on this machine alone.
     large_bodies
         Most bytes of a request's body at addresses that begin in some way, where that is more than elsewhere: for doors
         that read a body only after they know its sender.
@@ -82,8 +88,12 @@ def install(
             {"status": "ready"} if missing is None else {"status": "waiting", "reason": missing}, 503 if missing else 200
         )
 
-    async def metrics(_request: Request) -> Response:
-        own = "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in (figures() if figures else {}).items())
+    async def metrics(request: Request) -> Response:
+        whole = metrics_token is not None and brings_token(request, metrics_token)
+        if not whole and not is_near(request):
+            raise NotAuthentic(f"figures are for the server's operator: bring the token in its folder's {TOKEN_FILE}")
+        told = figures() if whole and figures else {}
+        own = "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in told.items())
         return Response(meters.text() + own.encode(), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/healthz", healthz, methods=["GET"], summary="The process runs", tags=["operations"])
