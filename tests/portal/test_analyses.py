@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from tests.portal.conftest import run
 
 from cohelix.portal.analyses import STATE_WORDS
+from cohelix.portal.findings import curves
 from cohelix.wire.analysis import RunEvent, RunState
 
 TOP = {
@@ -141,3 +142,11 @@ def test_a_region_of_a_table_leads_to_the_windows_beside_it(site: tuple[FastAPI,
         assert f'href="/analyses/abc12345/region/{window}?trait=%3Cb%3E"' in page, window
     assert "pictures/region.png?scheme=dark&amp;region=22" in page and "<b></b>" not in page and "<b><b>" not in page
     assert client.get("/analyses/abc12345/region/22").status_code == httpx.codes.BAD_REQUEST
+
+
+def test_curves_are_read_between_their_points() -> None:
+    told = {"quantiles": [[3.2, 9.0], [1.2, 1.4], [0.8, 1.0], [0.0, 0.0]], "strata": [{"quantiles": [[1.0, 2.0], [0.0, 0.0]]}]}
+    found = dict(curves(told))
+    assert found[0.5] == [pytest.approx(0.625), pytest.approx(1.0)] and found[1.0] == [pytest.approx(1.2), pytest.approx(2.0)]
+    assert found[3.0] == [pytest.approx(8.24), None] and 3.5 not in found
+    assert curves({"quantiles": []}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -19,6 +20,7 @@ from cohelix.wire.analysis import Run
 LINES_SHOWN = 100
 LEADS_SHOWN, STRONGEST_SHOWN = 60, 20  # of loci; of lines where there is no locus
 _GENES_MOST = 60
+_EXPECTED = (0.3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0)
 _AROUND_LEAD = 500_000  # bases to each side, as of a locus
 _NARROWEST = 1_000
 _BASES_MOST = 15_000  # of the alleles on a page, which has each of them in a link
@@ -67,6 +69,7 @@ class FindingPages:
                 {**one, "path": lead_path(run.id, one, trait or (one["trait"] if several else None))}
                 for one in _fitting(summary["loci"][:LEADS_SHOWN] or summary["top"][:STRONGEST_SHOWN])
             ],
+            "curves": curves(summary),
             "estimates": await self._findings.estimates(run.id, actor),
             "query": _query(trait),
         }
@@ -108,6 +111,22 @@ class FindingPages:
             "shown": shown,
             "forest": None if shown is None or not shown["nodes"] else forest_of(shown),
         }
+
+
+def curves(summary: Mapping[str, Any]) -> list[tuple[float, list[float | None]]]:
+    """Some expected −log10 p, and what was observed there: of all tests, and of each stratum; None beyond a curve's end."""
+    series = [sorted(one["quantiles"]) for one in (summary, *summary.get("strata", ()))]
+    rows = [(expected, [_observed(points, expected) for points in series]) for expected in _EXPECTED]
+    return [row for row in rows if any(value is not None for value in row[1])]
+
+
+def _observed(points: Sequence[list[float]], expected: float) -> float | None:
+    """Where a curve is, between the points to both sides."""
+    at = bisect_left(points, [expected])
+    if not 0 < at < len(points):
+        return None
+    (before, low), (after, high) = points[at - 1], points[at]
+    return low + (high - low) * (expected - before) / (after - before)
 
 
 def forest_of(locus: Mapping[str, Any]) -> dict[str, Any]:
