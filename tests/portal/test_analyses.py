@@ -150,3 +150,13 @@ def test_curves_are_read_between_their_points() -> None:
     assert found[0.5] == [pytest.approx(0.625), pytest.approx(1.0)] and found[1.0] == [pytest.approx(1.2), pytest.approx(2.0)]
     assert found[3.0] == [pytest.approx(8.24), None] and 3.5 not in found
     assert curves({"quantiles": []}) == []
+
+
+def test_lines_of_a_meta_analysis_have_their_heterogeneity(site: tuple[FastAPI, TestClient]) -> None:
+    app, client = site
+    lead = {**TOP, "studies": 3, "q": 2.5, "i_squared": 0.2}
+    app.state.board.runs["abc12345"] = run("released")
+    app.state.board.summaries["abc12345"] = {**SUMMARY, "loci": [lead], "top": [lead]}
+    for address in ("/analyses/abc12345", "/analyses/abc12345/region/22:50000001-51000000"):
+        page = client.get(address).text
+        assert '<td class="number">3</td><td class="number">2.5</td><td class="number">20 %</td>' in page
