@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -21,10 +21,10 @@ from typing import Any
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Request, sync_playwright
 
-from validation.portal.fields import send_all
 from validation.portal.hostile import CORPUS
+from validation.portal.hostile_run import hostile
 from validation.portal.looks import look, time_answers
-from validation.portal.pages import Town, page_routes, town
+from validation.portal.pages import Town, cookies_of, page_routes, town
 from validation.portal.walks import MODES, demo, tasks, walk
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ def main() -> int:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         for name, file, title, work in (
             ("pages", "RESULTS.md", "Every page in a browser", _pages),
-            ("hostile", "HOSTILE.md", "Hostile text through every field", partial(_hostile, corpus=corpus)),
+            ("hostile", "HOSTILE.md", "Hostile text through every field", partial(hostile, corpus=corpus)),
         ):
             if name in wanted:
                 sound = _told(name, file, title, partial(work, walked, chromium)) and sound
@@ -133,7 +133,7 @@ def _pages(walked: Town, chromium: Chromium) -> tuple[list[str], list[str]]:
             for who in ("", *walked.browsers):
                 context = chromium.new_context(base_url=walked.url, color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
                 context.add_cookies(
-                    [*_cookies(walked, who), {"name": "cohelix_language", "value": language, "url": walked.url}]
+                    [*cookies_of(walked, who), {"name": "cohelix_language", "value": language, "url": walked.url}]
                 )
                 page = context.new_page()
                 page.on("request", asked)
@@ -180,56 +180,6 @@ def _visitors(walked: Town, address: str) -> list[str]:
     if address.startswith(("/desk", "/account", "/notices", "/basket", "/grants", "/applications", "/audit")):
         return ["researcher", "committee"]
     return [""]
-
-
-def _cookies(walked: Town, who: str) -> list[dict[str, Any]]:
-    if not who:
-        return []
-    return [{"name": one.name, "value": one.value, "url": walked.url} for one in walked.browsers[who].cookies.jar]
-
-
-def _hostile(walked: Town, chromium: Chromium, corpus: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Each string through each field without a browser, and into the pages that show it in one."""
-    sent, faults = send_all(walked, corpus)
-    context = chromium.new_context(base_url=walked.url)
-    context.add_cookies(_cookies(walked, "researcher"))  # type: ignore[arg-type]
-    context.add_init_script("window.hacked = 0")
-    page = context.new_page()
-    page.on("dialog", lambda dialog: (faults.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: request.url.startswith((walked.url, "data:")) or faults.append(f"asks {request.url}"))
-    opened = 0
-    for text in corpus:
-        page.goto("/search")
-        for address in (f"/search?{_query(q=text, assembly='GRCh37')}", f"/catalogue?{_query(words=text)}"):
-            page.goto(address)
-            opened += 1
-            if page.evaluate("window.hacked"):
-                faults.append(f"{address} ran what it was given")
-    for address in (
-        f"/applications/{walked.draft}",
-        f"/applications/{walked.draft}/edit",
-        "/applications",
-        "/basket",
-        "/notices",
-    ):
-        page.goto(address)
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        opened += 1
-        if page.evaluate("window.hacked"):
-            faults.append(f"{address} ran what it was given")
-    context.close()
-    lines = [
-        f"{len(corpus)} of {len(CORPUS)} hostile strings in {sent:,} requests through every field and address; "
-        f"{opened} pages that show them were opened in Chromium. Judged: that none ran, none asked "
-        "another server, no header and no cookie came of one, and no field of a file is a formula.",
-    ]
-    return list(dict.fromkeys(faults)), lines
-
-
-def _query(**fields: str) -> str:
-    from urllib.parse import urlencode
-
-    return urlencode(fields)
 
 
 if __name__ == "__main__":

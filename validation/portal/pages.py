@@ -134,6 +134,13 @@ def page_routes(federation: RunningFederation) -> set[str]:
     return found - {"/openapi.json"} - set(OTHER)
 
 
+def cookies_of(walked: Town, who: str) -> list[Any]:
+    """Somebody's session, for Chromium."""
+    if not who:
+        return []
+    return [{"name": one.name, "value": one.value, "url": walked.url} for one in walked.browsers[who].cookies.jar]
+
+
 @contextmanager
 def town(folder: Path) -> Iterator[Town]:
     """Start it; everybody has logged in."""
