@@ -30,6 +30,7 @@ _VITALS: Final = """() => new Promise(resolve => {
     .observe({ type: 'layout-shift', buffered: true });
   setTimeout(() => resolve(found), 250);
 })"""
+_STEPS: Final = ("/broker/", "/login?ended")  # what is only there on the way of a login
 _PARTS: Final = (
     (re.compile(r"A-[0-9a-f]{32}"), "A"),
     (re.compile(r"/analyses/(?!new)[0-9a-f]{16}"), "/analyses/R"),
@@ -54,7 +55,8 @@ def look(walk: Walk, chromium: Chromium, keep: Path) -> Looks:
     for who, addresses in walk.visited.items():
         if who.endswith(AGAIN):
             continue
-        named = {_template(address, walk): address for address in sorted(addresses)}
+        opened = (one for one in sorted(addresses) if not any(step in one for step in _STEPS))
+        named = {_template(address, walk): address for address in opened}
         state = walk.hands(who).page.context.storage_state()
         for scheme in SCHEMES:
             context = chromium.new_context(storage_state=state, color_scheme=scheme)  # type: ignore[arg-type]

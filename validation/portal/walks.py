@@ -386,7 +386,7 @@ def _release(walk: Walk) -> None:
 
 def _result(walk: Walk) -> None:
     hands = walk.hands("researcher")
-    for _ in range(10):  # the page follows a run by itself until its result waits for a person
+    for _ in range(40):  # the page follows a run by itself until its result waits for a person
         if hands.page.get_by_text("genomic inflation").count():
             break
         with suppress(BrowserError):

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_date
 from pydantic import ValidationError
 
 from cohelix.access.actor import Role
@@ -15,6 +16,7 @@ from cohelix.access.applications import Acting, Application, LineStage, LineStat
 from cohelix.access.working_days import TIME_ZONES
 from cohelix.core.errors import Conflict, NotPermitted
 from cohelix.portal.application_words import EVENT_WORDS, INSIDE_EVENTS, REMINDER_WORDS
+from cohelix.portal.languages import ENGLISH, current, gettext, ngettext
 from cohelix.wire import applications as wire
 from cohelix.wire.applications import EVENTS, Event, Identity
 
@@ -79,7 +81,7 @@ class Told:
 def last_day(end: datetime, country: str) -> str:
     """The last day of a period that has ended at a moment, as people there say it."""
     day = (end - timedelta(seconds=1)).astimezone(ZoneInfo(TIME_ZONES.get(country, "UTC"))).date()
-    return f"{day.day} {day:%B} {day.year}"
+    return f"{day.day} {day:%B} {day.year}" if current() is ENGLISH else str(format_date(day, "long", locale=current().locale))
 
 
 def moment(at: datetime) -> str:
@@ -91,11 +93,11 @@ def left(end: datetime, now: datetime) -> str:
     """How long it is until then."""
     seconds = (end - now).total_seconds()
     if seconds <= 0:
-        return "overdue"
+        return gettext("overdue")
     days = int(seconds // 86_400)
-    if days > 1:
-        return f"{days} days left"
-    return "1 day left" if days else "less than a day left"
+    return (
+        ngettext("%(days)s day left", "%(days)s days left", days) % {"days": days} if days else gettext("less than a day left")
+    )
 
 
 def refusal(state: Application, kind: str, acting: Acting, rules: Rules, now: datetime, **fields: Any) -> Exception | None:
@@ -167,28 +169,29 @@ def waits(state: Application, acting: Acting, rules: Rules, now: datetime) -> li
 
 
 def _whole_waits(state: Application, acting: Acting, mine: bool) -> Iterable[Wait]:
-    applicant = "You" if mine else "The applicant"
+    applicant = gettext("You") if mine else gettext("The applicant")
     match state.stage:
         case Stage.DRAFT:
-            yield Wait(applicant, "to finish the application and to ask for the signature", mine=mine)
+            yield Wait(applicant, gettext("to finish the application and to ask for the signature"), mine=mine)
         case Stage.RETURNED:
-            yield Wait(applicant, "to change the application and to ask for the signature again", mine=mine)
+            yield Wait(applicant, gettext("to change the application and to ask for the signature again"), mine=mine)
         case Stage.SIGNING:
             official = Role.SIGNING_OFFICIAL in acting.roles and acting.organisation == state.form.organisation
-            yield Wait(f"The signing official of {state.form.organisation}", "to sign", mine=official and not mine)
+            yield Wait(_official_of(state), gettext("to sign"), mine=official and not mine)
         case Stage.REVIEW if state.unanswered:
-            questions = "a committee’s question" if state.unanswered == 1 else f"{state.unanswered} questions of committees"
-            yield Wait(applicant, f"to answer {questions}", mine=mine)
+            number = state.unanswered
+            what = ngettext("to answer a committee’s question", "to answer %(number)s questions of committees", number)
+            yield Wait(applicant, what % {"number": number}, mine=mine)
     for agreement in state.agreements.values():
         waiting = tuple(name for name in agreement.datasets if state.lines[name].stage is LineStage.CONFIRMED)
         official = Role.SIGNING_OFFICIAL in acting.roles and acting.organisation == state.form.organisation
         holder = Role.DATA_HOLDER in acting.roles and {name.partition(":")[0] for name in agreement.datasets} <= acting.nodes
         if waiting and "user" not in agreement.sides:
-            yield Wait(f"The signing official of {state.form.organisation}", "to sign the agreement", waiting, mine=official)
+            yield Wait(_official_of(state), gettext("to sign the agreement"), waiting, mine=official)
         if waiting and "holder" not in agreement.sides:
-            yield Wait("The data holder", "to sign the agreement", waiting, mine=holder)
+            yield Wait(gettext("The data holder"), gettext("to sign the agreement"), waiting, mine=holder)
         if waiting and agreement.complete:
-            yield Wait("The deciding authority", "to issue the visas, which its node does by itself", waiting)
+            yield Wait(gettext("The deciding authority"), gettext("to issue the visas, which its node does by itself"), waiting)
 
 
 def _line_waits(state: Application, acting: Acting, rules: Rules, now: datetime) -> Iterable[Wait]:
@@ -202,19 +205,29 @@ def _line_waits(state: Application, acting: Acting, rules: Rules, now: datetime)
             case LineStage.OPEN:
                 member = authority in acting.authorities
                 if "committee-overdue" in line.reminded:
-                    remaining = "overdue"
-                yield Wait(f"The committee {authority}", "to decide", (name,), until, remaining, member)
+                    remaining = gettext("overdue")
+                yield Wait(_committee(authority), gettext("to decide"), (name,), until, remaining, member)
             case LineStage.APPROVED:
-                words = "confirms" if rules.silence == "confirms" else "vetoes"
+                what = gettext("to confirm or to veto; its silence vetoes")
+                if rules.silence == "confirms":
+                    what = gettext("to confirm or to veto; its silence confirms")
                 national = Role.NATIONAL_COORDINATION_POINT in acting.roles and acting.country == country
-                what = f"to confirm or to veto; its silence {words}"
-                yield Wait(f"The national coordination point of {country}", what, (name,), until, remaining, national)
+                who = gettext("The national coordination point of %(country)s") % {"country": country}
+                yield Wait(who, what, (name,), until, remaining, national)
             case LineStage.APPEALED:
-                yield Wait("A chair who had no part in the decision", "to hear the appeal", (name,))
+                yield Wait(gettext("A chair who had no part in the decision"), gettext("to hear the appeal"), (name,))
             case LineStage.CONFIRMED if line.agreement is None:
-                yield Wait("The data holder", "to draw the agreement", (name,))
+                yield Wait(gettext("The data holder"), gettext("to draw the agreement"), (name,))
             case LineStage.SUSPENDED:
-                yield Wait(f"The committee {authority}", "to decide anew about the suspended grant", (name,))
+                yield Wait(_committee(authority), gettext("to decide anew about the suspended grant"), (name,))
+
+
+def _official_of(state: Application) -> str:
+    return gettext("The signing official of %(organisation)s") % {"organisation": state.form.organisation}
+
+
+def _committee(authority: str) -> str:
+    return gettext("The committee %(authority)s") % {"authority": authority}
 
 
 def line_ends(state: Application, rules: Rules) -> dict[str, datetime]:
@@ -247,30 +260,32 @@ def tasks(identifier: str, state: Application, acting: Acting, rules: Rules, now
         return may(state, kind, acting, rules, now, **fields)
 
     if can("signed"):
-        task("signing", "Sign for the organisation, or refuse")
+        task("signing", gettext("Sign for the organisation, or refuse"))
     for sha256 in state.agreements:
         for side in sides_to_sign(state, sha256, acting, rules, now):
-            task("agreements", f"Sign the agreement for the {side if side == 'user' else 'data holder'}")
+            user = gettext("Sign the agreement for the user")
+            task("agreements", user if side == "user" else gettext("Sign the agreement for the data holder"))
     if drawable(state, acting, rules, now):
-        task("agreements", "Draw the agreement")
+        task("agreements", gettext("Draw the agreement"))
     for name, line in state.lines.items():
         if can("voted", dataset=name):
             task("committee", _committee_task(line, acting, rules), name)
         if can("confirmed", dataset=name):
-            task("national", "Confirm or veto", name)
+            task("national", gettext("Confirm or veto"), name)
         if can("appeal-dismissed", dataset=name):
-            task("appeals", "Hear the appeal", name)
+            task("appeals", gettext("Hear the appeal"), name)
     return found
 
 
 def _committee_task(line: LineState, acting: Acting, rules: Rules) -> str:
     if line.proposed is not None:
-        return "Waits for a second person" if line.proposed.by == acting.who else "Second the proposed decision"
+        own = line.proposed.by == acting.who
+        return gettext("Waits for a second person") if own else gettext("Second the proposed decision")
     if acting.who not in line.votes:
-        return "Check and vote"
+        return gettext("Check and vote")
     if len(line.votes) < rules.quorum:
-        return f"Waits for votes: {len(line.votes)} of {rules.quorum}"
-    return "Propose the decision"
+        return gettext("Waits for votes: %(votes)s of %(quorum)s") % {"votes": len(line.votes), "quorum": rules.quorum}
+    return gettext("Propose the decision")
 
 
 def told(
@@ -294,20 +309,23 @@ def told(
 
 
 def _told(number: int, event: Event, dataset: str, reader: Identity) -> Told:
-    who, what = EVENT_WORDS[event.event]
+    who, what = (gettext(word) for word in EVENT_WORDS[event.event])
     if event.event == "agreement-signed":
-        what = f"was signed for the {'user' if event.side == 'user' else 'data holder'}"
-    if event.event in ("decided", "proposed"):
-        word = "an approval" if event.decision == "approve" else "a denial"
-        what = f"proposed {word}" if event.event == "proposed" else f"decided: {word}"
+        what = gettext("was signed for the user") if event.side == "user" else gettext("was signed for the data holder")
+    if event.event == "decided":
+        what = gettext("decided: an approval") if event.decision == "approve" else gettext("decided: a denial")
+    if event.event == "proposed":
+        what = gettext("proposed an approval") if event.decision == "approve" else gettext("proposed a denial")
     if event.event == "voted":
-        what = f"voted to {event.vote}"
+        what = gettext("voted to approve") if event.vote == "approve" else gettext("voted to deny")
     if event.event == "reminded":
-        what = f"{what}: {REMINDER_WORDS[event.what]}"
-    if event.by is None and event.event in ("confirmed", "vetoed"):
-        what = f"{what} by its silence"
+        what = f"{what}: {gettext(REMINDER_WORDS[event.what])}"
+    if event.by is None and event.event == "confirmed":
+        what = gettext("confirmed the approval by its silence")
+    if event.by is None and event.event == "vetoed":
+        what = gettext("vetoed by its silence")
     if event.by == reader:
-        who = "You"
+        who = gettext("You")
     text = event_text(event)
     shown = text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}…"
     return Told(number, moment(event.at), event.at.isoformat(), who, what, dataset, shown, len(text) > TEXT_SHOWN)
@@ -317,13 +335,14 @@ def event_text(event: Event) -> str:
     """What somebody wrote with an event."""
     parts: list[str] = [str(getattr(event, name)) for name in ("reason", "text", "comment") if getattr(event, name, "")]
     if event.event == "checked":
-        parts += [f"{'yes' if yes else 'no'}: {point}" for point, yes in event.points.items()]
+        parts += [f"{gettext('yes') if yes else gettext('no')}: {gettext(point)}" for point, yes in event.points.items()]
     if event.event == "proposed":
-        parts += [f"Condition: {one}" for one in event.conditions]
+        parts += [gettext("Condition: %(condition)s") % {"condition": one} for one in event.conditions]
     if event.event == "delayed":
-        parts.append(f"{event.authority} decides until {event.until.isoformat()}")
+        told = {"authority": event.authority, "until": event.until.isoformat()}
+        parts.append(gettext("%(authority)s decides until %(until)s") % told)
     if event.event == "granted":
-        parts.append(f"until {moment(event.until)} UTC")
+        parts.append(gettext("until %(until)s UTC") % {"until": moment(event.until)})
     if event.event == "agreement-drawn":
         parts.append(", ".join(event.datasets))
     return "\n".join(parts)
@@ -347,7 +366,7 @@ def opinions(events: Sequence[Event], dataset: str, since: datetime, reader: Ide
 def name_of(person: Identity, reader: Identity) -> str:
     """What a page calls somebody: the beginning of a subject, which is no name."""
     if person == reader:
-        return "You"
+        return gettext("You")
     return person.subject if len(person.subject) <= 16 else f"{person.subject[:12]}…"
 
 
