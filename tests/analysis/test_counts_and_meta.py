@@ -134,3 +134,17 @@ def test_what_the_meta_analysis_does_not_do_is_said(nodes: list[LocalData]) -> N
     for changes in ({"missing": "complete-case"}, {"transformation": "rank"}):
         with pytest.raises(NotPermitted, match="say"):
             meta(_plan(**changes), STUDY, PlainSummer(nodes), Lines())
+
+
+@pytest.mark.parametrize("weight", [0.0, -4.0, -1e-300])
+def test_a_member_that_tells_a_weight_which_is_none_tells_no_estimate(nodes: list[LocalData], weight: float) -> None:
+    class _Lying(PlainSummer):
+        def sum(self, ask: Any) -> Any:
+            sums = dict(super().sum(ask))
+            if "wb" in sums and "told" in sums:
+                sums["w"] = np.where(np.arange(len(sums["w"]))[:, None, None] == 1, weight, sums["w"])
+            return sums
+
+    found = node_estimates(STUDY, _Lying(nodes), [0])
+    assert np.isnan(found.beta[1]).all() and np.isnan(found.standard_error[1]).all()
+    assert np.isfinite(found.beta[0]).all() and np.isfinite(found.standard_error[0]).all()

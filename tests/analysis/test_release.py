@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ def test_pictures_are_the_same_for_the_same_data(tmp_path: Path) -> None:
     assert rendered(forest([Estimate("A", 0.1, 0.2)], title="t"), "png").startswith(b"\x89PNG")
     dark = rendered(manhattan(summary, title="t"), "svg", dark=True).decode()
     assert "#152026" in dark and "#0072b2" not in dark and "#ffffff" not in dark
+
+
+def test_two_threads_that_draw_do_not_take_each_others_settings() -> None:
+    with ThreadPoolExecutor(2) as threads:
+        drawn = list(threads.map(lambda _: rendered(forest([Estimate("A", 0.1, 0.2)], title="t"), "svg"), range(4)))
+    assert len(set(drawn)) == 1 and b"<text" in drawn[0]  # text stays text, by the settings of this drawing
 
 
 def test_names_in_the_report_are_text_and_no_markup(tmp_path: Path) -> None:

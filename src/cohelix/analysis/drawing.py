@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PictureFormat = Literal["png", "svg"]
+_ONE_AT_A_TIME = threading.Lock()
 # Two colours that people with colour-blindness tell apart, alternating by contig (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#56b4e9")
 _LEAD, _LIMIT, _GENE = "#d55e00", "#b00020", "#4d4d4d"
@@ -166,7 +168,8 @@ def rendered(figure: Figure, kind: PictureFormat, *, dark: bool = False) -> byte
 
     out = io.BytesIO()
     metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "cohelix", "svg.fonttype": "none"}):
+    # Settings of Matplotlib are the process's: two threads that draw at once would take them from each other.
+    with _ONE_AT_A_TIME, matplotlib.rc_context({"svg.hashsalt": "cohelix", "svg.fonttype": "none"}):
         figure.savefig(out, format=kind, dpi=150, metadata=metadata)
     return out.getvalue()
 

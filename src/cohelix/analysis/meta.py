@@ -124,7 +124,8 @@ def node_estimates(study: Study, summer: Summer, rows: Sequence[int]) -> NodeEst
     told: dict[str, AnyArray] = {name: null.broadcast[name] for name in ("trait_mean", "trait_sd")}
     told |= {"nodes": np.array(study.nodes), "rows": np.asarray(rows, np.int64)}
     sums = summer.sum(Ask("node-estimates", statistics, told))
-    weights = np.where(sums["told"] > 0, sums["w"], np.nan)
+    # A weight is a sum of squares: a member that tells another one tells no estimate.
+    weights = np.where((sums["told"] > 0) & (sums["w"] > 0), sums["w"], np.nan)
     return NodeEstimates(sums["wb"] / weights * told["trait_sd"], told["trait_sd"] / np.sqrt(weights))
 
 

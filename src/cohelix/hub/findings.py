@@ -76,7 +76,7 @@ class Findings:
         """A plot; `form` is `png` or `svg`, and `light` or `dark`."""
         folder = await self._folder(run, actor)
         if kind == "forest":
-            return _forest(await self.estimates(run, actor), locus, form)
+            return await asyncio.to_thread(_forest, await self.estimates(run, actor), locus, form)
         return await asyncio.to_thread(_picture, folder, kind, trait, region, form)
 
     async def _folder(self, run: str, actor: Actor) -> Path:
