@@ -29,7 +29,7 @@ from cohelix.core.genome import Assembly
 from cohelix.federation.questions import Federation
 from cohelix.federation.registry import Registry
 from cohelix.federation.transport import Arrival
-from cohelix.portal.pages import routes
+from cohelix.portal.browser import routes
 from cohelix.portal.terms import Term, TermBook, Terms
 from cohelix.wire.analysis import CheckAnswer, PlanCheck, Refusal, Run, RunEvent
 from cohelix.wire.federation import JoinRequest, Member

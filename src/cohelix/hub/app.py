@@ -49,7 +49,7 @@ from cohelix.hub.revocations import HubRevocations, revocations_router
 from cohelix.hub.services import services_router
 from cohelix.hub.settings import DATABASE_FILE, HubSettings, read_settings
 from cohelix.hub.visas import read_grant, visas_router
-from cohelix.portal import pages
+from cohelix.portal import browser
 from cohelix.portal.checks import check_pages
 from cohelix.portal.languages import written
 from cohelix.portal.operate import hub_operator_pages
@@ -229,7 +229,7 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of, desk_clock)
     )
     app.router.routes.extend(
-        pages.routes(federation, runs, findings, proposals, caller_of=caller_of)
+        browser.routes(federation, runs, findings, proposals, caller_of=caller_of)
     )  # last: it takes every address that is left
     return app
 
