@@ -51,6 +51,7 @@ NO_PEOPLE = "the dataset holds counts of groups, and no people"
 PEOPLE_ONLY = "a floored dataset tells of no single person: it counts people at /individuals, and variants at /g_variants"
 _AMONG_ROWS_MAX = 2_000_000  # rows that a question about some people's variants may scan
 _BLOCK_ROWS = 4_096
+_TOLD: tuple[DatasetStatus, str] = ("answered", "")
 _GROUPS_KEPT = 64  # nearly every question is of no groups
 
 
@@ -86,6 +87,7 @@ class DatasetView:
     def __init__(self, version: OpenVersion, node: NodeId) -> None:
         self._version = version
         self._manifest = version.manifest
+        self._assembly = version.manifest.assembly
         self._id = federation_dataset_id(node, DatasetId(version.manifest.dataset))
         # Who has agreed to be asked for one by one, and in counts of people; frequencies are of their own agreement.
         self._people = version.scoped("individual-queries")
@@ -102,6 +104,11 @@ class DatasetView:
     def _take(self, levels: Levels) -> None:
         self.levels = levels
         self._listed = exact_listing(self._version) if levels.genomic == "exact" else self._version.listed
+        self._counts_floored = levels.genomic == "floored" and self._manifest.content not in NOT_COUNTED
+        self._below_said: tuple[DatasetStatus, str] = (
+            "below_floor",
+            f"below the dataset's floor of {self.floor} people, or not there",
+        )
         self.record = record_of(self._version, self._id, levels.people)
 
     def under(self, decision: Decision, charge: Charge | None = None) -> DatasetView:
@@ -247,6 +254,21 @@ class DatasetView:
         if spent:
             return VariantPage(0, (), *spent)
         return VariantPage(total, self._found(page, groups))
+
+    def glance(self, key: VariantKey, assembly: Assembly | None) -> tuple[DatasetStatus, str] | None:
+        """Whether a floored dataset tells of an allele, as `exact` says it without the item; None where `exact` is to say.
+
+        An allele that nobody has takes the same way, and time, as one that too few have, and one that is told.
+        """
+        if not self._counts_floored or self._charge is not None or (assembly or self._assembly) != self._assembly:
+            return None
+        store = self._version.store
+        rows = store.rows_of(key)
+        row = rows[0] if rows else 0
+        named = int(self._listed[1, row >> 3]) >> (row & 7) & 1
+        if rows and named:
+            return _TOLD
+        return self._below_said if store.contig_rows(key.contig) else _no_record(key.contig)
 
     def exact(self, key: VariantKey, *, assembly: Assembly | None, with_item: bool) -> VariantPage:
         """One allele: the page of it, if somebody has it and that may be told; else, on a floored dataset, why not."""
@@ -534,7 +556,7 @@ class DatasetView:
         return self.levels.genomic != "exact"
 
     def _below(self) -> tuple[DatasetStatus, str]:
-        return "below_floor", f"below the dataset's floor of {self.floor} people, or not there"
+        return self._below_said
 
     def _without(self, status: DatasetStatus, reason: str) -> DatasetFrequency:
         return DatasetFrequency(id=self._id, status=status, reason=reason)

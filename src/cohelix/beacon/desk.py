@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from cohelix.bank.view import DatasetView
 from cohelix.beacon.about import About
 from cohelix.beacon.addresses import Address
 from cohelix.beacon.cohorts import SavedCohort, SavedCohorts
-from cohelix.beacon.granularity import DatasetAnswer, answer_meta
+from cohelix.beacon.granularity import DatasetAnswer, answer_meta, silence
 from cohelix.beacon.query import VariantAsk, parse_variant_id
 from cohelix.core.errors import BadQuestion, Damaged, NotFound
 from cohelix.core.genes import find_gene
@@ -234,8 +235,10 @@ def check_gene(views: Iterable[DatasetView], ask: VariantAsk) -> None:
 
 def silent(view: DatasetView, status: DatasetStatus, reason: str | None, *, floor: int | None = None) -> DatasetAnswer:
     """A dataset that tells no number, and why."""
-    shown = view.record.floors.frequency if floor is None else floor
-    return DatasetAnswer(view.record.id, status, reason, 0, (), {"floor": shown} if status == "below_floor" else {})
+    record = view.record
+    if status != "below_floor":
+        return silence(record.id, status, reason)
+    return silence(record.id, status, reason, record.floors.frequency if floor is None else floor)
 
 
 def need_no_filter(filters: Iterable[BeaconFilter], what: str) -> None:
@@ -244,9 +247,14 @@ def need_no_filter(filters: Iterable[BeaconFilter], what: str) -> None:
         raise BadQuestion(f"filters on {what} are not supported: ask /individuals, whose result sets name their dataset")
 
 
-def names_of(view: DatasetView) -> set[str]:
+def names_of(view: DatasetView) -> frozenset[str]:
     """The names under which a dataset is asked: in the federation, and in its node."""
-    return {view.record.id, local_id(view.record.id)}
+    return _names(view.record.id)
+
+
+@lru_cache(maxsize=4_096)
+def _names(federation_id: str) -> frozenset[str]:
+    return frozenset((federation_id, local_id(federation_id)))
 
 
 def local_id(federation_id: str) -> DatasetId:

@@ -6,8 +6,11 @@ What a dataset may tell has been decided by the bank before; here nothing is add
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from cohelix.beacon.addresses import DEFAULT
 from cohelix.beacon.entry_types import ENTRY_TYPES, EntryType
@@ -15,6 +18,7 @@ from cohelix.core.errors import CohelixError
 from cohelix.wire.beacon import API_VERSION, BeaconQuestion, Granularity, Include, ResponseSummary, ResultSet
 from cohelix.wire.frequency import DatasetStatus
 
+_SILENCES_KEPT: Final = 4_096
 _RANK: Final[Mapping[Granularity, int]] = {"boolean": 0, "count": 1, "record": 2}
 
 
@@ -30,6 +34,8 @@ class DatasetAnswer:
         Records of the page, at record granularity.
     details
         More about the status: the floor, or the allele number where the allele is known to be absent.
+    line
+        Its line in `info.datasets`, written before, where that is the same at every granularity.
     """
 
     dataset: str
@@ -38,6 +44,7 @@ class DatasetAnswer:
     count: int = 0
     results: Sequence[Any] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    line: orjson.Fragment | None = None
 
     @property
     def exists(self) -> bool:
@@ -50,6 +57,13 @@ class DatasetAnswer:
         if self.reason:
             shown["reason"] = self.reason
         return {**shown, **self.details}
+
+
+@lru_cache(maxsize=_SILENCES_KEPT)
+def silence(dataset: str, status: DatasetStatus, reason: str | None, floor: int | None = None) -> DatasetAnswer:
+    """A dataset that tells no number: the same answer to nearly every question, made and written once."""
+    answer = DatasetAnswer(dataset, status, reason, 0, (), {} if floor is None else {"floor": floor})
+    return replace(answer, line=orjson.Fragment(orjson.dumps(_line(answer, "boolean"))))
 
 
 def returned(asked: Granularity | None, default: Granularity, *, most: Granularity = "record") -> Granularity:
@@ -83,12 +97,14 @@ def result_sets_answer(
     A count answer carries its result sets too, without results: clients read a dataset's number there. `total` is
     given where results of several datasets may be the same ones; otherwise it is their sum.
     """
-    summary: ResponseSummary = {"exists": any(answer.exists for answer in answers)}
+    found = [answer for answer in answers if answer.count]
+    summary: ResponseSummary = {"exists": bool(found)}
     document: dict[str, Any] = {"meta": meta, "responseSummary": summary}
     if granularity != "boolean":
-        summary["numTotalResults"] = sum(answer.count for answer in answers) if total is None else total
-        document["response"] = {"resultSets": [_result_set(answer) for answer in answers if _shown(answer, include)]}
-    document["info"] = {"datasets": [_line(answer, granularity) for answer in answers]}
+        summary["numTotalResults"] = sum(answer.count for answer in found) if total is None else total
+        shown = found if include == "HIT" else [answer for answer in answers if _shown(answer, include)]
+        document["response"] = {"resultSets": [_result_set(answer) for answer in shown]}
+    document["info"] = {"datasets": [answer.line or _line(answer, granularity) for answer in answers]}
     return document
 
 
@@ -114,7 +130,7 @@ def error_answer(meta: Mapping[str, Any], error: CohelixError | None, request_id
 
 
 def _shown(answer: DatasetAnswer, include: Include) -> bool:
-    return include == "ALL" or (include == "HIT" and answer.exists) or (include == "MISS" and not answer.exists)
+    return include == "ALL" or (include == "MISS" and not answer.exists)
 
 
 def _result_set(answer: DatasetAnswer) -> ResultSet:

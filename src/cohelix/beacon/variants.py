@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,9 +17,10 @@ from cohelix.beacon.filters import of_entry, people_criteria, variant_filters
 from cohelix.beacon.granularity import DatasetAnswer, result_sets_answer, returned
 from cohelix.beacon.query import VariantAsk, parse_variants
 from cohelix.beacon.records import variant_record
-from cohelix.core.errors import BadQuestion
+from cohelix.core.errors import BadQuestion, Damaged
 from cohelix.core.variant import VariantKey
 from cohelix.wire.beacon import BeaconQuestion, Granularity
+from cohelix.wire.frequency import DatasetStatus
 
 # Call sets of one variant that a record shows; its people are listed in full at /g_variants/{id}/individuals.
 _CASES_MAX = 100
@@ -36,6 +38,11 @@ class _Wanted:
     granularity: Granularity
     groups: Groups
     with_cases: bool
+
+    @property
+    def shows_record(self) -> bool:
+        """Whether the one record of an exact question is on the page."""
+        return self.granularity == "record" and not self.question.first
 
 
 def variants_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Plan:
@@ -58,7 +65,7 @@ def variants_plan(desk: Desk, question: BeaconQuestion, address: Address) -> Pla
 
     def answer() -> dict[str, Any]:
         if key is not None:
-            answers = [desk.ask(view, partial(_exact, view, wanted, key)) for view in target.views]
+            answers = _exactly(desk, target.views, wanted, key)
         else:
             answers = [desk.ask(view, partial(_searched, view, wanted, among.get(view.record.id))) for view in target.views]
         meta = desk.meta(question, granularity, address, ask.echo)
@@ -76,14 +83,31 @@ def _among(desk: Desk, target: Target, filters: tuple[Any, ...]) -> Mapping[str,
     return {view.record.id: PeopleQuery(each, None, target.chosen) for view, each in zip(target.views, criteria, strict=True)}
 
 
+def _exactly(desk: Desk, views: Sequence[DatasetView], wanted: _Wanted, key: VariantKey) -> list[DatasetAnswer]:
+    """Every dataset's answer about one variant; those that have no record to show are done with at a glance."""
+    seen: list[tuple[DatasetStatus, str] | None] = [None] * len(views)
+    if wanted.groups == NO_GROUPS:
+        with suppress(Damaged):  # each is asked by itself then
+            assembly = wanted.ask.assembly
+            seen = [view.glance(key, assembly) for view in views]
+    answers = []
+    for view, said in zip(views, seen, strict=True):
+        if said is not None and said[0] != "answered":
+            answers.append(silent(view, *said))
+        elif said is not None and not wanted.shows_record:
+            answers.append(DatasetAnswer(view.record.id, "answered", None, 1))
+        else:
+            answers.append(desk.ask(view, partial(_exact, view, wanted, key)))
+    return answers
+
+
 def _exact(view: DatasetView, wanted: _Wanted, key: VariantKey) -> DatasetAnswer:
     """One variant: first whether it is there to be told, which half of all questions ask in vain; then why not."""
-    shows_record = wanted.granularity == "record" and not wanted.question.first
     if wanted.groups == NO_GROUPS:
-        page = view.exact(key, assembly=wanted.ask.assembly, with_item=shows_record)
+        page = view.exact(key, assembly=wanted.ask.assembly, with_item=wanted.shows_record)
     else:
         page = view.variants(
-            exact_query(key), limit=int(shows_record), groups=wanted.groups, observed=True, assembly=wanted.ask.assembly
+            exact_query(key), limit=int(wanted.shows_record), groups=wanted.groups, observed=True, assembly=wanted.ask.assembly
         )
     if page.total:
         return DatasetAnswer(view.record.id, "answered", None, 1, [_record(view, item, wanted, None) for item in page.items])

@@ -316,6 +316,7 @@ class HybridStore:
 
     def __init__(self, folder: Path, info: StoreInfo, shards: tuple[ShardRecord, ...]) -> None:
         self._folder, self._info, self._records = folder, info, shards
+        self._lasts = [record.last for record in shards]
         self._shards: list[Shard | None] = [None] * len(shards)
         self._lock = threading.Lock()
         self._first_rows = [0]
@@ -385,12 +386,12 @@ class HybridStore:
         if shards is None or not 0 <= position <= 0xFFFFFFFF:
             return []
         found = []
-        at = bisect_left(self._records, position, shards.start, shards.stop, key=_last)
+        at = bisect_left(self._lasts, position, shards.start, shards.stop)
         while at < shards.stop and self._records[at].first <= position:
             shard = self.shard(at)
             column = shard.position
-            row = int(column.searchsorted(np.uint32(position)))
-            while row < shard.n_rows and column[row] == position:
+            row, n_rows = int(column.searchsorted(np.uint32(position))), shard.n_rows
+            while row < n_rows and column[row] == position:
                 if shard.alleles(row) == (ref, alt):
                     found.append(self._first_rows[at] + row)
                 row += 1
@@ -543,7 +544,7 @@ class HybridStore:
 
     def _row_from(self, shards: range, position: int) -> int:
         """First row of a contig (or the row after its last) whose position is not below this one."""
-        at = bisect_left(self._records, position, shards.start, shards.stop, key=_last)
+        at = bisect_left(self._lasts, position, shards.start, shards.stop)
         if at == shards.stop or position <= self._records[at].first:
             return self._first_rows[at]
         return self._first_rows[at] + int(self.shard(at).position.searchsorted(np.uint32(position)))
@@ -655,10 +656,6 @@ def read_index(folder: Path) -> tuple[StoreInfo, tuple[ShardRecord, ...]]:
 
 
 _BASE_PAIRS = [(chr(BASES[(code >> 2) & 3]), chr(BASES[code & 3])) for code in range(16)]
-
-
-def _last(record: ShardRecord) -> int:
-    return record.last
 
 
 def _strings(texts: list[str]) -> Strings:
