@@ -88,6 +88,24 @@ def test_a_grant_goes_on_while_its_renewal_is_decided_and_until_its_own_end_when
     assert (desk.stages()[SET], _approval(desk.events, desk.now)) == ("denied", None)
 
 
+@pytest.mark.parametrize("renewed", ["approve", "deny"])
+def test_a_grant_keeps_its_own_conditions_while_its_renewal_is_decided_about(renewed: str) -> None:
+    """Else who is still to get a visa of it would get one under none of them."""
+
+    def with_conditions(desk: Desk, *, since: int, conditions: tuple[str, ...]) -> Desk:
+        desk.events[since:] = [
+            _with(one, conditions=conditions) if one.event == "proposed" else one for one in desk.events[since:]
+        ]
+        return desk
+
+    desk = _granted(with_conditions(_approved(), since=0, conditions=("genomics only",)))
+    steps = len(desk.events)
+    desk.ask("renewal-asked", "researcher", dataset=SET, reason="We need longer.")
+    desk.decide(SET, renewed)
+    found = _approval(with_conditions(desk, since=steps, conditions=()).events, desk.now)
+    assert found is not None and found.conditions == ("genomics only",)
+
+
 @pytest.mark.parametrize("how", ["suspended", "revoked"])
 @pytest.mark.parametrize("decided", [None, "approve", "deny"])
 def test_one_person_stops_a_grant_whose_renewal_is_decided_about(how: str, decided: str | None) -> None:

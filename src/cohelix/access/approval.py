@@ -24,6 +24,7 @@ from cohelix.wire.applications import (
     Granted,
     Identity,
     Line,
+    Proposed,
     RenewalAsked,
     Revoked,
     Signed,
@@ -51,7 +52,7 @@ class Approval:
     since
         When it was confirmed.
     conditions
-        The committee's, in its words.
+        The committee's, in its words: those of the decision that was confirmed, whatever was proposed or decided since.
     """
 
     line: Line
@@ -122,7 +123,14 @@ def approval_of(events: Sequence[Event], state: Application, dataset: str) -> Ap
     if in_force is None:
         return None
     people = (state.applicant, *state.form.members)
-    return Approval(line.line, in_force[0], people, state.form.months, in_force[1], line.conditions)
+    conditions = _conditions(events[: in_force[0]], dataset)
+    return Approval(line.line, in_force[0], people, state.form.months, in_force[1], conditions)
+
+
+def _conditions(events: Sequence[Event], dataset: str) -> tuple[str, ...]:
+    """Those of the newest proposal, which a decision has made the committee's: none follows it before it is confirmed."""
+    proposals = (one for one in reversed(events) if isinstance(one, Proposed) and one.dataset == dataset)
+    return next((one.conditions for one in proposals), ())
 
 
 def agreed(state: Application, line: LineState) -> bool:
