@@ -21,6 +21,7 @@ SUBJECTS = {
     "association",
     "people_filters",
     "secure_sum",
+    "manhattan",
 }
 
 
