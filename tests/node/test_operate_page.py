@@ -21,8 +21,11 @@ from cohelix.core.ids import DatasetId
 from cohelix.core.private_files import replace_private
 from cohelix.federation.audit_log import open_log
 from cohelix.node.app import create_app
+from cohelix.portal.figures import with_code
+from cohelix.portal.operate import page_words
 from cohelix.testing.commands import run_command
 from cohelix.testing.federation import running_app
+from cohelix.wire.operation import Operation
 
 HEADER = '##fileformat=VCFv4.3\n##contig=<ID=22,length=51304566>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
 NAMES = [f"PERSON{number:02d}" for number in range(12)]
@@ -100,6 +103,8 @@ def test_the_page_tells_how_the_node_is_and_nothing_of_people_or_questions(folde
     assert dataset["quality"] in ("accept", "accept with exclusions", "refuse")
     found = {one["slug"]: one["level"] for one in told["findings"]}
     assert found["hub-unknown"] == "warning" and found["identity"] == "ok" and "backup-old" not in found
+    assert "<code>cohelix node join</code>" in page.text and "`" not in page.text
+    assert {one["slug"]: one["number"] for one in told["problems"]}["not-permitted"] >= 1
     for secret in ("asker-1234567", "20000001", *NAMES):
         assert secret not in page.text and secret not in json.dumps(told)
 
@@ -167,3 +172,33 @@ def test_refusals_are_counted_among_the_newest_only(folder: Path) -> None:
     with open_log(folder, "node/FI", str(folder / "node.sqlite")) as log:
         told = refusals(log.store(), most=1)
         assert told.entries == 1 and sum(told.refused.values()) <= 1
+
+
+def test_without_a_doctor_nothing_is_called_in_order(folder: Path) -> None:
+    app = create_app(folder)
+    with running_app(app) as running, httpx.Client(base_url=running.url, trust_env=False, follow_redirects=True) as client:
+        client.headers["origin"] = running.url
+        page = client.post("/operate/sign-in", data={"code": code(folder)}).text
+        told = client.get("/operate/state.json").json()
+        token = (folder / "metrics.token").read_text().strip()
+        until = time.monotonic() + 20
+        while "cohelix_audit_entries" not in (
+            text := client.get("/metrics", headers={"authorization": f"Bearer {token}"}).text
+        ):
+            assert time.monotonic() < until, "the figures are not read"
+            time.sleep(0.05)
+    assert "is in order" not in page and "Nobody looks" in page
+    assert told["looks"] is False and told["lookedAt"] is None and told["findings"] == []
+    assert "cohelix_faults" not in text
+
+
+def test_an_old_look_says_that_it_is_old() -> None:
+    state = {"service": "node", "id": "FI", "name": "FI", "version": "1", "since": "2026-01-01T00:00:00+00:00"}
+    for at, stale in (("2026-01-02T00:05:00+00:00", False), ("2026-01-02T00:05:01+00:00", True)):
+        told = Operation.model_validate({**state, "at": at, "lookedAt": "2026-01-02T00:00:00+00:00"})
+        assert page_words(told)["stale"] is stale
+
+
+def test_commands_in_findings_are_code_and_markup_is_not() -> None:
+    assert with_code("ask `<b>` & `x`") == "ask <code>&lt;b&gt;</code> &amp; <code>x</code>"
+    assert with_code("one ` <i>") == "one ` &lt;i&gt;"

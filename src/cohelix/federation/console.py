@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -29,11 +30,12 @@ from cohelix.core.clock import Clock, SystemClock
 from cohelix.core.errors import CohelixError
 from cohelix.core.findings import Finding
 from cohelix.web.tls import TlsChoice, certificate_end, chosen_tls
-from cohelix.wire.operation import Ending, FindingLine, LogLine, Operation, Refusals, Refused
+from cohelix.wire.operation import Ending, FindingLine, LogLine, Operation, ProblemLine, Refusals, Refused
 
 T = TypeVar("T")
 Examine = Callable[[Path], Sequence[Finding]]
 Details = Callable[[], Mapping[str, Any]]
+Problems = Callable[[], Mapping[str, int]]
 LOOK_SECONDS: Final = 60.0
 """How old the doctor's look may be."""
 FIGURES_SECONDS: Final = 15.0
@@ -60,6 +62,8 @@ class Console:
         What only this kind of server has: datasets, members, backlog, what ends. Read in a thread.
     examine
         The doctor's look at a folder; None where nobody gave one.
+    problems
+        How many requests were answered with a problem, by its slug.
     """
 
     def __init__(
@@ -70,9 +74,11 @@ class Console:
         details: Details,
         *,
         examine: Examine | None = None,
+        problems: Problems = dict,
         clock: Clock | None = None,
     ) -> None:
         self._folder, self._named, self._audit, self._details, self._examine = folder, named, log, details, examine
+        self._problems = problems
         self._clock = clock or SystemClock()
         self._since = self._text()
         self._lock = threading.Lock()
@@ -81,7 +87,7 @@ class Console:
 
     async def state(self) -> Operation:
         """The state as it is now, with findings that are at most a minute old where the doctor is quick."""
-        look = self._look.refresh()
+        look = self._look.refresh() if self._examine else None
         if look is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(look)), PATIENCE_SECONDS)
@@ -89,14 +95,13 @@ class Console:
 
     def figures(self) -> dict[str, float]:
         """For Prometheus: numbers of what is on the page, a quarter of a minute old; empty until they were first read."""
-        self._look.refresh()
+        if self._examine:
+            self._look.refresh()
         self._counted.refresh()
-        kept, look = self._counted.value, self._look.value
-        if kept is None or look is None:
+        kept = self._counted.value
+        if kept is None:
             return {}
-        found = {
-            "cohelix_faults": sum(one.level == "fault" for one in look[1]),
-            "cohelix_warnings": sum(one.level == "warning" for one in look[1]),
+        found = self._health() | {
             "cohelix_disk_free_bytes": kept.disk_free,
             "cohelix_audit_entries": kept.log.size,
             "cohelix_audit_alarms": kept.log.alarms,
@@ -108,6 +113,17 @@ class Console:
             found["cohelix_members_silent"] = sum(one.silent for one in kept.members)
         ends = [one.days for one in kept.ending if one.what == "certificate"]
         return found | ({"cohelix_certificate_days": min(ends)} if ends else {})
+
+    def _health(self) -> dict[str, float]:
+        """What the last look found, and how old it is; nothing where nobody has looked: no finding is not good health."""
+        if self._look.value is None:
+            return {}
+        at, findings = self._look.value
+        return {
+            "cohelix_faults": sum(one.level == "fault" for one in findings),
+            "cohelix_warnings": sum(one.level == "warning" for one in findings),
+            "cohelix_look_age_seconds": (self._clock.now() - datetime.fromisoformat(at)).total_seconds(),
+        }
 
     def read(self) -> Operation:
         """The state now, with the findings of the last look; reads the database and the disk."""
@@ -122,9 +138,11 @@ class Console:
                 version=__version__,
                 at=self._text(),
                 since=self._since,
+                looks=self._examine is not None,
                 looked_at=looked_at,
                 findings=findings,
                 refusals=_refusals(store),
+                problems=_problem_lines(self._problems()),
                 log=_log_line(store),
                 disk_free=usage.free,
                 disk_total=usage.total,
@@ -187,6 +205,11 @@ def _refusals(store: LogStore) -> Refusals:
     told = refusals(store)
     lines = tuple(Refused(kind=kind, reason=reason, number=n) for (kind, reason), n in told.refused.most_common())
     return Refusals(entries=told.entries, since=told.since, refused=lines)
+
+
+def _problem_lines(counted: Mapping[str, int]) -> tuple[ProblemLine, ...]:
+    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(ProblemLine(slug=slug, number=number) for slug, number in ordered)
 
 
 def _log_line(store: LogStore) -> LogLine:

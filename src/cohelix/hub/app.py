@@ -152,6 +152,24 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         await persons.close()
         await anyio.to_thread.run_sync(log.close)
 
+    def figures() -> dict[str, float]:
+        return {**applications.figures(), **console.figures()}
+
+    app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    meters = install(
+        app,
+        service="hub",
+        figures=figures,
+        metrics_token=make_token(folder),
+        large_bodies={
+            f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
+            "/api/v1/applications/": ATTACHMENT_BYTES_MAX,
+            "/applications/": ATTACHMENT_BYTES_MAX + (64 << 10),
+        },
+        patient=(f"{PATH}/tasks",),
+        members_only=(PATH,) if settings.tls_mutual else (),
+    )
+
     console = hub_console(
         folder,
         settings,
@@ -161,20 +179,7 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         outbox=outbox,
         applications=applications.figures,
         examine=examine,
-    )
-    app = FastAPI(title=settings.name, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    install(
-        app,
-        service="hub",
-        figures=lambda: {**applications.figures(), **console.figures()},
-        metrics_token=make_token(folder),
-        large_bodies={
-            f"{PATH}/tasks/": BROUGHT_BYTES_MAX,
-            "/api/v1/applications/": ATTACHMENT_BYTES_MAX,
-            "/applications/": ATTACHMENT_BYTES_MAX + (64 << 10),
-        },
-        patient=(f"{PATH}/tasks",),
-        members_only=(PATH,) if settings.tls_mutual else (),
+        problems=meters.refused,
     )
 
     def visas_changed() -> None:

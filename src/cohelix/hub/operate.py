@@ -16,7 +16,7 @@ from cohelix.access.caller import Caller, CallerOf
 from cohelix.access.outbox import Outbox
 from cohelix.audit.log import AuditLog
 from cohelix.core.errors import NotAuthentic, NotPermitted
-from cohelix.federation.console import Console, Examine, Named, certificate_ending
+from cohelix.federation.console import Console, Examine, Named, Problems, certificate_ending
 from cohelix.federation.registry import Registry
 from cohelix.federation.run_store import RunStore
 from cohelix.hub.settings import HubSettings
@@ -36,6 +36,7 @@ def hub_console(
     outbox: Outbox,
     applications: Callable[[], Mapping[str, float]],
     examine: Examine | None,
+    problems: Problems,
 ) -> Console:
     """The console of the hub in a folder.
 
@@ -56,7 +57,7 @@ def hub_console(
         )
         return {"members": _members(registry), "backlog": backlog, "ending": certificate_ending(folder, settings)}
 
-    return Console(folder, Named("hub", "hub", settings.name), log, details, examine=examine)
+    return Console(folder, Named("hub", "hub", settings.name), log, details, examine=examine, problems=problems)
 
 
 class OperatorDesk:

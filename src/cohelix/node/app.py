@@ -94,7 +94,9 @@ def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None
         note=lambda event: log.record(event, by=f"node:{settings.id}", wait=True),
         rules=lambda: read_settings(folder).applications,
     )
-    console = node_console(folder, settings, log, bank=bank, engine=engine, granting=granting, examine=examine)
+
+    def figures() -> dict[str, float]:
+        return {**_figures(bank), **console.figures()}
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -115,14 +117,17 @@ def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None
         redoc_url=None,
         lifespan=lifespan,
     )
-    web.install(
+    meters = web.install(
         app,
         service="node",
         ready=lambda: _missing(bank),
-        figures=lambda: {**_figures(bank), **console.figures()},
+        figures=figures,
         metrics_token=web.make_token(folder),
         large_bodies={f"{PATH}/{RUN_PREFIX}": RUN_BYTES_MAX},
         members_only=(PATH,) if settings.tls_mutual else (),
+    )
+    console = node_console(
+        folder, settings, log, bank=bank, engine=engine, granting=granting, examine=examine, problems=meters.refused
     )
     beacon = Beacon(counter, _about(settings), folder / "cohorts")
     open_doors(

@@ -23,7 +23,7 @@ from cohelix.bank.publish import all_datasets, current_version, published
 from cohelix.core.clock import SystemClock
 from cohelix.core.errors import CohelixError
 from cohelix.core.ids import DatasetId, dataset_id
-from cohelix.federation.console import Console, Examine, Named, certificate_ending, ending
+from cohelix.federation.console import Console, Examine, Named, Problems, certificate_ending, ending
 from cohelix.federation.granting import Granting
 from cohelix.federation.node_runs import NodeRuns
 from cohelix.node.settings import NodeSettings
@@ -48,10 +48,11 @@ def node_console(
     engine: Callable[[], Engine],
     granting: Granting,
     examine: Examine | None,
+    problems: Problems,
 ) -> Console:
     """The console of the node in a folder."""
     details = _Details(folder, settings, bank, engine, granting)
-    return Console(folder, Named("node", settings.id, settings.name), log, details, examine=examine)
+    return Console(folder, Named("node", settings.id, settings.name), log, details, examine=examine, problems=problems)
 
 
 def operator_pages(console: Console, settings: NodeSettings, engine: Callable[[], Engine]) -> NodeOperatorPages:

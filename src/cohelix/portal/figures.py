@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from babel.numbers import format_decimal
+from markupsafe import Markup, escape
 
 from cohelix.portal.languages import ENGLISH, current
 
@@ -60,3 +61,11 @@ def in_bytes(number: float) -> str:
 def sentence(text: str) -> str:
     """An error's detail, which begins small and has no full stop, as a sentence."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def with_code(text: str) -> Markup:
+    """A text as HTML, in which what stands between backticks is code: commands, as a terminal's messages write them."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a backtick without its partner is one
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -48,6 +49,7 @@ WAITING_WORDS: Final = {
 }
 OVERDUE_WORDS: Final = {"decisions": "overdue", "mails": "given up"}
 ENDING_WORDS: Final = {"certificate": "Certificate", "visa": "Visa for"}
+_STALE_SECONDS: Final = 300
 _STANDING: Final = {"fault": "refused", "warning": "asked", "ok": "accepted"}
 State = Callable[[], Awaitable[Operation]]
 
@@ -67,7 +69,7 @@ def hub_operator_pages(desk: HubDesk, caller_of: CallerOf) -> list[BaseRoute]:
         caller = known_caller(request)
         if not caller.actor.known:
             return redirect(f"/login?next={HUB_PAGE}")
-        return render(request, "operate.html", HTTPStatus.OK, assembly=Assembly.GRCH38, **_words(await desk.state(caller)))
+        return render(request, "operate.html", HTTPStatus.OK, assembly=Assembly.GRCH38, **page_words(await desk.state(caller)))
 
     return [page_route(HUB_PAGE, operate, caller_of)]
 
@@ -94,7 +96,7 @@ class NodeOperatorPages:
         session = await self.door.session(request)
         if session is None:
             return self._page(request)
-        return self._page(request, wide=True, form_key=session.form_key, **_words(await self.state()))
+        return self._page(request, wide=True, form_key=session.form_key, **page_words(await self.state()))
 
     async def document(self, request: Request) -> Response:
         """The same as JSON."""
@@ -123,11 +125,12 @@ class NodeOperatorPages:
         return self._page(request, HTTPStatus(error.status), fault=error.detail)
 
 
-def _words(state: Operation) -> dict[str, Any]:
+def page_words(state: Operation) -> dict[str, Any]:
     """What the templates show of a state: findings by how grave they are, and the words for the rest."""
     grave = {"fault": 0, "warning": 1, "ok": 2}
     return {
         "state": state,
+        "stale": _is_stale(state),
         "findings": sorted(state.findings, key=lambda one: grave[one.level]),
         "faults": sum(one.level == "fault" for one in state.findings),
         "warnings": sum(one.level == "warning" for one in state.findings),
@@ -139,3 +142,10 @@ def _words(state: Operation) -> dict[str, Any]:
         "overdue_words": OVERDUE_WORDS,
         "ending_words": ENDING_WORDS,
     }
+
+
+def _is_stale(state: Operation) -> bool:
+    """Whether the doctor's last look is so old that later ones must have failed, or hang."""
+    if state.looked_at is None:
+        return False
+    return (datetime.fromisoformat(state.at) - datetime.fromisoformat(state.looked_at)).total_seconds() > _STALE_SECONDS

@@ -18,7 +18,7 @@ from cohelix.access.caller import CallerOf, known_caller, nobody_calls
 from cohelix.core.errors import CohelixError
 from cohelix.core.genome import Assembly
 from cohelix.portal.assets import asset_path
-from cohelix.portal.figures import decimal, formatted, grouped, in_bytes, milliseconds, place, sentence, signed
+from cohelix.portal.figures import decimal, formatted, grouped, in_bytes, milliseconds, place, sentence, signed, with_code
 from cohelix.portal.languages import (
     LANGUAGES,
     current,
@@ -155,6 +155,7 @@ _TEMPLATES.filters.update(
     milliseconds=milliseconds,
     in_bytes=in_bytes,
     sentence=sentence,
+    with_code=with_code,
     translated=gettext,  # for words that come from a table of ours; its result is escaped, unlike that of `_`
 )
 _TEMPLATES.globals.update(

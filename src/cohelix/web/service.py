@@ -51,11 +51,11 @@ def install(
     large_bodies: Mapping[str, int] | None = None,
     patient: Collection[str] = (),
     members_only: Collection[str] = (),
-) -> None:
+) -> Meters:
     """Give an app what every server of the house has.
 
     Request ids, JSON logs, problem documents for errors, a limit on bodies, security headers, and the addresses
-    `/healthz` (the process runs), `/readyz` (it can answer) and `/metrics` (Prometheus).
+    `/healthz` (the process runs), `/readyz` (it can answer) and `/metrics` (Prometheus). Returns where requests are counted.
 
     Parameters
     ----------
@@ -116,6 +116,7 @@ def install(
     if members_only:
         app.add_middleware(MembersOnly, prefixes=members_only)
     app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies, patient=patient)
+    return meters
 
 
 def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | None = None, workers: int = 1) -> None:

@@ -146,11 +146,19 @@ class Meters:
 
     def text(self) -> bytes:
         """The figures as Prometheus reads them; of a server of several processes, their sums."""
+        return generate_latest(self._whole())
+
+    def refused(self) -> dict[str, int]:
+        """How many requests were answered with a problem since the server began, by its slug."""
+        samples = (one for metric in self._whole().collect() for one in metric.samples if one.name == "cohelix_refusals_total")
+        return {one.labels["slug"]: int(one.value) for one in samples}
+
+    def _whole(self) -> CollectorRegistry:
         if SHARED_FIGURES_VARIABLE not in os.environ:
-            return generate_latest(self.registry)
+            return self.registry
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
-        return generate_latest(shared)
+        return shared
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
         """Note one request; `route` is a template, so that the number of series is bounded."""

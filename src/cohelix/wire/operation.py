@@ -85,6 +85,13 @@ class Refusals(Wire):
     refused: tuple[Refused, ...] = ()
 
 
+class ProblemLine(Wire):
+    """How many requests were answered with a problem since the server began; `overloaded` are those that were sent away."""
+
+    slug: str
+    number: int
+
+
 class LogLine(Wire):
     """The audit log: its entries, when its newest checkpoint was signed, and how many others witness it."""
 
@@ -97,7 +104,7 @@ class LogLine(Wire):
 class Operation(Wire):
     """The state of a server at a moment.
 
-    `looked_at` is when the doctor looked last; None where no look has ended yet.
+    `looks` is whether the doctor looks at all; `looked_at` when it did last, None where no look has ended yet.
     """
 
     service: Literal["node", "hub"]
@@ -106,6 +113,7 @@ class Operation(Wire):
     version: str
     at: str
     since: str
+    looks: bool = True
     looked_at: str | None = None
     findings: tuple[FindingLine, ...] = ()
     datasets: tuple[DatasetLine, ...] = ()
@@ -113,6 +121,7 @@ class Operation(Wire):
     backlog: tuple[Waiting, ...] = ()
     ending: tuple[Ending, ...] = ()
     refusals: Refusals = Refusals()
+    problems: tuple[ProblemLine, ...] = ()
     log: LogLine = LogLine()
     disk_free: int = 0
     disk_total: int = 0
