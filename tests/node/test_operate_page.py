@@ -25,6 +25,7 @@ from cohelix.portal.figures import with_code
 from cohelix.portal.operate import page_words
 from cohelix.testing.commands import run_command
 from cohelix.testing.federation import running_app
+from cohelix.web import make_token
 from cohelix.wire.operation import Operation
 
 HEADER = '##fileformat=VCFv4.3\n##contig=<ID=22,length=51304566>\n##FORMAT=<ID=GT,Number=1,Type=String,Description="G">\n'
@@ -202,3 +203,7 @@ def test_an_old_look_says_that_it_is_old() -> None:
 def test_commands_in_findings_are_code_and_markup_is_not() -> None:
     assert with_code("ask `<b>` & `x`") == "ask <code>&lt;b&gt;</code> &amp; <code>x</code>"
     assert with_code("one ` <i>") == "one ` &lt;i&gt;"
+
+
+def test_a_server_whose_folder_cannot_be_written_has_no_token(tmp_path: Path) -> None:
+    assert not make_token(tmp_path / "absent").exists()

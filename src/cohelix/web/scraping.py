@@ -8,20 +8,28 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 
 from cohelix.core.private_files import replace_private
 
 TOKEN_FILE: Final = "metrics.token"
+_log = structlog.get_logger("cohelix.figures")
 _SHORTEST: Final = 32  # characters; what is shorter was not made by us and can be guessed
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def make_token(folder: Path) -> Path:
-    """The file in a folder that holds the token of `/metrics`; made where there is none, for the folder's owner alone."""
+    """The file in a folder that holds the token of `/metrics`; made where there is none, for the folder's owner alone.
+
+    In a folder that cannot be written there is none until its operator puts one there: the server serves all the same.
+    """
     path = folder / TOKEN_FILE
-    if not path.exists():
-        replace_private(path, f"{secrets.token_urlsafe(32)}\n".encode())
+    try:
+        if not path.exists():
+            replace_private(path, f"{secrets.token_urlsafe(32)}\n".encode())
+    except OSError as error:
+        _log.warning("no token for figures could be made", file=TOKEN_FILE, error=error.strerror)
     return path
 
 
