@@ -188,7 +188,7 @@ def test_without_a_doctor_nothing_is_called_in_order(folder: Path) -> None:
         ):
             assert time.monotonic() < until, "the figures are not read"
             time.sleep(0.05)
-    assert "is in order" not in page and "Nobody looks" in page
+    assert "is in order" not in page and "Nobody looks" in page and "At fault <b>–</b>" in page
     assert told["looks"] is False and told["lookedAt"] is None and told["findings"] == []
     assert "cohelix_faults" not in text
 
