@@ -33,6 +33,7 @@ PAGES = {  # address by route; a new route gets its line here, and is then walke
     "/analyses/{run}/region/{region}": "/analyses/abc12345/region/22:50310000-50320000",
     "/analyses/{run}/estimates": "/analyses/abc12345/estimates",
     "/about": "/about",
+    "/accessibility": "/accessibility",
     "/{path:path}": "/nowhere",
 }
 NO_PAGES = {

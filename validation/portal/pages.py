@@ -103,6 +103,7 @@ class Town:
             "/analyses/{run}/region/{region}": (f"/analyses/{self.run}/region/22:16000000-51000000",) if self.run else (),
             "/analyses/{run}/estimates": (f"/analyses/{self.run}/estimates",) if self.run else (),
             "/about": ("/about",),
+            "/accessibility": ("/accessibility",),
             "/{path:path}": ("/nowhere",),
             "/login": ("/login",),
             "/account": ("/account",),

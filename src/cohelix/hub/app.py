@@ -234,7 +234,7 @@ def create_app(  # noqa: PLR0915 - a line for each wire
         application_pages(applications, catalogue, persons.people.caller_of, persons.people.form_of, desk_clock)
     )
     app.router.routes.extend(
-        browser.routes(federation, runs, findings, proposals, caller_of=caller_of)
+        browser.routes(federation, runs, findings, proposals, caller_of=caller_of, contact=settings.contact)
     )  # last: it takes every address that is left
     return app
 

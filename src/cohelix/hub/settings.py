@@ -56,6 +56,8 @@ class HubSettings(BaseModel):
         The hub's address as everybody reaches it; part of dataset visas later (rule 6), so it should last.
     name
         What pages and services call the hub.
+    contact
+        Where people tell the operator of a barrier: an address, or a telephone number.
     deadline_seconds
         How long every member may take to answer.
     poll_seconds
@@ -100,6 +102,7 @@ class HubSettings(BaseModel):
     format: int = 1
     url: str
     name: str = _NAME
+    contact: str = Field(default="", max_length=200)
     deadline_seconds: float = Field(default=DEADLINE_SECONDS, gt=0, le=60)
     poll_seconds: float = Field(default=POLL_SECONDS, ge=1, le=POLL_SECONDS_MAX)
     private_addresses: bool = False

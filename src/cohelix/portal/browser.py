@@ -28,6 +28,7 @@ from cohelix.federation.answers import variant_of_name
 from cohelix.federation.behalf import Behalf
 from cohelix.federation.naming import variants_named
 from cohelix.federation.questions import Federation
+from cohelix.portal.accessibility import accessibility_pages
 from cohelix.portal.analyses import AnalysisPages, RunBoard
 from cohelix.portal.arrivals import PATIENCE_SECONDS, Arrivals
 from cohelix.portal.assets import asset
@@ -94,8 +95,11 @@ def routes(
     clock: Clock | None = None,
     *,
     caller_of: CallerOf = nobody_calls,
+    contact: str = "",
 ) -> list[BaseRoute]:
-    """The portal of a hub, to be mounted after all other routes; `caller_of` tells who asks for a page.
+    """The portal of a hub, to be mounted after all other routes.
+
+    `caller_of` tells who asks for a page; `contact` is where the operator is told of barriers.
 
     The last route answers every GET that nothing else took: a browser gets a page, anybody else the app's own 404.
     """
@@ -134,6 +138,7 @@ def routes(
         route("/analyses/{run}/region/{region}", analyses.region),
         route("/analyses/{run}/estimates", analyses.estimates),
         route("/about", pages.about),
+        *accessibility_pages(contact, caller_of),
         route("/static/{digest}/{name}", asset),
         route("/{path:path}", _elsewhere_or_nothing),
     ]
