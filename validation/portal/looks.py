@@ -82,6 +82,8 @@ def _one(page: Page, address: str, key: str, scheme: str, *, keep: Path, looks: 
     page.on("response", weigh)
     answer = page.goto(address, wait_until="load")
     html = len(answer.body()) if answer else 0
+    if answer is None or answer.status >= 500:
+        looks.faults.append(f"{key}: answered with {answer.status if answer else 'nothing'}")
     if scheme == "light":
         vitals = page.evaluate(_VITALS)
         looks.pages[key] = (vitals["lcp"], vitals["shift"], html, sum(scripts.values()))
