@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from validation.portal import hostile as corpus
+from validation.portal.judging import faults_of, markup_faults, table_faults
 
 _MARKUP = (
     "<script>alert(1)</script>",
@@ -199,3 +201,16 @@ def test_no_field_of_a_file_is_a_formula(
             table = list(csv.reader(io.StringIO(answer.text), delimiter=delimiter))
             assert {len(row) for row in table} == {14}
             assert not [cell for row in table for cell in row if cell[:1] in set("=+-@\t\r＝")]
+
+
+def test_the_proofs_judge_sees_what_is_not_escaped() -> None:
+    hub = "http://127.0.0.1:1"
+    tags = [text for text in corpus.CORPUS if re.search(r"<(img|svg|iframe|body|base|math|video|style|object|script)\b", text)]
+    tags = [text for text in tags if "noscript" not in text]  # an attribute to a parser with scripts off; Chromium has them on
+    assert len(tags) > 100
+    for text in tags:
+        assert markup_faults(f"<!doctype html><title>x</title><p>{text}</p>", hub), text
+        assert not markup_faults(f'<!doctype html><title>x</title><p title="{html.escape(text)}">{html.escape(text)}</p>', hub)
+    assert table_faults("a,b\r\n1,=1+1\r\n", ",") and not table_faults("a,b\r\n-1.5,'=1+1\r\n", ",")
+    for headers in ({"location": "//evil.example"}, {"set-cookie": "hacked=1"}, {"refresh": "0"}):
+        assert faults_of(httpx.Response(303, headers=headers), hub)

@@ -309,4 +309,5 @@ def _packs(corpus: Sequence[str], most: int) -> Iterator[Sequence[str]]:
 
 
 def _joined(texts: Sequence[str]) -> str:
-    return "\n".join(texts)
+    """As one text; without NUL, for which the hub refuses the whole."""
+    return "\n".join(texts).replace("\0", " ")
