@@ -263,7 +263,7 @@ def _apply(walk: Walk) -> None:
     paper = walk.demo.folder / "ethics.pdf"
     paper.write_bytes(b"%PDF-1.7 \x00\xff")
     hands.press("Save and check")
-    hands.reads("Saved")
+    hands.page.wait_for_url("**/edit?saved=yes*")  # a draft that saves itself says so before
     hands.attach("File (save", paper)
     hands.press("Attach the file")
     hands.reads("ethics.pdf")
