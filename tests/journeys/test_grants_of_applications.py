@@ -209,7 +209,7 @@ def test_from_a_described_dataset_to_an_answer_for_one_person_and_to_its_end(
     assert wait_for(lambda: loop.answer("researcher") != "refused") and loop.answer("researcher") == loop.expected
     assert {loop.answer(who) for who in ("stranger", "dac-1", "holder", "auditor")} == {"refused"}
 
-    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()  # a visa's end is its end, whoever granted it
+    soon = (datetime.now(UTC) + timedelta(seconds=7)).isoformat()  # a visa's end is its end, whoever granted it
     done("dac", "grant", loop.folder, "--dataset", SET, "--to", loop.subjects["stranger"], "--until", soon)
     assert loop.answer("stranger") == loop.expected
     does("national", "suspended", dataset=SET, reason="A complaint.")
