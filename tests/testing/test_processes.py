@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cohelix.core.errors import BadUsage, CohelixError
+from cohelix.testing.commands import run_command
 from cohelix.testing.processes import Processes, free_port, port_or_refuse
 
 
@@ -58,3 +62,21 @@ def test_leaving_by_an_exception_stops_what_was_started(tmp_path: Path) -> None:
 def test_a_server_that_does_not_come_up_tells_its_last_words(tmp_path: Path) -> None:
     with Processes(tmp_path / "logs") as processes, pytest.raises(CohelixError, match="not a node's folder"):
         processes.serve("node", "node", "serve", str(tmp_path), "--port", "0")
+
+
+def test_an_end_is_told_to_whoever_waits_however_many_others_look() -> None:
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            multiprocessing.active_children()  # as the library does whenever a process is started
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            statuses = list(pool.map(lambda _: run_command("--version").returncode, range(24)))
+    finally:
+        ended.set()
+        looker.join()
+    assert statuses == [0] * 24

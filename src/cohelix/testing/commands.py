@@ -16,6 +16,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.process import _children  # type: ignore[attr-defined]
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,6 +25,7 @@ from typing import IO, Any, Final
 PROGRAM: Final = "cohelix.cli.main"
 _NAME_CHARACTERS: Final = 15  # as many as Linux keeps
 _PREPARED: Final = "cohelix.testing.prepared"
+_STARTING: Final = threading.Lock()
 _Started = tuple[int, Callable[[float | None], None], Callable[[], int | None]]  # id; wait for its end; exit status
 
 
@@ -135,9 +138,22 @@ def _forked(words: list[str], environment: dict[str, str], program: str, out: in
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", _PREPARED])
     process = context.Process(target=_run, args=(words, environment, str(Path.cwd()), program, (_Passed(out), _Passed(err))))
-    process.start()
+    # A process's end is told once. The library reads it whenever any thread starts another one, too: whoever reads second
+    # would take this one for lost (status 255). So it is taken out of the library's list, and read by one thread at a time.
+    with _STARTING:
+        process.start()
+        _children.discard(process)
     assert process.pid is not None
-    return process.pid, process.join, lambda: process.exitcode
+    reading = threading.Lock()
+
+    def join(timeout: float | None) -> None:
+        wait_for_any([process.sentinel], timeout)
+
+    def status() -> int | None:
+        with reading:
+            return process.exitcode
+
+    return process.pid, join, status
 
 
 def _started(words: list[str], environment: dict[str, str], program: str, out: int, err: int) -> _Started:
