@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,10 @@ def test_real_multiallelic_and_structural_variants(folder: Path, served: tuple[C
             found.append((total["alleleNumber"], total["alleleCount"]))
     assert len(found) > 1000
     assert sorted(found) == expected
+
+
+def test_a_node_starts_without_what_only_analyses_need() -> None:
+    code = (
+        "import sys, cohelix.node.app; assert not {'scipy', 'polars', 'pandas', 'cohelix.analysis.methods'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

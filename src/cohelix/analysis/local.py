@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -221,6 +220,8 @@ def _fill_rows(place: IntArray, wanted: pa.Table, names: pa.Table, first_row: in
         unknown = place == NOT_ASSESSED
         place[unknown] = first_row + np.flatnonzero(unknown)
         return
+    import polars as pl
+
     sought = pl.DataFrame(pl.from_arrow(wanted.select(["position", "ref", "alt"]))).with_row_index("index")
     held = pl.DataFrame(pl.from_arrow(names)).with_row_index("row")
     both = held.join(sought, on=["position", "ref", "alt"], how="inner").sort("row", descending=True)

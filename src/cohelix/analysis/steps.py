@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -114,6 +115,7 @@ class Summer(Protocol):
 LocalStep = Callable[[LocalData, Mapping[str, AnyArray], IntArray | None, Mapping[str, AnyArray]], Sums]
 """What a node computes: (its data, broadcast, the block's rows, the block's per-variant arrays) → its part of the sums."""
 LOCAL_STEPS: dict[str, LocalStep] = {}
+METHODS_MODULE = "cohelix.analysis.methods"  # registers every step
 KEPT_STEPS = frozenset({"components-set"})
 """Steps that change a node's data for all later ones: whoever opens the data anew computes them again first, in order."""
 _Step = TypeVar("_Step", bound=LocalStep)
@@ -131,6 +133,12 @@ def local_step(name: str) -> Callable[[_Step], _Step]:
     return register
 
 
+def find_step(name: str) -> LocalStep | None:
+    """The local step of this name, or None; the methods, with all that they compute with, are loaded by the first question."""
+    import_module(METHODS_MODULE)
+    return LOCAL_STEPS.get(name)
+
+
 def compute_part(data: LocalData, ask: Ask, block: range | None = None) -> Sums:
     """A node's part of one sum, checked against what was declared.
 
@@ -139,7 +147,7 @@ def compute_part(data: LocalData, ask: Ask, block: range | None = None) -> Sums:
     ShapeMismatch
         If the step is not known, or its figures have another shape than declared or exceed their bound.
     """
-    step = LOCAL_STEPS.get(ask.step)
+    step = find_step(ask.step)
     if step is None:
         raise ShapeMismatch(f"there is no step {ask.step[:40]!r}")
     rows, per_variant = None, {}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
@@ -18,6 +17,9 @@ from cohelix.core.errors import BadQuestion, Damaged
 from cohelix.core.genome import HAPLOID_CONTIGS, contig_order
 from cohelix.core.variant import VariantKey
 from cohelix.wire.packed import pack, unpack
+
+if TYPE_CHECKING:
+    import polars as pl
 
 STRETCH_VARIANTS = 100_000  # of one message
 _SCHEMA = pa.schema(
@@ -53,6 +55,8 @@ class VariantList:
     @classmethod
     def merged(cls, stretches: Iterable[pa.Table]) -> VariantList:
         """The union of tables of variants (`unpack_stretch`), in order."""
+        import polars as pl
+
         tables = [_SCHEMA.empty_table(), *stretches]
         frame = pl.from_arrow(pa.concat_tables(tables))
         assert isinstance(frame, pl.DataFrame)
@@ -106,6 +110,8 @@ class VariantList:
 
 def _in_order(frame: pl.DataFrame, contigs: Sequence[str]) -> bool:
     """Whether variants already stand in ascending order, none twice."""
+    import polars as pl
+
     if frame["contig"].rle().struct.field("value").to_list() != contigs:
         return False
     contig, position, ref, alt = (pl.col(name) for name in _SCHEMA.names)

@@ -25,7 +25,6 @@ from cohelix.core.arrays import BoolArray, FloatArray, IntArray
 from cohelix.core.errors import BadQuestion, Damaged, NotFound, NotSupported
 from cohelix.core.genome import Assembly
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
-from cohelix.genotypes.quality import survey
 from cohelix.phenotypes.model import SexCode
 from cohelix.phenotypes.store import index_of
 from cohelix.phenotypes.terms import mask_of
@@ -327,6 +326,8 @@ def _check_measurements(opened: Mapping[DatasetId, OpenVersion], plan: Plan) -> 
 
 def _call_rates(version: OpenVersion) -> FloatArray:
     """(columns,) call rate over all rows, as the quality gate has it."""
+    from cohelix.genotypes.quality import survey
+
     sex = np.zeros(len(version.call_sets.names), np.uint8)
     known = version.call_sets.person < version.call_sets.n_registered
     sex[known] = version.people.sex[version.call_sets.person[known]]

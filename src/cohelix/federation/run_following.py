@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from cohelix.analysis.local import covariate_names
-from cohelix.analysis.steps import KEPT_STEPS, LOCAL_STEPS, Ask
+from cohelix.analysis.steps import KEPT_STEPS, Ask, find_step
 from cohelix.analysis.variants import VariantList
 from cohelix.bank.study import trait_columns
 from cohelix.core.errors import BadQuestion, Conflict, Deviation
@@ -17,7 +17,6 @@ from cohelix.federation.derived_asks import DerivedAsks, Needs
 from cohelix.federation.node_runs import RunFolder
 from cohelix.federation.roster import HUB, FrozenRoster
 from cohelix.federation.run_party import REFUSALS, Arrays, Party, Refused, array_bytes, refusal_in, refusal_of
-from cohelix.federation.run_table import loci_rows, put_all_asks
 from cohelix.federation.secure_sum import Header, check_first_sum, opening_of
 from cohelix.federation.worker import read_ask
 from cohelix.stats.secret_sharing import Layout
@@ -85,7 +84,7 @@ class FollowedAsks:
         if ask_digest(packed) != message.digest:
             raise BadQuestion("the ask is not the one that its digest names")
         ask, over_variants = unpack_ask(packed)
-        if ask.step not in LOCAL_STEPS:
+        if find_step(ask.step) is None:
             raise BadQuestion(f"there is no step {ask.step[:40]!r}: nodes run built-in steps only")
         check_called_for(ask.step, run.record.parsed_plan())
         if ask.step == "node-estimates":
@@ -195,6 +194,8 @@ class FollowedAsks:
 
 def _derived_asks(run: RunFolder, frozen: FrozenRoster, side: int) -> DerivedAsks:
     """The asks of a run, from its beginning."""
+    from cohelix.federation.run_table import put_all_asks
+
     if not run.variants.exists():
         raise Conflict("an ask comes after the list of variants")
     plan, variants = run.record.parsed_plan(), VariantList.open(run.variants)
@@ -203,6 +204,8 @@ def _derived_asks(run: RunFolder, frozen: FrozenRoster, side: int) -> DerivedAsk
 
 def _check_loci(run: RunFolder, ask: Ask) -> None:
     """Whether estimates of this node alone are asked at the loci that its policy has seen, and at no others."""
+    from cohelix.federation.run_table import loci_rows
+
     if not run.variants.exists():
         raise Conflict("an estimate comes after the list of variants")
     named = loci_rows(run.record.parsed_plan(), VariantList.open(run.variants))

@@ -27,10 +27,9 @@ import orjson
 import structlog
 import threadpoolctl
 
-import cohelix.analysis.methods  # noqa: F401  (registers the steps)
 from cohelix.analysis.data import LocalData
 from cohelix.analysis.local import local_data
-from cohelix.analysis.steps import KEPT_STEPS, Ask, Sums, compute_part
+from cohelix.analysis.steps import KEPT_STEPS, METHODS_MODULE, Ask, Sums, compute_part
 from cohelix.core.errors import BadUsage, Damaged, ShapeMismatch, Unreachable
 from cohelix.federation.asking import ask_digest, block_ask, unpack_ask
 from cohelix.wire.packed import pack, unpack
@@ -183,7 +182,7 @@ class Workers:
         if self._count == 1:
             return ThreadPoolExecutor(1, thread_name_prefix="analysis")
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([__name__, METHODS_MODULE])
         return ProcessPoolExecutor(self._count, context, initializer=_begin_worker)
 
     def _drop(self, executor: Executor) -> None:
