@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cohelix.disclosure.rules import LEVEL_TOTAL, tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.rules import tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.telling import LEVEL_TOTAL
 
 PEOPLE = np.array([14])
 LEVELS = np.array([LEVEL_TOTAL])

@@ -10,21 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cohelix.disclosure.rules import (
-    AC,
-    AN,
-    HEMI,
-    HET,
-    HOM,
-    LEVEL_CELL,
-    LEVEL_POPULATION,
-    LEVEL_SEX,
-    LEVEL_TOTAL,
-    MISSING,
-    tell_count,
-    tell_frequencies,
-    tell_parts,
-)
+from cohelix.disclosure.rules import tell_count, tell_frequencies, tell_parts
+from cohelix.disclosure.telling import AC, AN, HEMI, HET, HOM, LEVEL_CELL, LEVEL_POPULATION, LEVEL_SEX, LEVEL_TOTAL, MISSING
 
 
 def layout(n_populations: int, n_sexes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,16 +43,23 @@ def tell(tables: np.ndarray, sums: np.ndarray, levels: np.ndarray, k: int) -> tu
     return counts, told.counts, told.genotypes
 
 
-def naive(counts: np.ndarray, people: np.ndarray, levels: np.ndarray, k: int) -> tuple[list[bool], list[bool]]:
-    """The rule for one variant of diploid people, from its words; genotypes up to the total's, which has a test of its own."""
+def naive(
+    counts: np.ndarray, people: np.ndarray, levels: np.ndarray, k: int, *, x: bool = False
+) -> tuple[list[bool], list[bool]]:
+    """The rule for one variant, from its words; genotypes up to the total's, which has a test of its own."""
     rows = range(len(people))
     passes, trio = [], []
     for row in rows:
-        _an, ac, het, hom, hemi, missing = counts[row].tolist()
+        an, ac, het, hom, hemi, missing = counts[row].tolist()
+        called = int(people[row]) - missing
+        half_called = missing if x else 0
         carriers = ac - hom
         without = people[row] - missing - het - hom - hemi
         passes.append(carriers >= k and without >= k)
-        trio.append(passes[-1] and het >= k and hom >= k)
+        diploid_occurs = het + hom > 0 or an > called
+        haploid_occurs = hemi > 0 or 2 * called + half_called > an
+        reached = [het >= k and hom >= k] * diploid_occurs + [hemi >= k] * haploid_occurs
+        trio.append(passes[-1] and all(reached))
     told = [people[r] > 0 and all(passes[s] for s in rows if levels[s] == levels[r] and people[s] > 0) for r in rows]
     genotypes = [told[r] and all(trio[s] for s in rows if levels[s] == levels[r] and people[s] > 0) for r in rows]
     cells = [r for r in rows if levels[r] == LEVEL_CELL and people[r] > 0]
@@ -93,6 +87,23 @@ def test_engine_equals_the_rule_in_words(table):
         assert told.genotypes[0].tolist() == expected_genotypes
     else:
         assert not told.genotypes.any()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.one_of(st.just(0), st.integers(0, 14))] * 5, st.integers(0, 40)), min_size=4, max_size=4),
+    st.booleans(),
+)
+def test_haploid_people_and_missing_calls_as_the_rule_in_words(cells, x):
+    sums, levels = layout(2, 2)
+    het, hom, hemi, half, missing, none = (sums @ np.array(cells)[:, column] for column in range(6))
+    people = het + hom + hemi + half + missing + none
+    an = 2 * (het + hom + none) + hemi + half
+    counts = np.stack([an, het + 2 * hom + hemi + half, het, hom, hemi, missing + half], axis=-1)
+    told = tell_frequencies(counts[None], people, levels, floor=5, haploid_contig=x)
+    expected_counts, expected_genotypes = naive(counts, people, levels, 5, x=x)
+    assert told.counts[0].tolist() == expected_counts
+    assert told.genotypes[0].tolist() in (expected_genotypes, [False] * len(people))
 
 
 def compositions(total: int, parts: int) -> np.ndarray:

@@ -22,7 +22,8 @@ from cohelix.core.errors import Damaged, NotFound
 from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
-from cohelix.disclosure.rules import AN, tell_parts
+from cohelix.disclosure.rules import tell_parts
+from cohelix.disclosure.telling import AN
 from cohelix.genotypes import Cohort
 from cohelix.wire.dataset import DatasetRecord
 from cohelix.wire.expression import Expression

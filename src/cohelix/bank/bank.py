@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from cohelix.access.gate import Charge
 from cohelix.access.policy import Decision
 from cohelix.bank.answering import HELD, Answers, Opened
 from cohelix.bank.people import Register
-from cohelix.bank.publish import DATASETS, open_current, published
+from cohelix.bank.publish import DATASETS, open_current, published, published_mark
 from cohelix.bank.version import OpenVersion
 from cohelix.bank.view import DatasetView
 from cohelix.core.errors import Damaged, NotFound
@@ -22,6 +23,8 @@ Deciding = Callable[[str, Disclosure, float | None], Decision]
 """Decides what a dataset tells somebody: by its federation id, its declared disclosure and its membership power."""
 Charging = Callable[[Decision], Charge | None]
 """Whom a decision has told of the rows whose counts leave."""
+
+_LOOK_SECONDS = 1.0  # how often every pointer is looked at, whether or not the mark of them all has changed
 
 
 class Bank(Answers):
@@ -37,6 +40,7 @@ class Bank(Answers):
     def __init__(self, folder: Path, node: NodeId, public: Deciding | None = None) -> None:
         self._folder, self._node, self._public = folder, node, public
         self._lock = threading.Lock()
+        self._looked = (0, -_LOOK_SECONDS)  # the mark when every pointer was as in `_opened`, and when that was seen
         self._opened = Opened({}, {}, {}, {}, Register({}), {})
 
     @classmethod
@@ -47,8 +51,24 @@ class Bank(Answers):
         return bank
 
     def is_current(self) -> bool:
-        """Whether nothing was published since the last refresh: a look at one pointer for each dataset."""
-        return published(self._folder) == self._opened.marks
+        """Whether nothing was published since the last refresh.
+
+        A glance at one mark, which every switch of a pointer changes; once a second a look at every pointer, for a folder
+        that was changed by other hands.
+        """
+        mark, looked = self._looked
+        now = time.monotonic()
+        if published_mark(self._folder) == mark and now - looked < _LOOK_SECONDS:
+            return True
+        return self._look()
+
+    def _look(self) -> bool:
+        """Look at every pointer."""
+        mark, now = published_mark(self._folder), time.monotonic()  # of before: what changes meanwhile is looked at again
+        current = published(self._folder) == self._opened.marks
+        if current:
+            self._looked = mark, now
+        return current
 
     @property
     def standing(self) -> object:
@@ -101,7 +121,7 @@ class Bank(Answers):
 
         Where another version is published meanwhile, the file may have gone with the old one: that one is taken over instead.
         """
-        if not self.is_current():
+        if not self._look():
             self.refresh()
             return True
         place, root = Path(error.path or ""), self._folder / DATASETS

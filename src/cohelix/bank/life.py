@@ -34,6 +34,7 @@ from cohelix.bank.publish import (
     all_datasets,
     current_version,
     locked,
+    note_switch,
     open_current,
     open_version,
     read_pointer,
@@ -325,6 +326,8 @@ def delete(node: Path, dataset: DatasetId, *, keep_history: bool = True) -> None
             if path.name == "load.lock" or (keep_history and path.name == RELEASES):
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.suffix == ".json":
+                note_switch(home)
 
 
 def verify(node: Path, datasets: Sequence[DatasetId]) -> dict[DatasetId, list[str]]:

@@ -25,7 +25,8 @@ from cohelix.core.arrays import ByteArray, FloatArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import HAPLOID_CONTIGS
 from cohelix.disclosure.membership import WITHHELD, Item, beacon_attack, independent_share, power, price, told_to_registered
-from cohelix.disclosure.rules import AC, AN, tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.rules import tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.telling import AC, AN
 from cohelix.genotypes import CountTable
 from cohelix.genotypes.store import GenotypeStore
 from cohelix.wire.dataset import Content, Disclosure

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from cohelix.bank.manifest import Atom
 from cohelix.bank.questions import Groups
 from cohelix.core.arrays import BoolArray, FloatArray, IntArray
-from cohelix.disclosure.rules import AC, AN, HEMI, HET, HOM, LEVEL_CELL, LEVEL_POPULATION, LEVEL_SEX, LEVEL_TOTAL
+from cohelix.disclosure.telling import AC, AN, HEMI, HET, HOM, LEVEL_CELL, LEVEL_POPULATION, LEVEL_SEX, LEVEL_TOTAL
 from cohelix.wire.frequency import PopulationCounts
 
 Sex = Literal["all", "male", "female", "unknown"]

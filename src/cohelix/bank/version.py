@@ -16,7 +16,8 @@ from cohelix.bank.rows import Layout
 from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged
 from cohelix.core.genome import Assembly
-from cohelix.disclosure.rules import AC, tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.rules import tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.telling import AC
 from cohelix.genotypes import CountTable, open_counts
 from cohelix.genotypes.sections import sha256_of
 from cohelix.genotypes.store import GenotypeStore, open_store

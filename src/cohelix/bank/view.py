@@ -32,12 +32,13 @@ from cohelix.bank.questions import Chosen, Criterion, Groups, PeopleQuery, Varia
 from cohelix.bank.record import record_of
 from cohelix.bank.rows import Layout
 from cohelix.bank.version import OpenVersion, bits_of
-from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.core.arrays import BoolArray, ByteArray, IntArray
 from cohelix.core.errors import Damaged, NotSupported
 from cohelix.core.genome import HAPLOID_CONTIGS, Assembly, Region, contig_order
 from cohelix.core.ids import DatasetId, NodeId, federation_dataset_id
 from cohelix.core.variant import VariantKey
-from cohelix.disclosure.rules import AC, HEMI, HET, HOM, Told, tell_count, tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.rules import Told, tell_count, tell_frequencies, tell_given_frequencies
+from cohelix.disclosure.telling import AC, HEMI, HET, HOM
 from cohelix.genotypes import Cohort
 from cohelix.genotypes.annotations import Annotation
 from cohelix.genotypes.structural import REFERENCE_BLOCKS
@@ -103,13 +104,20 @@ class DatasetView:
 
     def _take(self, levels: Levels) -> None:
         self.levels = levels
-        self._listed = exact_listing(self._version) if levels.genomic == "exact" else self._version.listed
+        self._list(exact_listing(self._version) if levels.genomic == "exact" else self._version.listed)
         self._counts_floored = levels.genomic == "floored" and self._manifest.content not in NOT_COUNTED
         self._below_said: tuple[DatasetStatus, str] = (
             "below_floor",
             f"below the dataset's floor of {self.floor} people, or not there",
         )
         self.record = record_of(self._version, self._id, levels.people)
+
+    def _list(self, listed: ByteArray) -> None:
+        """Take which rows may be told, as `OpenVersion.listed` has it."""
+        self._listed, self._bits = listed, tuple(memoryview(bits) for bits in listed)
+
+    def _is_listed(self, row: int, *, observed: bool) -> bool:
+        return bool(self._bits[observed][row >> 3] >> (row & 7) & 1)
 
     def under(self, decision: Decision, charge: Charge | None = None) -> DatasetView:
         """The dataset as somebody may see it.
@@ -135,7 +143,7 @@ class DatasetView:
             found = copy.copy(found)
             found._charge, found.levels = charge, levels
             if charge is not None:
-                found._listed = self._registered()
+                found._list(self._registered())
         return found
 
     @property
@@ -265,7 +273,7 @@ class DatasetView:
         store = self._version.store
         rows = store.rows_of(key)
         row = rows[0] if rows else 0
-        named = int(self._listed[1, row >> 3]) >> (row & 7) & 1
+        named = self._is_listed(row, observed=True)
         if rows and named:
             return _TOLD
         return self._below_said if store.contig_rows(key.contig) else _no_record(key.contig)
@@ -294,7 +302,7 @@ class DatasetView:
         if not len(rows):
             return VariantPage(0, ())
         row = int(rows[0])
-        if not int(self._listed[int(observed), row >> 3]) >> (row & 7) & 1:
+        if not self._is_listed(row, observed=observed):
             return VariantPage(0, ())
         if not with_item:
             return VariantPage(1, ())
@@ -522,7 +530,7 @@ class DatasetView:
 
     def _names(self, row: int | None) -> bool:
         """Whether whoever is charged may be told of a row; of others the counts decide."""
-        return self._charge is None or row is None or bool(int(self._listed[0, row >> 3]) >> (row & 7) & 1)
+        return self._charge is None or row is None or self._is_listed(row, observed=False)
 
     def _groups(self, groups: Groups) -> Groups:
         """The groups that are answered: whoever is charged is told of the whole dataset, for small groups tell more of each."""

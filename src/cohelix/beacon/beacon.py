@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode
 
 import orjson
 import structlog
@@ -306,7 +305,7 @@ class Beacon:
 
 def _words(path: str, asked: tuple[tuple[str, str], ...], body: bytes | None) -> str:
     """A question's words, of which the audit log keeps a keyed hash."""
-    return f"{path}?{urlencode(asked)}" if body is None else f"{path} {body.decode('utf-8', 'replace')}"
+    return f"{path}?{orjson.dumps(asked).decode()}" if body is None else f"{path} {body.decode('utf-8', 'replace')}"
 
 
 def _sizes(document: dict[str, Any]) -> dict[str, int]:

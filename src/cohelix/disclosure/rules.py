@@ -6,19 +6,15 @@ people with at least one called copy of the ALT; non-carriers are fully called p
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from cohelix.core.arrays import BoolArray, IntArray
+from cohelix.disclosure.telling import AC, HEMI, HET, HOM, LEVEL_SEX, LEVEL_TOTAL, MISSING, tell_rows
 
 FREQUENCY_FLOOR = 5  # rule 3 of the interface: k for frequencies
 PEOPLE_FLOOR = 10  # rule 3: k for counts of people, and the step that they are rounded down to
-# Columns of an array of counts, in the order of `AlleleCounts`.
-AN, AC, HET, HOM, HEMI, MISSING = range(6)
-# Levels of an answer's rows; the cells of one level are told all together or not at all.
-LEVEL_TOTAL, LEVEL_SEX, LEVEL_POPULATION, LEVEL_CELL = range(4)
 
 
 class Told(NamedTuple):
@@ -58,25 +54,10 @@ def tell_frequencies(counts: IntArray, people: IntArray, levels: IntArray, *, fl
         everything = np.empty(counts.shape[:2], np.bool_)
         everything[:] = people > 0
         return Told(everything, everything)
-    row_counts = (carriers(counts) >= floor) & (non_carriers(counts, people) >= floor)
-    row_genotypes = row_counts & _genotypes_pass(counts, people, floor, haploid_contig)
-    told_counts, told_genotypes = np.zeros_like(row_counts), np.zeros_like(row_counts)
-    rows_of = _rows_of(tuple(levels.tolist()), tuple((people > 0).tolist()))
-    for rows in rows_of.values():
-        told_counts[:, rows] = row_counts[:, rows].all(axis=1, keepdims=True)
-        told_genotypes[:, rows] = row_genotypes[:, rows].all(axis=1, keepdims=True)
-    cells = rows_of.get(LEVEL_CELL)
-    if cells is not None and cells.size:
-        told_genotypes[:, 1:] &= ~told_counts[:, cells[:1]] | told_genotypes[:, cells[:1]]
-    total = told_genotypes[:, 0].copy()
-    for level, rows in rows_of.items():
-        if level != LEVEL_TOTAL and rows.size:
-            withheld = told_counts[:, rows[0]] & ~told_genotypes[:, rows[0]]
-            if not withheld.any():
-                continue
-            diploid = ~_haploid(counts[:, 0], people[0], haploid_contig)
-            total &= ~withheld | (diploid & _loose(counts[:, 0], counts[:, rows], floor))
-    return Told(told_counts, told_genotypes & total[:, None])
+    told_counts, told_genotypes = np.zeros(counts.shape[:2], np.bool_), np.zeros(counts.shape[:2], np.bool_)
+    given = (np.ascontiguousarray(counts, np.int64), np.ascontiguousarray(people, np.int64))
+    tell_rows(*given, np.ascontiguousarray(levels, np.int64), floor, haploid_contig, told_counts, told_genotypes)
+    return Told(told_counts, told_genotypes)
 
 
 def tell_given_frequencies(
@@ -99,13 +80,6 @@ def tell_given_frequencies(
     worst[..., MISSING] = np.where(unknown, people - free - worst[..., HET] - worst[..., HOM], counts[..., MISSING])
     told = tell_frequencies(worst, people, levels, floor=floor, haploid_contig=haploid_contig)
     return Told(told.counts, told.genotypes & ~unknown)
-
-
-@lru_cache(maxsize=256)  # a dataset's layout does not change: nearly every question finds its own here
-def _rows_of(levels: tuple[int, ...], peopled: tuple[bool, ...]) -> dict[int, IntArray]:
-    """The rows of each level that have people, by level."""
-    given, counted = np.array(levels), np.array(peopled)
-    return {level: np.flatnonzero((given == level) & counted) for level in sorted(set(levels))}
 
 
 def tell_parts(
@@ -170,49 +144,3 @@ def alike_groups(sizes: IntArray, pairs: IntArray, *, floor: int) -> IntArray:
         for one, other in pairs[close].tolist():
             groups[first(one)] = first(other)
     return np.array([first(number) for number in range(len(sizes))], np.int64)
-
-
-def carriers(counts: IntArray) -> IntArray:
-    """People with at least one called copy of the ALT, half-called ones included.
-
-    AC is het + 2 hom + hemi + (half-called with the ALT), so it counts every carrier once, and a homozygote twice.
-    """
-    return np.asarray(counts[..., AC] - counts[..., HOM])
-
-
-def non_carriers(counts: IntArray, people: IntArray) -> IntArray:
-    """Fully called people without the ALT; `people` broadcasts over the counts' leading axes."""
-    return np.asarray(people - counts[..., MISSING] - counts[..., HET] - counts[..., HOM] - counts[..., HEMI])
-
-
-def _loose(total: IntArray, rows: IntArray, floor: int) -> BoolArray:
-    """(variants,) bool: whether a level's withheld genotypes stay open though its AC and AN and the total's het are told.
-
-    For diploid people only. Het has AC's parity and is at most the copies of either allele; the rows' het sum up to the
-    total's. That leaves each row an interval of het, and of hom = (AC - het) / 2; none may lie within 1 … k - 1.
-    """
-    copies, others = rows[..., AC], rows[..., AN] - rows[..., AC]
-    low, high = copies % 2, np.minimum(copies, others)
-    het = total[:, HET, None]
-    least = np.maximum(low, het - (high.sum(axis=1, keepdims=True) - high))
-    most = np.minimum(high, het - (low.sum(axis=1, keepdims=True) - low))
-    pinned = (least >= 1) & (most < floor)
-    pinned |= ((copies - most) // 2 >= 1) & ((copies - least) // 2 < floor)
-    return np.asarray(~pinned.any(axis=1))
-
-
-def _genotypes_pass(counts: IntArray, people: IntArray, floor: int, haploid_contig: bool) -> BoolArray:
-    """Whether each genotype count that can occur reaches the floor; without haploid (diploid) people it cannot occur."""
-    het, hom, hemi = counts[..., HET], counts[..., HOM], counts[..., HEMI]
-    called = people - counts[..., MISSING]
-    haploid = _haploid(counts, people, haploid_contig)
-    diploid = (het + hom > 0) | (counts[..., AN] > called)
-    diploid_pass = ~diploid | ((het >= floor) & (hom >= floor))
-    return np.asarray(diploid_pass & (~haploid | (hemi >= floor)))
-
-
-def _haploid(counts: IntArray, people: IntArray, haploid_contig: bool) -> BoolArray:
-    """Whether anybody is, or may be, haploid. A fully called diploid person adds two to AN, a haploid or half-called one."""
-    called = people - counts[..., MISSING]
-    hidden = counts[..., MISSING] if haploid_contig else 0  # each missing person may be half-called
-    return np.asarray((counts[..., HEMI] > 0) | (2 * called + hidden > counts[..., AN]))

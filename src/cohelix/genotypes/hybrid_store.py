@@ -111,6 +111,8 @@ class Shard:
         self.toc = np.concatenate([[[n_samples, listed_bytes(n_samples)]], self.file.places(SECTIONS)])
         self.position: UintArray = self.file.array("position", np.uint32)
         self.allele: ByteArray = self.file.array("allele")
+        # For questions of one row: an element of an array takes ten times as long.
+        self._positions, self._codes = self.position.data, self.allele.data
         if not len(self.position) == len(self.allele) == int(self.toc[1, 1]) == self.n_rows:
             raise Damaged(f"{path} has columns of different lengths")
 
@@ -135,9 +137,16 @@ class Shard:
     def _long_text(self) -> tuple[UintArray, AnyArray]:
         return self.file.array("long_starts", np.uint32), self.file.array("long_text")
 
+    def rows_at(self, position: int) -> range:
+        """Rows of this trimmed position."""
+        first = last = bisect_left(self._positions, position)
+        while last < self.n_rows and self._positions[last] == position:
+            last += 1
+        return range(first, last)
+
     def alleles(self, row: int) -> tuple[str, str]:
         """REF and ALT."""
-        code = int(self.allele[row])
+        code = self._codes[row]
         if code != LONG:
             return _BASE_PAIRS[code]
         ref, alt = self.text("long", int(np.searchsorted(self.long_rows, np.uint32(row)))).split("\t")
@@ -389,12 +398,7 @@ class HybridStore:
         at = bisect_left(self._lasts, position, shards.start, shards.stop)
         while at < shards.stop and self._records[at].first <= position:
             shard = self.shard(at)
-            column = shard.position
-            row, n_rows = int(column.searchsorted(np.uint32(position))), shard.n_rows
-            while row < n_rows and column[row] == position:
-                if shard.alleles(row) == (ref, alt):
-                    found.append(self._first_rows[at] + row)
-                row += 1
+            found += [self._first_rows[at] + row for row in shard.rows_at(position) if shard.alleles(row) == (ref, alt)]
             at += 1
         return found
 

@@ -15,7 +15,7 @@ _LOCK = threading.Lock()
 class Kernel:
     """A function that is compiled by its first call; its module's name for it is then the compiled function itself.
 
-    Kernels that are called by other kernels are no `Kernel`: Numba compiles them into these.
+    What kernels of its module call is `inlined`.
     """
 
     replaced_when_called = True  # see `core.later`
@@ -33,9 +33,26 @@ class Kernel:
 
         with _LOCK:
             if self._compiled is None:
+                names = self._function.__globals__
+                names |= {name: njit(one.function, nogil=True) for name, one in names.items() if isinstance(one, Inlined)}
                 self._compiled = njit(self._signature, nogil=True, cache=True)(self._function)
                 self._function.__globals__[self._function.__name__] = self._compiled
         return self._compiled
+
+
+class Inlined:
+    """A function that Numba compiles into the kernels of its module that call it; before that it is an ordinary one."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
+def inlined(function: Callable[..., Any]) -> Inlined:
+    """Make a function one that kernels of its module may call."""
+    return Inlined(function)
 
 
 def kernel(signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
