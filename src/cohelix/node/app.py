@@ -25,6 +25,7 @@ from cohelix.bank.membership import charging
 from cohelix.beacon import About, Beacon
 from cohelix.beacon.routes import PREFIX, BeaconApp, openapi_paths
 from cohelix.db import open_database
+from cohelix.disclosure import telling
 from cohelix.disclosure.budget import Budget
 from cohelix.disclosure.ledger import Ledger, ledger_key
 from cohelix.federation.audit_log import open_log
@@ -50,6 +51,7 @@ from cohelix.node.consent import ConsentFollower, consent_pages
 from cohelix.node.gate import NodeTrust, identify, make_gate
 from cohelix.node.operate import node_console, operator_pages
 from cohelix.node.settings import NodeSettings, database_of, read_settings
+from cohelix.stats.compiled import compile_all
 from cohelix.wire.grants import QUESTION as GRANTS_QUESTION
 from cohelix.wire.service_info import ServiceInfo, ServiceOrganisation, ServiceType
 
@@ -102,6 +104,7 @@ def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         # Compiled code is loaded before the first question, not by it.
         warm()
+        compile_all(vars(telling))
         scrubber = Scrubber(bank, folder)
         scrubber.start()
         log.begin()

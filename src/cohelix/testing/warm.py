@@ -30,11 +30,12 @@ def warm_part(part: str) -> None:
 
         scan.compile_kernels()
         return
+    from cohelix.disclosure import telling
     from cohelix.genotypes import depths, export, kernels, product_kernels, tallies
     from cohelix.stats import hwe, kinship, saddlepoint
     from cohelix.stats.compiled import compile_all
 
-    for module in (kernels, product_kernels, tallies, depths, hwe, kinship, saddlepoint):
+    for module in (kernels, product_kernels, tallies, depths, hwe, kinship, saddlepoint, telling):
         compile_all(vars(module))
     export.compile_kernels()
 
