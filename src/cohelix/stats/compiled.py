@@ -25,7 +25,7 @@ class Kernel:
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
-        return self.compiled()(*arguments)
+        return (self._compiled or self.compiled())(*arguments)
 
     def compiled(self) -> Callable[..., Any]:
         """The compiled function."""
