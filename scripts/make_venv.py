@@ -44,7 +44,9 @@ def main() -> None:
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--editable", target]
     if subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode != 0:
         sys.exit("pip could not install the packages: see its words above; is this machine's package index reachable?")
-    print("compiling the numeric kernels (once)", flush=True)
+    print("compiling the sources and the numeric kernels (once)", flush=True)
+    # An environment may forbid that Python keeps what it compiles: then every start would compile the sources anew.
+    subprocess.run([str(PYTHON), "-m", "compileall", "-q", "src", "benchmarks", "validation"], cwd=REPOSITORY, check=True)
     subprocess.run([str(PYTHON), "-m", "cohelix.testing.warm"], cwd=REPOSITORY, check=True)
     STAMP.write_text(_fingerprint() + "\n" + "\n".join(wanted) + "\n", encoding="utf-8")
 
