@@ -247,12 +247,12 @@ ATTACKS: dict[str, tuple[str, Callable[[int, Ask], Ask]]] = {
     "ranks within nodes: other mean": ("ranks within nodes", told("linear-scan", "within_mean")),
     "linear: other residuals": ("linear", told("linear-scan", "trait_coefficients")),
     "linear: other basis": ("linear", told("linear-scan", "basis_inverse")),
-    "linear: other deviations": ("linear", told("covariate-deviations", "mean")),
-    "linear: other squares": ("linear", told("covariate-squares", "basis_mean")),
+    "linear: other deviations": ("linear", told("column-deviations", "basis_mean")),
+    "linear: other squares": ("linear", told("column-squares", "basis_mean")),
     "linear: other products of covariates": ("linear", told("basis-products", "basis_inverse")),
-    "linear: other deviations of traits": ("linear", told("trait-deviations", "mean")),
+    "linear: other deviations of traits": ("linear", told("column-deviations", "trait_mean")),
     "linear: other products": ("linear", told("trait-products", "basis_inverse")),
-    "linear: other squares of traits": ("linear", told("trait-squares", "trait_mean")),
+    "linear: other squares of traits": ("linear", told("column-squares", "trait_sd")),
     "linear: other deviations of complete cases": ("linear of complete cases", told("linear-scan", "basis_mean")),
     "meta: other scale": ("meta", told("meta-scan", "trait_mean")),
     "counts: other threshold": ("counts", once("counts", lambda ask: replace(ask, broadcast={"threshold": np.array(0.5)}))),
@@ -282,9 +282,9 @@ ATTACKS: dict[str, tuple[str, Callable[[int, Ask], Ask]]] = {
     "fewer statistics": ("linear", once("linear-scan", lambda ask: replace(ask, statistics=ask.statistics[:3]))),
     "more statistics": (
         "linear",
-        once("trait-totals", lambda ask: replace(ask, statistics=(*ask.statistics, Statistic("yy", (1,), 1e9)))),
+        once("column-totals", lambda ask: replace(ask, statistics=(*ask.statistics, Statistic("yy", (1,), 1e9)))),
     ),
-    "a step too early": ("linear", once("trait-totals", lambda _ask: Ask("trait-squares", (Statistic("yy", (1,), 1e9),)))),
+    "a step too early": ("linear", once("column-totals", lambda _ask: Ask("column-squares", (Statistic("yy", (1,), 1e9),)))),
     "arrays beside the rows": (
         "linear",
         once("linear-scan", lambda ask: replace(ask, per_variant={"weight": np.zeros(len(ask.rows))})),  # type: ignore[arg-type]
@@ -395,7 +395,7 @@ def test_a_list_of_variants_of_ones_own_is_found(whole: AnalysisFederation, tmp_
 def test_openings_of_another_run_or_block_are_not_taken(whole: AnalysisFederation) -> None:
     """Replays and equivocation: what an opening is of stands in each signature of it."""
     one, other = ready(whole, "replayed one", METHODS["counts"]), ready(whole, "replayed other", METHODS["counts"])
-    totals = Ask("covariate-totals", one.people.statistics)
+    totals = Ask("column-totals", one.people.statistics)
     first, foreign = one.first_sum(), other.first_sum()
     assert one.begin("FI", 1, totals, foreign)["refusal"]["rule"] in ("foreign-header", "dropped-contribution")
     assert one.begin("FI", 1, totals, first)["refusal"] is None
@@ -451,7 +451,8 @@ def test_last_digits_of_another_processor_pass_and_count_for_nothing(whole: Anal
     with pytest.raises(Stop):
         put_all_asks(hub.plan, hub.frozen.roster, hub.variants, Recorder())
     honest = asks[2]
-    near = replace(honest, broadcast={name: array * (1 + ROUNDING / 10) for name, array in honest.broadcast.items()})
+    changed = {name: array * (1 + ROUNDING / 10) for name, array in honest.broadcast.items() if array.dtype.kind == "f"}
+    near = replace(honest, broadcast={**honest.broadcast, **changed})
     assert pack_ask(near) != pack_ask(honest)
     assert hub.begin("FI", 2, near, *openings)["refusal"] is None
     kept = read_ask(hub.nodes["FI"].folder / "runs" / hub.run, 2)

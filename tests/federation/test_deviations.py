@@ -642,7 +642,7 @@ def _question_that_does_not_follow(world: World) -> object:
     ask = Ask("people", (Statistic("n", (), 1e6, True),))
     following = DerivedAsks(lambda summer: summer.sum(ask), world.parties.frozen, "")
     try:
-        return following.match(0, pack_ask(replace(ask, step="covariate-totals")))
+        return following.match(0, pack_ask(replace(ask, step="column-totals")))
     finally:
         following.close()
 

@@ -91,7 +91,7 @@ def test_a_run_from_the_first_question_to_the_last(ready: Hub) -> None:
         assert refusal(ready.step(name, 2, ask)) == "not-permitted"
         # What was asked stays, though headers go.
         asked = ready.nodes[name].runs.asked(ready.run)
-        assert [(number, step) for number, _, step in asked] == [(0, "people"), (1, "covariate-totals"), (2, "counts")]
+        assert [(number, step) for number, _, step in asked] == [(0, "people"), (1, "column-totals"), (2, "counts")]
         assert all(digest == ready.digests[number] for number, digest, _ in asked)
 
 
@@ -200,11 +200,11 @@ def test_steps_of_other_methods_are_refused(ready: Hub) -> None:
     first = ready.first_sum()
     for step in ("residual-cells", "value-cells", "node-estimates", "case-control-null"):
         assert ready.begin("FI", 1, Ask(step, COUNTS, TOLD), first)["refusal"]["rule"] == "foreign-step"
-    assert ready.begin("FI", 1, Ask("covariate-totals", PEOPLE.statistics), first)["refusal"] is None
+    assert ready.begin("FI", 1, Ask("column-totals", PEOPLE.statistics), first)["refusal"] is None
 
 
 def test_a_lost_ask_is_asked_for_and_the_first_sum_comes_before_the_second(ready: Hub) -> None:
-    ask = Ask("covariate-totals", PEOPLE.statistics)
+    ask = Ask("column-totals", PEOPLE.statistics)
     assert ready.step("FI", 1, ask).document["needs"] == "ask"
     for name in ready.nodes:
         ready.begin(name, 0, PEOPLE)
@@ -216,7 +216,7 @@ def test_a_lost_ask_is_asked_for_and_the_first_sum_comes_before_the_second(ready
 
 
 def test_a_node_leaves_for_good_where_too_few_others_take_part(ready: Hub) -> None:
-    first, ask = ready.first_sum(), Ask("covariate-totals", PEOPLE.statistics)
+    first, ask = ready.first_sum(), Ask("column-totals", PEOPLE.statistics)
     ready.nodes["FI"].policy = ready.nodes["FI"].policy.model_copy(update={"contributors_min": 4})
     assert ready.begin("FI", 1, ask, first)["refusal"]["rule"] == "contributors"
     ready.revive("FI")
@@ -377,8 +377,8 @@ def test_a_step_that_changes_the_data_holds_for_later_ones_whoever_opens_them(wh
     }
     kept = Ask("components-set", (Statistic("n", bound=1024.0, integer=True),), told)
     width = 2
-    totals = Ask("covariate-totals", (Statistic("x", (width + 1,), bound=1e12),))
-    before = Ask("covariate-totals", (Statistic("x", (width,), bound=1e12),))
+    totals = Ask("column-totals", (Statistic("x", (width + 1,), bound=1e12),))
+    before = Ask("column-totals", (Statistic("x", (width,), bound=1e12),))
     run = node.runs.running(ready.run)
     for number, ask in enumerate((before, kept, totals), 1):
         run.keep_ask(number, pack_ask(ask), lasting=ask is kept)

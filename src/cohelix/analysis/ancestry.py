@@ -85,7 +85,7 @@ def set_components(plan: Plan, study: Study, summer: Summer) -> AncestryComponen
 def _fitted(
     plan: Plan, study: Study, summer: Summer, variants: VariantFilter
 ) -> tuple[AncestryComponents, int, VariantFilters]:
-    n = int(summer.sum(Ask("covariate-totals", (Statistic("n", bound=float(study.people_max), integer=True),)))["n"])
+    n = int(summer.sum(Ask("column-totals", (Statistic("n", bound=float(study.people_max), integer=True),)))["n"])
     if n == 0:
         raise NotPermitted("nobody meets the plan's cohort")
     at_least = variants.model_copy(update={"maf_min": max(MAF_LEAST, variants.maf_min)})

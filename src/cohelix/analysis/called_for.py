@@ -10,13 +10,13 @@ from typing import Final
 
 from cohelix.wire.plan import ComponentNumber, Method, Plan, Transformation
 
-_BASIS: Final = frozenset({"covariate-totals", "covariate-deviations", "covariate-squares", "basis-products"})
-_TRAITS: Final = _BASIS | {"trait-totals", "trait-deviations", "trait-squares", "trait-products"}
-_COMPONENTS: Final = frozenset({"covariate-totals", "counts", "components-product", "components-people"})
+_BASIS: Final = frozenset({"column-totals", "column-deviations", "column-squares", "basis-products"})
+_TRAITS: Final = _BASIS | {"trait-products"}
+_COMPONENTS: Final = frozenset({"column-totals", "counts", "components-product", "components-people"})
 _CASE_CONTROL: Final = _BASIS | {f"case-control-{name}" for name in ("null", "scan", "fit", "moments", "carriers", "cumulants")}
 _STEPS: Final[dict[Method, frozenset[str]]] = {
     "components": _COMPONENTS,
-    "counts": frozenset({"covariate-totals", "counts"}),
+    "counts": frozenset({"column-totals", "counts"}),
     "firth": _CASE_CONTROL,
     "linear": _TRAITS | {"linear-scan"},
     "logistic": _CASE_CONTROL,

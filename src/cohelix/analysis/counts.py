@@ -28,7 +28,7 @@ def counts(plan: Plan, study: Study, summer: Summer, sink: Sink) -> Outcome:
 
     Columns besides those of `results`: `call_rate`, `hwe_p` (pooled, exact; NaN on X, Y and MT) and `hwe_departing_nodes`.
     """
-    n = int(summer.sum(Ask("covariate-totals", (Statistic("n", bound=float(study.people_max), integer=True),)))["n"])
+    n = int(summer.sum(Ask("column-totals", (Statistic("n", bound=float(study.people_max), integer=True),)))["n"])
     if n == 0:
         raise NotPermitted("nobody meets the plan's cohort")
     filters = VariantFilters(plan.variants, study.haploid, study.mac_floor)

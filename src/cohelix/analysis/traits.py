@@ -17,12 +17,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from cohelix.analysis import ranks
-from cohelix.analysis.basis import Basis, derived, fit_basis, intercept_basis, local_basis, mean_deviation, slack
+from cohelix.analysis.basis import (
+    Basis,
+    derived,
+    fit_basis_with_traits,
+    intercept_basis,
+    local_basis,
+    slack,
+    standardised_traits,
+)
 from cohelix.analysis.data import LocalData, Study
 from cohelix.analysis.steps import AnyArray, Ask, Statistic, Summer, Sums, local_step
 from cohelix.core.arrays import FloatArray, IntArray
 from cohelix.core.errors import NotPermitted
-from cohelix.wire.plan import VALUE_MAX, Transformation
+from cohelix.wire.plan import Transformation
 
 _DETERMINED = 1e-10  # least share of a trait's variance that covariates must leave over
 _QUANTILE_MAX = 8.0  # no normal quantile of a rank is larger, of up to 10^15 people
@@ -57,17 +65,18 @@ def fit_traits(study: Study, summer: Summer, *, transformation: Transformation =
         If nobody takes part, there are too few people for the covariates, or a trait or a covariate is constant or follows
         from the covariates.
     """
-    basis, many = fit_basis(study, summer), len(study.traits)
+    (basis, moments), many = fit_basis_with_traits(study, summer), len(study.traits)
     n = basis.n
     if n <= basis.p:
         raise NotPermitted("the plan has as many covariates as there are people, or more")
-    told, unit = _standardised(study, summer, n)
+    told, unit, along = moments.told, moments.sd, moments.along
     if transformation == "zscore":
         unit = np.full(many, np.sqrt((n - 1) / n))
     elif transformation == "rank":
         cells = ranks.pooled_cells(summer, "value-cells", told, n=n, traits=many, rank_cell=rank_cell)
         told, unit = {**told, **cells.broadcast()}, cells.sd
-    fitted, residual = _fitted(study.traits, summer, basis, told)
+        along = _along(summer, basis, told, many)
+    fitted, residual = _fitted(study.traits, summer, basis, told, along)
     if transformation == "residual-rank":
         cells = ranks.pooled_cells(summer, "residual-cells", fitted, n=n, traits=many, rank_cell=rank_cell)
         ranked = {f"{_RESIDUAL_CELLS}{name}": array for name, array in cells.broadcast().items()}
@@ -90,41 +99,35 @@ def local_design(data: LocalData, broadcast: Mapping[str, AnyArray]) -> tuple[Fl
     return local_basis(data, broadcast), fitted
 
 
-def _standardised(study: Study, summer: Summer, n: int) -> tuple[dict[str, AnyArray], FloatArray]:
-    """What nodes are told to give each trait mean 0 and unit variance over everybody, and by what it is divided."""
-    many = (len(study.traits),)
-    totals = Ask("trait-totals", (Statistic("y", many, bound=slack(n) * VALUE_MAX),))
-    mean = np.asarray(summer.sum(totals)["y"] / n, np.float64)
-    labels = [f"the trait {name}" for name in study.traits]
-    deviation = mean_deviation(summer, "trait-deviations", mean, n, labels=labels)
-    told: dict[str, AnyArray] = {"trait_n": np.array(n), "trait_mean": mean, "trait_sd": deviation}
-    # Deviations that add up to n have squares that add up to n² at most.
-    squares = summer.sum(Ask("trait-squares", (Statistic("yy", many, bound=slack(n) * n),), told))["yy"]
-    sd = deviation * np.sqrt(squares / n)
-    return {**told, "trait_sd": sd}, sd
+def _along(summer: Summer, basis: Basis, told: Mapping[str, AnyArray], many: int) -> FloatArray:
+    """(p, traits) Q'y of values that were not known when the basis was made."""
+    return _residual_products(summer, basis, told, np.zeros((basis.p, many)))[1]["qy"]
 
 
 def _fitted(
-    names: Sequence[str], summer: Summer, basis: Basis, told: Mapping[str, AnyArray]
+    names: Sequence[str], summer: Summer, basis: Basis, told: Mapping[str, AnyArray], along: FloatArray
 ) -> tuple[dict[str, AnyArray], FloatArray]:
     """What nodes are told to free the traits of the covariates, and the residuals' standard deviations.
 
-    The second pass takes what rounding of the first one left along Q.
+    This pass takes what rounding of `along` left along Q.
     """
-    n, many = basis.n, len(names)
-    coefficients, squares = np.zeros((basis.p, many)), np.ones(many)
-    along = Statistic("qy", (basis.p, many), bound=float(np.sqrt(slack(n))))
-    fitted: dict[str, AnyArray] = {}
-    for _ in range(2):
-        fitted = {**told, **basis.broadcast(), "trait_coefficients": coefficients, "trait_residual": np.ones(many)}
-        sums = summer.sum(Ask("trait-products", (along, Statistic("rr", (many,), bound=slack(n))), fitted))
-        coefficients = coefficients + sums["qy"]
-        squares = (sums["rr"] - (sums["qy"] ** 2).sum(axis=0)) / n
+    fitted, sums = _residual_products(summer, basis, told, along)
+    squares = (sums["rr"] - (sums["qy"] ** 2).sum(axis=0)) / basis.n
     followed = ~(squares > _DETERMINED)
     if followed.any():
         raise NotPermitted(f"the trait {names[int(np.flatnonzero(followed)[0])]} follows from the covariates")
     residual = np.sqrt(squares)
-    return {**fitted, "trait_coefficients": coefficients, "trait_residual": residual}, residual
+    return {**fitted, "trait_coefficients": along + sums["qy"], "trait_residual": residual}, residual
+
+
+def _residual_products(
+    summer: Summer, basis: Basis, told: Mapping[str, AnyArray], coefficients: FloatArray
+) -> tuple[dict[str, AnyArray], Sums]:
+    """What nodes are told to take `coefficients` (p, traits) of Q off the traits, and what is left: Q'r and r'r."""
+    n, many = basis.n, coefficients.shape[1]
+    fitted = {**told, **basis.broadcast(), "trait_coefficients": coefficients, "trait_residual": np.ones(many)}
+    along = Statistic("qy", (basis.p, many), bound=float(np.sqrt(slack(n))))
+    return fitted, summer.sum(Ask("trait-products", (along, Statistic("rr", (many,), bound=slack(n))), fitted))
 
 
 def _within_nodes(summer: Summer, n: int, fitted: Mapping[str, AnyArray], many: int) -> NullTraits:
@@ -140,10 +143,10 @@ def _within_nodes(summer: Summer, n: int, fitted: Mapping[str, AnyArray], many: 
 
 def _local_values(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArray:
     """A node's traits with mean 0 and unit variance over everybody, (people, traits): values, or quantiles of ranks."""
-    values = (data.traits - broadcast["trait_mean"]) / broadcast["trait_sd"]
+    values = standardised_traits(data, broadcast)
     if "cell_trait" in broadcast:
         return ranks.cell_values(ranks.grid_points(values, int(broadcast["trait_n"])), broadcast)
-    return np.asarray(values, np.float64)
+    return values
 
 
 def _local_residuals(data: LocalData, broadcast: Mapping[str, AnyArray]) -> FloatArray:
@@ -163,23 +166,6 @@ def _sorted_points(data: LocalData, broadcast: Mapping[str, AnyArray], values: F
 def _told(broadcast: Mapping[str, AnyArray]) -> list[str]:
     """Names of what defines the values, not of the cells that are split in this round."""
     return sorted(set(broadcast) - set(ranks.SPLIT))
-
-
-@local_step("trait-totals")
-def _totals(data: LocalData, _broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]) -> Sums:
-    return {"y": data.traits.sum(axis=0)}
-
-
-@local_step("trait-deviations")
-def _deviations(
-    data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]
-) -> Sums:
-    return {"deviations": np.abs(data.traits - broadcast["mean"]).sum(axis=0)}
-
-
-@local_step("trait-squares")
-def _squares(data: LocalData, broadcast: Mapping[str, AnyArray], _rows: IntArray | None, _more: Mapping[str, AnyArray]) -> Sums:
-    return {"yy": (_local_values(data, broadcast) ** 2).sum(axis=0)}
 
 
 @local_step("trait-products")

@@ -246,7 +246,7 @@ class Hub:
 
     def counted(self) -> tuple[Opening, Opening]:
         """The openings of the two asks that come before the counts of a plan of this method."""
-        first, ask = self.first_sum(), Ask("covariate-totals", self.people.statistics)
+        first, ask = self.first_sum(), Ask("column-totals", self.people.statistics)
         for name in self.nodes:
             assert self.begin(name, 1, ask, first)["refusal"] is None
         return first, self.opening(1, ask)[0]
