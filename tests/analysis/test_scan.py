@@ -36,7 +36,7 @@ class Noting(PlainSummer):
         return super().blocks(ask)
 
 
-def scanned(gaps: float, keep: Any) -> tuple[Any, LocalData, list[Scanned], Noting, list[Any]]:
+def scanned(gaps: float, keep: Any, *, closing: bool = False) -> tuple[Any, LocalData, list[Scanned], Noting, list[Any]]:
     random = np.random.default_rng(int(gaps * 100))
     dosages = random.integers(0, 3, (VARIANTS, PEOPLE)).astype(float)
     dosages[(random.random((VARIANTS, 1)) < gaps) & (random.random(dosages.shape) < 0.3)] = np.nan
@@ -49,15 +49,17 @@ def scanned(gaps: float, keep: Any) -> tuple[Any, LocalData, list[Scanned], Noti
         asked.append(rows)
         return keep(counts, rows)
 
-    parts = list(scan(summer, np.arange(VARIANTS), Scan("test-scan", {}, PEOPLE, columns), keeping))
+    plan = Scan("test-scan", {}, PEOPLE, columns, closing=closing)
+    parts = list(scan(summer, np.arange(VARIANTS), plan, keeping))
     return dosages, data, parts, summer, asked
 
 
-@pytest.mark.parametrize("gaps", [0.0, 0.1, 1.0])
-def test_every_wanted_variant_comes_once_and_in_order(gaps: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("gaps", [0.0, 0.005, 0.1, 1.0])
+def test_every_wanted_variant_comes_once_and_in_order(gaps: float, closing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "BLOCK_VARIANTS", 16)
     monkeypatch.setattr(scanning, "_STRETCH_NUMBERS", 16 * 3 * 12)
-    dosages, data, parts, summer, asked = scanned(gaps, lambda counts, rows: rows % 7 != 3)
+    dosages, data, parts, summer, asked = scanned(gaps, lambda counts, rows: rows % 7 != 3, closing=closing)
     rows = np.concatenate([part.rows for part in parts])
     assert (rows == np.flatnonzero(np.arange(VARIANTS) % 7 != 3)).all()
     assert (np.concatenate(asked) == np.arange(VARIANTS)).all()
@@ -79,6 +81,24 @@ def test_every_wanted_variant_comes_once_and_in_order(gaps: float, monkeypatch: 
         assert len(both) >= 2 and len(gap_rows) == 1
     else:
         assert not both and (np.concatenate([np.zeros(0, int), *gap_rows]) == with_gaps).all()
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_a_closing_pass_asks_on_before_the_last_lines_of_a_stretch(gaps: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "BLOCK_VARIANTS", 16)
+    dosages = np.random.default_rng(5).integers(0, 3, (48, PEOPLE)).astype(float)
+    dosages[:4][np.random.default_rng(6).random((4, PEOPLE)) < gaps] = np.nan
+    data = LocalData(np.ones((PEOPLE, 2)), np.ones((PEOPLE, 3)), ArrayGenotypes(dosages))
+    columns = (Column("c", 2, 7.0), Column("t", 3, 7.0), Column("w", 1, 7.0, squared=True))
+    for closing in (True, False):
+        summer = Noting([data])
+        plan = Scan("test-scan", {}, PEOPLE, columns, closing=closing)
+        parts = scan(summer, np.arange(48), plan, lambda counts, rows: np.ones(len(rows), bool))
+        next(parts)  # all of the first stretch
+        # The first stretch, its gaps where it has some, and the second.
+        assert len(summer.asks) == 1 + (gaps > 0) + closing
+        list(parts)
+        assert len(summer.asks) == 2 + (gaps > 0)
 
 
 def test_bounds_hold_for_the_worst_genotypes() -> None:

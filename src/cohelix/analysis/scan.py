@@ -13,7 +13,7 @@ variants have gaps. Two conventions:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -220,45 +220,79 @@ def scan(summer: Summer, rows: IntArray, plan: Scan, keep: Callable[[Counts, Int
     called, missing = plan.called_statistics(), plan.missing_statistics()
     block = block_variants(called)
     numbers = sum(int(np.prod(one.shape)) for one in called + missing)
-    stretch = max(block, min(_STRETCH_BLOCKS * block, _STRETCH_NUMBERS // numbers // block * block))
-    at, length, together = 0, block, False  # the first block tells whether gaps are frequent
-    while at < len(rows):
+    most = max(block, min(_STRETCH_BLOCKS * block, _STRETCH_NUMBERS // numbers // block * block))
+
+    def begin(at: int, length: int, *, together: bool) -> _Stretch | None:
         some = rows[at : at + length]
-        read = _read_together if together else _read_apart
-        gaps = 0
-        for part, with_gaps in read(summer, some, plan, keep):
-            gaps += with_gaps
-            yield part
-        together = not plan.observed_step and gaps > _OFTEN * len(some)
-        at, length = at + len(some), stretch
+        if not len(some):
+            return None
+        return _Stretch(some, at + len(some), together, summer.blocks(plan.ask(some, missing=together)))
+
+    here = begin(0, block, together=False)  # the first block tells whether gaps are frequent
+    while here is not None:
+        following: list[_Stretch | None] = []
+
+        def settled(gaps: int, stretch: _Stretch = here, following: list[_Stretch | None] = following) -> None:
+            together = not plan.observed_step and gaps > _OFTEN * len(stretch.rows)
+            following.append(begin(stretch.end, most, together=together))
+
+        yield from (_read_together if here.together else _read_apart)(summer, here, plan, keep, settled)
+        here = following[0]
+
+
+class _Stretch(NamedTuple):
+    """Rows whose sums are asked with one ask, where they end among all, and the sums, block by block."""
+
+    rows: IntArray
+    end: int
+    together: bool
+    blocks: Iterator[tuple[range, Sums]]
 
 
 _Keep = Callable[[Counts, IntArray], BoolArray]
+_Settled = Callable[[int], None]
+"""Is told how many variants of a stretch have gaps, once nothing more is asked of it; it asks the next one. Of a closing pass
+that is before the last lines are made: nodes compute meanwhile. Elsewhere whoever takes the parts may ask something itself."""
 
 
-def _read_together(summer: Summer, rows: IntArray, plan: Scan, keep: _Keep) -> Iterator[tuple[Scanned, int]]:
-    """Both kinds of sums in one reading, block by block; with how many variants have gaps."""
-    for block, sums in summer.blocks(plan.ask(rows, missing=True)):
-        counts = _counts(sums, plan.n)
-        kept = keep(counts, rows[block.start : block.stop])
-        gaps = kept & (counts.called < plan.n)
-        found = Scanned(rows[block.start : block.stop], counts, _named(sums, plan.called_statistics()[3:]), _absent(sums, plan))
-        yield found.taken(kept), int(gaps.sum())
-
-
-def _read_apart(summer: Summer, rows: IntArray, plan: Scan, keep: _Keep) -> Iterator[tuple[Scanned, int]]:
-    """First the sums over people with a call; then, for wanted variants with gaps, those over people without."""
-    held = []
-    for block, sums in summer.blocks(plan.ask(rows)):
-        counts = _counts(sums, plan.n)
-        some = rows[block.start : block.stop]
+def _read_together(_summer: Summer, stretch: _Stretch, plan: Scan, keep: _Keep, settled: _Settled) -> Iterator[Scanned]:
+    """Both kinds of sums in one reading, block by block."""
+    gaps = 0
+    for block, sums in stretch.blocks:
+        counts, some = _counts(sums, plan.n), stretch.rows[block.start : block.stop]
         kept = keep(counts, some)
-        held.append(Scanned(some, counts, _named(sums, plan.called_statistics()[3:])).taken(kept))
-    gaps = [one.counts.called < plan.n for one in held]
-    wanted = np.concatenate([one.rows[gap] for one, gap in zip(held, gaps, strict=True)]) if held else rows[:0]
-    absent = _Absent(summer, wanted, plan)
-    for one, gap in zip(held, gaps, strict=True):
-        yield Scanned(one.rows, one.counts, one.sums, absent.take(gap)), int(gap.sum())
+        gaps += int((kept & (counts.called < plan.n)).sum())
+        found = Scanned(some, counts, _named(sums, plan.called_statistics()[3:]), _absent(sums, plan)).taken(kept)
+        if plan.closing and block.stop == len(stretch.rows):
+            settled(gaps)
+        yield found
+    if not plan.closing:
+        settled(gaps)
+
+
+def _read_apart(summer: Summer, stretch: _Stretch, plan: Scan, keep: _Keep, settled: _Settled) -> Iterator[Scanned]:
+    """First the sums over people with a call; then, for wanted variants with gaps, those over people without."""
+    held: list[tuple[Scanned, BoolArray]] = []
+    for block, sums in stretch.blocks:
+        counts, some = _counts(sums, plan.n), stretch.rows[block.start : block.stop]
+        found = Scanned(some, counts, _named(sums, plan.called_statistics()[3:])).taken(keep(counts, some))
+        held.append((found, found.counts.called < plan.n))
+        if plan.closing and len(held) == 1 and not held[0][1].any():  # its lines need not wait for the other blocks
+            held.clear()
+            if block.stop == len(stretch.rows):
+                settled(0)
+            yield replace(found, missing=_nothing_absent(plan, len(found.rows)))
+    if not held:
+        return
+    absent = _Absent(summer, np.concatenate([one.rows[gap] for one, gap in held]), plan)
+    gaps = sum(int(gap.sum()) for _, gap in held)
+    for number, (one, gap) in enumerate(held, 1):
+        missing = absent.take(gap)
+        if plan.closing and number == len(held):
+            settled(gaps)
+        yield replace(one, missing=missing)
+    if not plan.closing:
+        settled(gaps)
 
 
 class _Absent:
@@ -267,7 +301,7 @@ class _Absent:
     def __init__(self, summer: Summer, rows: IntArray, plan: Scan) -> None:
         self._plan = plan
         self._blocks = summer.blocks(plan.ask(rows, called=False, missing=True)) if len(rows) else iter(())
-        self._left = _absent({one.name: np.zeros((0, *one.shape)) for one in plan.missing_statistics()}, plan)
+        self._left = _nothing_absent(plan, 0)
 
     def take(self, gap: BoolArray) -> dict[str, FloatArray]:
         """Arrays for the next variants: zeros where `gap` is false."""
@@ -283,6 +317,10 @@ class _Absent:
             taken[name] = spread
         self._left = {name: array[count:] for name, array in self._left.items()}
         return taken
+
+
+def _nothing_absent(plan: Scan, variants: int) -> dict[str, FloatArray]:
+    return _absent({one.name: np.zeros((variants, *one.shape)) for one in plan.missing_statistics()}, plan)
 
 
 def _counts(sums: Sums, n: int) -> Counts:

@@ -101,9 +101,12 @@ class SecureSummer:
         return self._wait(self._submit(self._opened(told, 0, None)))
 
     def blocks(self, ask: Ask) -> Iterator[tuple[range, Sums]]:
-        """The sums of a step over variants, in order, some of them asked ahead; called from the method's thread."""
+        """The sums of a step over variants, in order; called from the method's thread. The first ones are asked at once, and
+        always some ahead."""
         ranges = ask.blocks()
-        return self._in_order(self._begin(ask, len(ranges)), ranges)
+        told = self._begin(ask, len(ranges))
+        waiting = deque(self._submit(self._opened(told, number, block)) for number, block in enumerate(ranges[: self._ahead]))
+        return self._in_order(told, ranges, waiting)
 
     def stop(self) -> None:
         """End all that is under way; the method's thread gets `RunStopped` at its next sum."""
@@ -124,19 +127,15 @@ class SecureSummer:
         self._numbers += 1
         return begun
 
-    def _in_order(self, told: _Begun, ranges: Sequence[range]) -> Iterator[tuple[range, Sums]]:
-        waiting: deque[tuple[range, Future[Sums]]] = deque()
+    def _in_order(self, told: _Begun, ranges: Sequence[range], waiting: deque[Future[Sums]]) -> Iterator[tuple[range, Sums]]:
         try:
             for number, block in enumerate(ranges):
-                waiting.append((block, self._submit(self._opened(told, number, block))))
-                if len(waiting) > self._ahead:
-                    first, future = waiting.popleft()
-                    yield first, self._wait(future)
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, self._wait(future)
+                ahead = number + self._ahead
+                if ahead < len(ranges):
+                    waiting.append(self._submit(self._opened(told, ahead, ranges[ahead])))
+                yield block, self._wait(waiting.popleft())
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
 
     def _submit(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
