@@ -6,15 +6,17 @@ A run is timed by the hub's own events: from the proposal until its table is who
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pgenlib
 
 from benchmarks import data
 from benchmarks.association import COVARIATES, MEMBERS, THREADS
@@ -33,10 +35,73 @@ NAMES = tuple(f"N{number}" for number in range(1, MEMBERS + 1))
 TRAIT, CASE = "trait0", "case0"
 PEAK_MAX = 1 << 30
 FIRTH_BASES = 150_000  # plink2's firth-fallback takes minutes for the whole file
+_TILED_VARIANTS = 256  # copied at a time
+
+
+class Pooled(NamedTuple):
+    """Everybody's genotypes in one file: what plink2 reads, and what the nodes' files are cut from."""
+
+    pgen: Path
+    n_people: int
+    n_variants: int
 
 
 def run(scale: Scale, files: data.CohortFiles, folder: Path) -> list[Row]:
     """All lines."""
+    pooled = Pooled(files.pgen, files.n_people, files.n_variants)
+    return [*_runs(scale, pooled, folder), *_national(scale, pooled, folder)]
+
+
+def _national(scale: Scale, files: Pooled, folder: Path) -> list[Row]:
+    """The same genotypes for a nation's people, each several times, with traits and covariates of their own."""
+    place = folder / "federated-national"
+    place.mkdir()
+    tiled = _tiled(files, scale.federated_times, place / "pooled")
+    start = time.perf_counter()
+    with _federation(place, tiled) as made:
+        started = time.perf_counter() - start
+        _timed(made, _linear())
+        linear, referee = [], []
+        for number in range(3 if scale is FULL else 1):
+            linear.append(_timed(made, _linear())["combined"])
+            referee.append(_plink2(tiled, place, f"linear{number}", "--pheno-name", TRAIT))
+        peak = max(_peak_bytes(server.process.pid) for name, server in made.servers.items() if name != "hub")
+    table, theirs = float(np.median(linear)), float(np.median(referee))
+    text = f"{tiled.n_variants:,} variants × {tiled.n_people:,} people (tiled) at {MEMBERS} nodes, {COVARIATES} covariates"
+    return [
+        Row(
+            "The same with a nation's people",
+            text,
+            f"p50 {duration(table)} (data and servers made in {duration(started)})",
+            f"plink2 --glm, {THREADS} threads, pooled file: p50 {duration(theirs)}",
+            f"{table / theirs:.2f} × plink2",
+            "≤ 1.5 × plink2 (goal 1.0 ×)",
+            table <= 1.5 * theirs,
+        ),
+        Row("A node's peak memory over these runs", text, size(peak), "–", "–", f"≤ {size(PEAK_MAX)}", peak <= PEAK_MAX),
+    ]
+
+
+def _tiled(files: Pooled, times: int, stem: Path) -> Pooled:
+    """Everybody `times` times, one after the other; the variants are the same."""
+    reader = pgenlib.PgenReader(str(files.pgen).encode())
+    writer = pgenlib.PgenWriter(
+        str(stem.with_suffix(".pgen")).encode(), files.n_people * times, variant_ct=files.n_variants, nonref_flags=False
+    )
+    rows = np.empty((_TILED_VARIANTS, files.n_people), np.int8)
+    for start in range(0, files.n_variants, _TILED_VARIANTS):
+        some = rows[: min(_TILED_VARIANTS, files.n_variants - start)]
+        reader.read_range(start, start + len(some), some)
+        writer.append_biallelic_batch(np.ascontiguousarray(np.tile(some, (1, times))))
+    writer.close()
+    reader.close()
+    shutil.copyfile(files.pgen.with_suffix(".pvar"), stem.with_suffix(".pvar"))
+    people = "".join(f"S{number:07d}\tNA\n" for number in range(files.n_people * times))
+    stem.with_suffix(".psam").write_text(f"#IID\tSEX\n{people}", encoding="ascii")
+    return Pooled(stem.with_suffix(".pgen"), files.n_people * times, files.n_variants)
+
+
+def _runs(scale: Scale, files: Pooled, folder: Path) -> list[Row]:
     place = folder / "federated"
     place.mkdir()
     start = time.perf_counter()
@@ -133,7 +198,7 @@ def _timed(made: AnalysisFederation, plan: dict[str, Any]) -> dict[str, float]:
     return {state: (seen[state] - seen["proposed"]).total_seconds() for state in ("combined", "held")}
 
 
-def _plink2(files: data.CohortFiles, place: Path, out: str, *options: str) -> float:
+def _plink2(files: Pooled, place: Path, out: str, *options: str) -> float:
     command = [
         *("plink2", "--pfile", files.pgen.with_suffix(""), "--threads", THREADS, "--pheno", place / "pheno.tsv"),
         *("--covar", place / "covariates.tsv", "--glm", "hide-covar", "--out", place / out, *options),
@@ -144,7 +209,7 @@ def _plink2(files: data.CohortFiles, place: Path, out: str, *options: str) -> fl
 
 
 @contextmanager
-def _federation(place: Path, files: data.CohortFiles) -> Iterator[AnalysisFederation]:
+def _federation(place: Path, files: Pooled) -> Iterator[AnalysisFederation]:
     stem = files.pgen.with_suffix("")
     people = [line.split("\t")[0] for line in stem.with_suffix(".psam").read_text().splitlines() if not line.startswith("#")]
     rng = np.random.default_rng(7)

@@ -27,6 +27,7 @@ class Scale:
     national_people: int  # of a large bank
     national_variants: int
     national_questions: int
+    federated_times: int  # how often everybody of the cohort stands in a nation
 
 
 FULL = Scale(
@@ -48,5 +49,6 @@ FULL = Scale(
     100_000,
     1_000_000,
     100_000,
+    10,
 )
-SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0, 3_000, 3_000, 60, 3, 1, 1_000, 2_000, 200)
+SMALL = Scale("small", 300, 40_000, 20_000, 300, 2_000, 2_000, 1, 50, 1.0, 3_000, 3_000, 60, 3, 1, 1_000, 2_000, 200, 2)

@@ -7,7 +7,7 @@ docs/guides/genotype-files.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,15 +44,18 @@ _PSEUDOAUTOSOMAL_X = {
 _AUTOSOME, _X, _Y, _MT = range(4)
 # Read-only, as what is read of a file is, so that one compiled kernel serves both.
 _NOTHING: ByteArray = np.frombuffer(b"", np.uint8)
+_NO_GENOTYPES = np.empty((0, 0), np.int8)
 _NO_CALLS = np.empty((0, 0), np.int32), np.empty((0, 0), np.uint8)
 # Storage modes of a .pgen that are read: fixed width, and the ordinary one, with and without extensions.
 _MODES = (0x02, 0x03, 0x04, 0x10, 0x11)
 
 
 class _RawCalls(NamedTuple):
-    """Calls of some variants: the bytes of a `.bed`, or (n, 2N) int32 alleles and (n, N) uint8 phase; the others empty."""
+    """Calls of some variants: the bytes of a `.bed`, (n, N) int8 genotypes without phase, or (n, 2N) int32 alleles and (n, N)
+    uint8 phase; the others empty."""
 
     bed: ByteArray
+    genotypes: np.ndarray[tuple[int, int], np.dtype[np.int8]]
     alleles: np.ndarray[tuple[int, int], np.dtype[np.int32]]
     phased: np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
@@ -75,11 +78,14 @@ class PlinkSource(Source):
         The `.bim`, `.pvar` or `.pvar.zst`, whose lines refusals name.
     sex
         "male", "female" or "" of each sample.
+    ploidies
+        (4, N) uint8: what each rule of copies makes of each sample.
     """
 
     kind: Literal["bed", "pgen"]
     sites: Path
     sex: tuple[str, ...]
+    ploidies: ByteArray
     columns: SiteColumns
     runs: tuple[_Run, ...]
     allele_offsets: IntArray
@@ -110,12 +116,12 @@ class PlinkSource(Source):
         size = self.size
         with _calls_of(self) as calls:
             for text, _ in self._texts():
-                n = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
-                at = 0
+                ends = (np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1).tolist()
+                n, at = len(ends), 0
                 step = max(1, _BLOCK_BYTES // (2 * len(self.header.samples)))
                 for start in range(0, n, step):
                     stop = min(start + step, n)
-                    end = _after_lines(text, at, stop - start)
+                    end = ends[stop - 1]
                     yield _PlinkBlock.of(self, text[at:end], first + start, calls.read(first + start, first + stop))
                     at = end
                     on_read(size * (first + stop) // self.n_variants)
@@ -217,6 +223,7 @@ def open_plink(
         kind=kind,
         sites=sites,
         sex=sex,
+        ploidies=_ploidies(sex),
         columns=columns,
         runs=runs,
         allele_offsets=offsets,
@@ -294,12 +301,6 @@ def _parsed(sites: Path, text: bytes, columns: SiteColumns, previous: bytes, lin
     return parsed
 
 
-def _after_lines(text: bytes, at: int, n: int) -> int:
-    """Where the n-th line from `at` ends."""
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8)[at:] == ord("\n"))
-    return at + int(ends[n - 1]) + 1
-
-
 class _Calls:
     """Calls of consecutive variants, read in one thread: bytes of a `.bed`, or alleles and phase of a `.pgen`."""
 
@@ -308,6 +309,7 @@ class _Calls:
         self._row = -(-len(source.header.samples) // 4)
         self._file = source.path.open("rb") if source.kind == "bed" else None
         self._reader: Any = None
+        self._plain = False  # biallelic throughout, and without phase
         if source.kind == "pgen":
             try:
                 self._reader = pgenlib.PgenReader(
@@ -318,6 +320,8 @@ class _Calls:
                 )
             except (RuntimeError, ValueError, EOFError) as error:
                 raise BadFile(str(source.path), "header", _of_pgenlib(error), "a whole .pgen file") from error
+            alleles = np.diff(source.allele_offsets)
+            self._plain = bool((alleles == 2).all()) and not self._reader.hardcall_phase_present()
 
     def __enter__(self) -> _Calls:
         return self
@@ -336,15 +340,22 @@ class _Calls:
             raw = self._file.read(n * self._row)
             if len(raw) < n * self._row:
                 raise BadFile(str(self._source.path), f"variant {start + 1}", "the file has become shorter", "the whole file")
-            return _RawCalls(np.frombuffer(raw, np.uint8), *_NO_CALLS)
-        alleles, phased = np.empty((n, 2 * n_samples), np.int32), np.empty((n, n_samples), np.uint8)
+            return _RawCalls(np.frombuffer(raw, np.uint8), _NO_GENOTYPES, *_NO_CALLS)
+        if self._plain:
+            found = _RawCalls(_NOTHING, np.empty((n, n_samples), np.int8), *_NO_CALLS)
+        else:
+            alleles, phased = np.empty((n, 2 * n_samples), np.int32), np.empty((n, n_samples), np.uint8)
+            found = _RawCalls(_NOTHING, _NO_GENOTYPES, alleles, phased)
         try:
-            self._reader.read_alleles_and_phasepresent_range(start, stop, alleles, phased)
+            if self._plain:
+                self._reader.read_range(start, stop, found.genotypes)
+            else:
+                self._reader.read_alleles_and_phasepresent_range(start, stop, found.alleles, found.phased)
         except (RuntimeError, ValueError, EOFError) as error:
-            found = re.search(r"variant_idx (\d+)", str(error))
-            place = f"variant {int(found[1]) + 1}" if found else f"variants {start + 1} to {stop}"
+            named = re.search(r"variant_idx (\d+)", str(error))
+            place = f"variant {int(named[1]) + 1}" if named else f"variants {start + 1} to {stop}"
             raise BadFile(str(self._source.path), place, _of_pgenlib(error), "a whole .pgen file") from error
-        return _RawCalls(_NOTHING, alleles, phased)
+        return found
 
 
 def _calls_of(source: PlinkSource) -> _Calls:
@@ -379,7 +390,7 @@ class _PlinkBlock(Block):
         which = np.searchsorted(starts, np.arange(self.first, self.first + n), side="right") - 1
         contig = np.array([run.contig for run in source.runs], np.int64)[which]
         in_par = np.array([run.in_par for run in source.runs], np.bool_)[which]
-        bed, alleles, phased = self.calls
+        bed, genotypes, alleles, phased = self.calls
         n_alts = sites[:, records.S_ALTS]
         room = 4 * len(self.text) + 128 * n + int((8 * n_alts).sum()) + 2 * n_samples * int((1 + (n_alts > 62)).sum())
         out = np.empty(room + len(layout.TAIL), np.uint8)
@@ -390,8 +401,8 @@ class _PlinkBlock(Block):
             sites,
             contig,
             _ploidy_classes(source, contig, in_par, sites[:, records.S_VALUE] - 1),
-            _ploidies(source),
-            bed,
+            source.ploidies,
+            records.packed_genotypes(genotypes) if genotypes.size else bed,
             _WORDS,
             alleles,
             phased,
@@ -424,9 +435,8 @@ def _ploidy_classes(source: PlinkSource, contig: IntArray, in_par: Any, position
     return classes
 
 
-def _ploidies(source: PlinkSource) -> ByteArray:
-    """(4, N) uint8: what each rule makes of each sample."""
-    sex = np.array(source.sex)
+def _ploidies(sexes: Sequence[str]) -> ByteArray:
+    sex = np.array(sexes)
     ploidies = np.full((4, len(sex)), records.DIPLOID, np.uint8)
     ploidies[_X, sex == "male"] = records.HAPLOID
     ploidies[_Y] = np.where(sex == "female", records.ABSENT, records.HAPLOID)

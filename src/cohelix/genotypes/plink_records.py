@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cohelix.core.arrays import WordArray
+from cohelix.core.arrays import ByteArray, WordArray
 from cohelix.genotypes.scan_layout import P_FASTA_LENGTH
 from cohelix.genotypes.scan_sites import (
     COMMA,
@@ -64,6 +64,28 @@ def bed_words() -> WordArray:
     for place in range(4):
         words |= pair[:, (code >> np.uint64(2 * place)) & np.uint64(3)] << np.uint64(16 * place)
     return words
+
+
+@njit(nogil=True, cache=True)
+def _pack_genotypes(genotypes: Any, rows: Any) -> None:
+    n, n_samples = genotypes.shape
+    for v in range(n):
+        for byte in range(rows.shape[1]):
+            packed = np.uint8(0)
+            for place in range(min(4, n_samples - 4 * byte)):
+                copies = genotypes[v, 4 * byte + place]
+                code = 3 if copies == 0 else (2 if copies == 1 else (0 if copies == 2 else 1))
+                packed |= np.uint8(code << (2 * place))
+            rows[v, byte] = packed
+
+
+def packed_genotypes(genotypes: np.ndarray[tuple[int, int], np.dtype[np.int8]]) -> ByteArray:
+    """(n, N) int8 copies of the first ALT, -9 where there is no call, as the bytes of a `.bed` whose second allele is REF."""
+    rows = np.empty((len(genotypes), -(-genotypes.shape[1] // 4)), np.uint8)
+    _pack_genotypes(genotypes, rows)
+    flat = rows.ravel()
+    flat.flags.writeable = False  # as the bytes of a file: one compiled kernel serves both
+    return flat
 
 
 @njit(nogil=True)
@@ -299,17 +321,19 @@ def write_bcf(
             for s in range(4 * whole, n_samples):
                 pair = words[swapped, row[whole]] >> np.uint64(16 * (s & 3))
                 out[at + 2 * s], out[at + 2 * s + 1] = pair & np.uint64(255), (pair >> np.uint64(8)) & np.uint64(255)
+        elif width == 1:
+            for s in range(n_samples):
+                first, second = alleles[v, 2 * s], alleles[v, 2 * s + 1]  # not called: -9
+                out[at + 2 * s] = (first + 1) << 1 if first >= 0 else 0
+                out[at + 2 * s + 1] = ((second + 1) << 1) | (phased[v, s] != 0) if second >= 0 else 0
         else:
             for s in range(n_samples):
                 first, second = np.int64(alleles[v, 2 * s]), np.int64(alleles[v, 2 * s + 1])  # not called: -9
                 one = (first + 1) << 1 if first >= 0 else np.int64(0)
                 two = ((second + 1) << 1) | (phased[v, s] != 0) if second >= 0 else np.int64(0)
-                p = at + 2 * width * s
-                out[p] = one & 255
-                if width == 2:
-                    out[p + 1] = (one >> 8) & 127
-                    out[p + 3] = (two >> 8) & 127
-                out[p + width] = two & 255
+                p = at + 4 * s
+                out[p], out[p + 1] = one & 255, (one >> 8) & 127
+                out[p + 2], out[p + 3] = two & 255, (two >> 8) & 127
         if ploidy_class[v] > 0:
             _set_ploidy(out, at, width, ploidies[ploidy_class[v]], tallies)
         at += 2 * width * n_samples

@@ -18,7 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from cohelix.genotypes.plink_records import COLUMNS, SITE_COLUMNS, TALLIES, bed_words, parse_lines, write_bcf
+from cohelix.genotypes.plink_records import (
+    COLUMNS,
+    SITE_COLUMNS,
+    TALLIES,
+    bed_words,
+    packed_genotypes,
+    parse_lines,
+    write_bcf,
+)
 from cohelix.genotypes.scan_bcf import encode_records, walk_records
 from cohelix.genotypes.scan_layout import P_SIZE, S_SIZE, new_output, new_scratch
 from cohelix.genotypes.scan_vcf import encode_lines
@@ -131,6 +139,7 @@ def _compile_plink() -> None:
     text = np.frombuffer(b"", np.uint8)
     sites, nobody = np.empty((0, SITE_COLUMNS), np.int64), np.empty(0, np.int64)
     parse_sites(text, np.full(len(COLUMNS), -1, np.int64), 6, True, text, sites)
+    packed_genotypes(np.empty((0, 0), np.int8))
     write_records(
         text,
         sites,
