@@ -53,6 +53,7 @@ FACES: dict[str, set[str]] = {
             "MemberRoads",
             "ServiceKind",
             "Tls",
+            "answer_first",
             "chosen_tls",
             "configure_logs",
             "describe",

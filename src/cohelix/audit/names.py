@@ -25,7 +25,8 @@ class Names:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        # Made once and copied: `hmac.digest` would let go of the interpreter's lock, and a server's event loop wait for it.
+        self._empty = hmac.new(key, digestmod="sha256")
 
     def keyed(self, *name: str) -> Keyed:
         """The keyed hash of a variant, a region, an individual or a question, 32 hexadecimal digits."""
@@ -39,7 +40,9 @@ class Names:
         """Each part with its length, so that no two lists of parts are the same bytes."""
         encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
         content = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
-        return hmac.digest(self._key, content, "sha256")
+        found = self._empty.copy()
+        found.update(content)
+        return found.digest()
 
 
 def open_names(folder: Path) -> Names:

@@ -210,9 +210,13 @@ def out_of_step(node: Path, dataset: DatasetId, consents: Consents) -> bool:
     version = open_current(node, dataset)
     if version.manifest.content == "aggregate":
         return False
-    ordinals = ReleaseHistory(node / DATASETS / dataset).ordinals(version.people, version.everybody, make=False)
-    refused = consents.refused(names_of(version.people, version.everybody), version.manifest.consent)
     made_for = version.standing.refused if version.standing is not None else {}
+    if version.manifest.consent == "opt-out" and not consents.choices:  # nobody's name need be read
+        return any(made_for.values())
+    refused = consents.refused(names_of(version.people, version.everybody), version.manifest.consent)
+    if not any(mask.any() for mask in refused.values()):
+        return any(made_for.values())
+    ordinals = ReleaseHistory(node / DATASETS / dataset).ordinals(version.people, version.everybody, make=False)
     return any(set(ordinals[refused[scope]].tolist()) != set(made_for.get(scope, ())) for scope in SCOPES)
 
 

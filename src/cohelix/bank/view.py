@@ -268,12 +268,12 @@ class DatasetView:
 
         An allele that nobody has takes the same way, and time, as one that too few have, and one that is told.
         """
-        if not self._counts_floored or self._charge is not None or (assembly or self._assembly) != self._assembly:
+        if not self._counts_floored or self._charge is not None or (assembly and assembly != self._assembly):
             return None
         store = self._version.store
         rows = store.rows_of(key)
         row = rows[0] if rows else 0
-        named = self._is_listed(row, observed=True)
+        named = self._bits[1][row >> 3] >> (row & 7) & 1
         if rows and named:
             return _TOLD
         return self._below_said if store.contig_rows(key.contig) else _no_record(key.contig)

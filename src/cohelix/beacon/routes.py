@@ -15,7 +15,7 @@ from cohelix.access.gate import ANYBODY, Asker
 from cohelix.beacon.beacon import Beacon, Reply
 from cohelix.beacon.entry_types import ENTRY_TYPES
 from cohelix.beacon.query import VARIANT_PARAMETERS
-from cohelix.core.errors import BadQuestion, NotPermitted, TooLarge, Unreachable
+from cohelix.core.errors import BadQuestion, CohelixError
 from cohelix.web import name_route, request_id
 
 PREFIX: Final = "/beacon/v2"
@@ -26,7 +26,7 @@ Identify = Callable[[Request], Awaitable[Asker]]
 
 
 class BeaconApp:
-    """The Beacon as an ASGI app, to be mounted at `PREFIX`.
+    """The Beacon as an ASGI app, for everything at `PREFIX`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class BeaconApp:
             # Nearly everybody sends no token: then there is nobody to ask about.
             known = self._who is not None and "authorization" in request.headers
             asker = await self._who(request) if known and self._who else ANYBODY
-        except (BadQuestion, TooLarge, NotPermitted, Unreachable) as error:  # or whoever knows the person does not answer
+        except CohelixError as error:
             return self._beacon.refuse(error, identifier)
         except ClientDisconnect:
             return self._beacon.refuse(BadQuestion("the request ended before its body did"), identifier)

@@ -33,7 +33,7 @@ import hashlib
 import os
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from itertools import pairwise
@@ -137,12 +137,13 @@ class Shard:
     def _long_text(self) -> tuple[UintArray, AnyArray]:
         return self.file.array("long_starts", np.uint32), self.file.array("long_text")
 
-    def rows_at(self, position: int) -> range:
+    def rows_at(self, position: int) -> Sequence[int]:
         """Rows of this trimmed position."""
-        first = last = bisect_left(self._positions, position)
-        while last < self.n_rows and self._positions[last] == position:
+        positions, n_rows = self._positions, self.n_rows
+        first = last = bisect_left(positions, position)
+        while last < n_rows and positions[last] == position:
             last += 1
-        return range(first, last)
+        return range(first, last) if last > first else ()
 
     def alleles(self, row: int) -> tuple[str, str]:
         """REF and ALT."""
@@ -397,8 +398,11 @@ class HybridStore:
         found = []
         at = bisect_left(self._lasts, position, shards.start, shards.stop)
         while at < shards.stop and self._records[at].first <= position:
-            shard = self.shard(at)
-            found += [self._first_rows[at] + row for row in shard.rows_at(position) if shard.alleles(row) == (ref, alt)]
+            shard = self._shards[at] or self.shard(at)
+            first = self._first_rows[at]
+            for row in shard.rows_at(position):
+                if shard.alleles(row) == (ref, alt):
+                    found.append(first + row)
             at += 1
         return found
 

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from sqlalchemy.engine import Engine
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
 
 from cohelix import __version__, web
 from cohelix.access.gate import Gate
@@ -154,10 +153,9 @@ def create_app(folder: Path, *, dask: str | None = None, examine: Examine | None
     app.router.routes.extend(
         consent_pages(folder, settings.node, engine, log, name=settings.name, url=settings.url or "").routes()
     )
-    beacon_app = BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine, door.pinned))
+    # Most questions are the Beacon's.
+    web.answer_first(app, PREFIX, BeaconApp(beacon, settings.url, who=identify(folder, settings, gate, engine, door.pinned)))
     app.router.routes.extend(operator_pages(console, settings, engine).routes())
-    # First of all routes, as most questions are its.
-    app.router.routes[:0] = [Mount(PREFIX, beacon_app), Route(PREFIX, beacon_app)]
     _own_addresses(app, settings)
     web.describe(app, openapi_paths())
     return app

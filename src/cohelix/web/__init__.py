@@ -3,7 +3,7 @@
 from cohelix.web.labels import name_route, note_refusal, request_id
 from cohelix.web.openapi import describe
 from cohelix.web.scraping import make_token
-from cohelix.web.service import ServiceKind, install, serve
+from cohelix.web.service import ServiceKind, answer_first, install, serve
 from cohelix.web.telemetry import configure_logs
 from cohelix.web.tls import MemberRoads, Tls, chosen_tls, member_roads
 
@@ -11,6 +11,7 @@ __all__ = [
     "MemberRoads",
     "ServiceKind",
     "Tls",
+    "answer_first",
     "chosen_tls",
     "configure_logs",
     "describe",

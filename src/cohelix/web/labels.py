@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 from typing import Final
 
@@ -15,7 +15,7 @@ _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 def label(scope: Scope) -> str:
     """Give a request its id: the caller's `X-Request-ID` where it is sane, else a new one."""
     given = (value for name, value in scope["headers"] if name == b"x-request-id" and _SANE_ID.fullmatch(value))
-    identifier = str(next(given, b""), "ascii") or os.urandom(8).hex()
+    identifier = str(next(given, b""), "ascii") or f"{random.getrandbits(64):016x}"
     scope[_ID] = identifier
     return identifier
 

@@ -21,8 +21,10 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import mark_process_dead
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from cohelix.core.errors import BadUsage, Conflict, NotAuthentic
@@ -119,6 +121,27 @@ def install(
         app.add_middleware(MembersOnly, prefixes=members_only)
     app.add_middleware(Telemetry, service=service, meters=meters, large_bodies=large_bodies, patient=patient)
     return meters
+
+
+def answer_first(app: FastAPI, prefix: str, inner: ASGIApp) -> None:
+    """Let an app of its own answer everything under a prefix, past the framework's layers: what most questions are for.
+
+    It has the ids, logs, limits and headers of `install` around it, which comes first; its errors it answers itself.
+    """
+    app.user_middleware.append(Middleware(_First, prefix=prefix, inner=inner))
+
+
+class _First:
+    """The innermost layer: hands on what is not under the prefix."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str, inner: ASGIApp) -> None:
+        self._app, self._inner, self._prefix = app, inner, prefix
+        self._below = f"{prefix}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"] if scope["type"] == "http" else ""
+        under = path.startswith(self._below) or path == self._prefix
+        await (self._inner if under else self._app)(scope, receive, send)
 
 
 def serve(make_app: Callable[[], FastAPI], host: str, port: int, *, tls: Tls | None = None, workers: int = 1) -> None:
