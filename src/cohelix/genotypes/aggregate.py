@@ -47,6 +47,8 @@ from cohelix.genotypes.writer import StoreWriter
 
 _Progress = Callable[[LoadProgress], None] | None
 _FIGURES = 5
+_BASES = np.full(256, -1, np.int8)
+_BASES[np.frombuffer(b"AGCT", np.uint8)] = np.arange(4)  # of a transition the two differ in the last bit alone
 _SPOOL, _BEFORE = "figures.i32", "before-lift-over"
 
 
@@ -265,11 +267,8 @@ class _Reading:
         lengths = np.diff(batch.alleles.offsets)
         heap = np.frombuffer(batch.alleles.heap, np.uint8)
         starts = batch.alleles.offsets[:-1][lengths == 3]
-        pairs = (heap[starts].astype(np.int64) << 8) | heap[starts + 2]
-        single = np.isin(heap[starts + 2], np.frombuffer(b"ACGT", np.uint8)) & np.isin(
-            heap[starts], np.frombuffer(b"ACGT", np.uint8)
-        )
-        changes = np.isin(pairs, [(ord(a) << 8) | ord(b) for a, b in ("AG", "GA", "CT", "TC")])
+        ref, alt = _BASES[heap[starts]], _BASES[heap[starts + 2]]
+        single, changes = (ref >= 0) & (alt >= 0), ref ^ alt == 1
         self.transitions += int((single & changes).sum())
         self.transversions += int((single & ~changes).sum())
 

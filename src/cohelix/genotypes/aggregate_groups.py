@@ -209,7 +209,7 @@ def counts_of(
         inside |= (position >= start) & (position < end)
     known: dict[Group, IntArray] = {}
     for group, columns in plan.given.items():
-        figures = np.full((len(values), 5), UNKNOWN, np.int64)
+        figures = np.full((5, len(values)), UNKNOWN, np.int64).T  # a measure's figures side by side: they are worked on so
         for measure, column in enumerate(columns):
             if column >= 0:
                 figures[:, measure] = values[:, column]

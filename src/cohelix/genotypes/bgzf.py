@@ -27,7 +27,9 @@ _MEMBERS_MAX = 4096  # of a piece: empty blocks weigh nothing inflated
 _NOT_DEFLATE = cast(type[Exception], igzip_lib.IsalError)  # isal's stub has it as an instance
 
 
-def pieces(path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None]) -> Iterator[bytes]:
+def pieces(
+    path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None], *, first_bytes: int = PIECE_BYTES
+) -> Iterator[bytes]:
     """The inflated content of a file (BGZF, gzip or plain) in pieces of about `PIECE_BYTES`, in order.
 
     Parameters
@@ -36,6 +38,9 @@ def pieces(path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[
         Threads that inflate BGZF, and how many pieces may wait inflated.
     on_read
         Told how many bytes of the file have been read, after each piece.
+    first_bytes
+        Of BGZF and plain files, about how long the first piece is; each is up to twice the one before. For who wants a
+        header only.
 
     Raises
     ------
@@ -46,13 +51,14 @@ def pieces(path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[
         start = file.read(_HEADER_BYTES)
         file.seek(0)
         if _block_length(start) > 0:
-            yield from _bgzf(file, path, pool, ahead, on_read)
+            yield from _bgzf(file, path, pool, ahead, on_read, first_bytes)
         elif start[:2] == b"\x1f\x8b":
             yield from _gzip(file, path, on_read)
         else:
-            while piece := file.read(PIECE_BYTES):
+            while piece := file.read(first_bytes):
                 on_read(file.tell())
                 yield piece
+                first_bytes = min(2 * first_bytes, PIECE_BYTES)
 
 
 def compress_block(data: bytes | memoryview) -> bytes:
@@ -89,7 +95,9 @@ class _Member(NamedTuple):
     data: memoryview
 
 
-def _bgzf(file: BinaryIO, path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None]) -> Iterator[bytes]:
+def _bgzf(  # noqa: PLR0917 - a stream and what to do with it
+    file: BinaryIO, path: Path, pool: ThreadPoolExecutor, ahead: int, on_read: Callable[[int], None], wanted: int
+) -> Iterator[bytes]:
     waiting: deque[tuple[Future[bytes], int]] = deque()
     members: list[_Member] = []
     inflated = 0
@@ -98,9 +106,9 @@ def _bgzf(file: BinaryIO, path: Path, pool: ThreadPoolExecutor, ahead: int, on_r
         members.append(member)
         inflated += int.from_bytes(member.data[-4:], "little")
         last = bytes(member.data[: len(END_OF_FILE) + 1])
-        if inflated >= PIECE_BYTES or len(members) >= _MEMBERS_MAX:
+        if inflated >= wanted or len(members) >= _MEMBERS_MAX:
             waiting.append((pool.submit(_inflate, path, members), member.at + len(member.data)))
-            members, inflated = [], 0
+            members, inflated, wanted = [], 0, min(2 * wanted, PIECE_BYTES)
             if len(waiting) > ahead:
                 yield _next(waiting, on_read)
     end = file.tell()

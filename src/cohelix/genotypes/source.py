@@ -21,6 +21,8 @@ from cohelix.genotypes.scan_layout import ERRORS, TAIL
 # (the likelihoods of 20 alleles fit four times), and never more than the last, which bounds the loader's memory.
 SITE_BYTES, SAMPLE_BYTES, RECORD_BYTES_MAX = 4 << 20, 4 << 10, 128 << 20
 
+_FIRST_BYTES = 64 << 10  # as much as most headers have; pieces double from there
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -94,7 +96,7 @@ def open_source(path: Path, pool: ThreadPoolExecutor, *, sites: bool = False) ->
         problem = "it is a folder, a pipe or a device" if path.exists() else "there is no such file"
         raise BadFile(str(path), "", problem, "a VCF, VCF.gz or BCF file")
     content = b""
-    for piece in pieces(path, pool, 0, lambda _: None):
+    for piece in pieces(path, pool, 0, lambda _: None, first_bytes=_FIRST_BYTES):
         content += piece
         found = _header(path, content, sites=sites)
         if found is not None:

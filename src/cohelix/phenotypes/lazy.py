@@ -107,6 +107,8 @@ class Blocks(Lazy[bytes]):
 
 def numbers_of(words: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """The different words, ascending, and (items,) which of them each item is."""
+    if not len(words):  # Arrow's functions are loaded by the first that is called
+        return (), np.empty(0, np.int64)
     column = words.column if isinstance(words, Words) else pa.array(words, pa.string())
     coded = column.dictionary_encode()
     values = coded.dictionary.to_pylist()
