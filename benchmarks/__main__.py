@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,6 +129,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of modules here, with commas: the other rows stay as they were")
     options = parser.parse_args()
     scale, only = SMALL if options.small else FULL, frozenset(filter(None, options.only.split(",")))
+    missing = [name for name in ("plink2", "bcftools", "wrk") if scale is FULL and shutil.which(name) is None]
+    if missing:
+        parser.error(f"{', '.join(missing)} must be there: apt-get install {' '.join(missing)}")
     start = time.perf_counter()
     rows = run(scale, only)
     if scale is FULL:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ from cohelix.phenotypes.model import People
 from validation.processes import Served, resident
 
 _KEPT_QUESTIONS = 500
+_TURNS = 5
 _ANCESTRIES = ("FIN", "GBR", "TSI")
 # Opens the node as a server does, asks, and tells seconds and resident bytes (all, and without pages of files).
 _OPENER = """
@@ -158,21 +160,42 @@ def _flat(scale: Scale, node: Path, text: str) -> list[Row]:
     stores = [open_store(version / GENOTYPES) for version in versions]
     of_all = _questions(stores, scale.national_questions, seed=2)
     of_one = [f"{question}&datasetIds=d{number % scale.national_datasets:02d}" for number, question in enumerate(of_all)]
+    seconds = scale.http_seconds / 2 / _TURNS
     with Served("node", node, extra=("--workers", str(scale.national_workers))) as server:
-        one, _ = saturated(server.url, of_one, scale.http_seconds / 2)
-        every, p99 = saturated(server.url, of_all, scale.http_seconds / 2)
+        # Turn by turn: a machine that others work on, too, is fast in one second and slow in the next.
+        turns = [[saturated(server.url, asked, seconds) for asked in (of_one, of_all)] for _ in range(_TURNS)]
         kept, _ = saturated(server.url, of_all[:_KEPT_QUESTIONS], scale.http_seconds / 2)
+        slow = [_latency(scale, server.url, asked) for asked in (of_one, of_all)]
+    one, every = (statistics.median(turn[which][0] for turn in turns) for which in (0, 1))
+    p99 = statistics.median(turn[1][1] for turn in turns)
+    ratio = statistics.median(turn[1][0] / turn[0][0] for turn in turns)
     return [
         Row(
             f"Exact questions to all {scale.national_datasets} datasets, beside one of them",
-            f"{text}; wrk, {scale.national_workers} processes",
+            f"{text}; wrk, {scale.national_workers} processes, {_TURNS} turns each",
             f"{every:,.0f} requests/s, p99 {duration(p99)}; {kept:,.0f} where answers are kept",
             f"one dataset asked: {one:,.0f} requests/s",
-            f"{every / one:.2f}",
+            f"{ratio:.2f}",
             "flat from 1 to 20 datasets (≥ 0.8)",
-            every >= 0.8 * one,
-        )
+            ratio >= 0.8,
+        ),
+        Row(
+            f"All {scale.national_datasets} datasets beside one, open loop at {scale.http_rate} requests/s",
+            f"{text}; open loop",
+            f"p50 {duration(slow[1].p50)}, p99 {duration(slow[1].p99)}",
+            f"one dataset asked: p50 {duration(slow[0].p50)}, p99 {duration(slow[0].p99)}",
+            f"{slow[1].p50 / slow[0].p50:.2f}",
+            "p50 ≤ 2 ms, p99 ≤ 10 ms for both",
+            all(times.p50 <= 2e-3 and times.p99 <= 10e-3 for times in slow),
+        ),
     ]
+
+
+def _latency(scale: Scale, url: str, asked: Targets) -> Times:
+    open_loop(url, asked[: scale.http_rate], scale.http_rate)
+    found, failed = open_loop(url, asked[: int(scale.http_rate * scale.http_seconds / 2)], scale.http_rate)
+    assert not failed
+    return Times(tuple(found))
 
 
 def _questions(stores: Sequence[object], count: int, seed: int) -> Targets:
