@@ -161,7 +161,7 @@ def _runs(scale: Scale, files: Pooled, folder: Path) -> list[Row]:
             table <= 2 * in_clear,
         ),
         Row(
-            "A node's peak memory over runs of a nation's people",
+            "A node's peak memory over these runs",
             text,
             size(peak),
             "–",
